@@ -1,0 +1,6 @@
+/**
+ * Declaration, builder, the one replicated machine and the formation loop.
+ *
+ * @packageDocumentation
+ */
+export {};

@@ -1,0 +1,6 @@
+/**
+ * YAML, JSON and native CBOR adapters behind one registry.
+ *
+ * @packageDocumentation
+ */
+export {};

@@ -1,0 +1,6 @@
+/**
+ * Scuttlebutt state exchange with phi-accrual failure detection.
+ *
+ * @packageDocumentation
+ */
+export {};

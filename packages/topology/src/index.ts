@@ -1,0 +1,6 @@
+/**
+ * Formations: node states, guarded transitions, topology strategies and the reactor that closes losses. Pure.
+ *
+ * @packageDocumentation
+ */
+export {};
