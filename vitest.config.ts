@@ -47,6 +47,7 @@ function workspaceProjects(): TestProjectInlineConfiguration[] {
 export default defineConfig({
   test: {
     maxWorkers: 2,
+    reporters: ["default", "./tools/count-reporter.ts"],
     projects: [
       ...workspaceProjects(),
       project("tools", "tools", { include: ["**/*.test.ts"], testTimeout: 120_000 }),
