@@ -1,0 +1,135 @@
+import type { ClusterId, Generation, Hash, LogIndex, NodeId, StoreId, Term } from "./ids.ts";
+
+/**
+ * What a node is for. `master` holds control duties, `worker` runs workloads, `observer` replicates and serves reads,
+ * `arbiter` votes and holds no duty, `bootstrap` is the first node until the first shape stands.
+ */
+export type Role = "master" | "worker" | "observer" | "arbiter" | "bootstrap";
+
+/** How a node takes part in replication. */
+export type ReplicaKind = "voter" | "learner" | "none";
+
+/** Where a node stands in its life. `joining` appears in views only and is never committed. */
+export type NodeState = "joining" | "standby" | "active" | "demoting" | "departing" | "failed";
+
+/** What an operator has said about a node, beside its state. */
+export type NodeFlag = "cordoned" | "quarantined";
+
+/** One node's committed record. */
+export interface NodeRecord {
+  readonly state: Exclude<NodeState, "joining">;
+  /** Present exactly while `state` is `active` or `demoting`. */
+  readonly role?: Role;
+  readonly replica: ReplicaKind;
+  readonly storeId: StoreId;
+  /** Counts the node's starts; see the gossip layer. */
+  readonly generation: number;
+  /** Raised by a live node that learns of its own eviction. */
+  readonly incarnation: number;
+  readonly zone: string;
+  readonly version: string;
+  readonly flags: readonly NodeFlag[];
+  /** The leader's committed time of this node's last transition, in milliseconds since the epoch. */
+  readonly lastShiftMs: number;
+}
+
+/** The committed map of who is what. Its generation rises by one with each transition. */
+export interface Formation {
+  readonly generation: Generation;
+  readonly nodes: ReadonlyMap<NodeId, NodeRecord>;
+  /** Node ids that an operator removed; they can never be admitted again. */
+  readonly tombstones: ReadonlySet<NodeId>;
+}
+
+/** The verbs of the transition table, and `seat`, which moves a node's replica without touching its role. */
+export type TransitionVerb =
+  | "admit"
+  | "promote"
+  | "reassign"
+  | "demote"
+  | "settle"
+  | "depart"
+  | "evict"
+  | "forget"
+  | "remove"
+  | "seat"
+  | "cordon"
+  | "quarantine"
+  | "restore";
+
+/** What an `admit` transition brings into the formation. */
+export interface Admission {
+  readonly storeId: StoreId;
+  readonly generation: number;
+  readonly incarnation: number;
+  readonly zone: string;
+  readonly version: string;
+  /** The join token that let the node in, 32 hex characters; absent for a return after a failure and for genesis. */
+  readonly tokenId?: string;
+}
+
+/** One guarded step of one node. Each committed transition raises the formation's generation by one and makes one block. */
+export type Transition =
+  | { readonly verb: "admit"; readonly node: NodeId; readonly admission: Admission }
+  | { readonly verb: "promote"; readonly node: NodeId; readonly role: Role; readonly replica?: ReplicaKind }
+  | { readonly verb: "reassign"; readonly node: NodeId; readonly role: Role; readonly replica?: ReplicaKind }
+  | { readonly verb: "seat"; readonly node: NodeId; readonly replica: ReplicaKind }
+  | {
+      readonly verb: "demote" | "settle" | "depart" | "evict" | "forget" | "cordon" | "quarantine" | "restore";
+      readonly node: NodeId;
+    }
+  /** An operator's last word on a node: it leaves a tombstone. */
+  | { readonly verb: "remove"; readonly node: NodeId };
+
+/** The only way the formation changes: a batch of transitions that the leader signed, refused whole if the base moved on. */
+export interface FormationCommand {
+  readonly version: 1;
+  readonly clusterId: ClusterId;
+  readonly baseGeneration: Generation;
+  readonly transitions: readonly Transition[];
+  /** One line for people, at most 512 UTF-8 bytes. */
+  readonly reason: string;
+  /** Hash of the canonical encoding of the decisions that led here. */
+  readonly decisionHash: Hash;
+  /** The leader's clock, milliseconds since the epoch; apply uses the larger of this and the previous one. */
+  readonly timeMs: number;
+  readonly proposer: NodeId;
+  readonly term: Term;
+}
+
+/** What the topology sees of one node that may hold a role. */
+export interface Candidate {
+  readonly id: NodeId;
+  readonly zone: string;
+  /** The role that it holds now, if any. */
+  readonly role?: Role;
+  readonly replica: ReplicaKind;
+  /** True for a learner within the trailing-log bound. */
+  readonly caughtUp: boolean;
+}
+
+/** Node → role, for the nodes that a topology gives one; the rest stand by. */
+export type Assignment = ReadonlyMap<NodeId, Role>;
+
+/** One decision of the reactor: what to commit next, and why. */
+export interface ShiftDecision {
+  /** `form`, `admit`, `close-loss`, `replace`, `evict`, `reseat`, `settle`, `forget`, … */
+  readonly kind: string;
+  readonly transitions: readonly Transition[];
+  readonly reason: string;
+  /** The facts that the decision rests on, as plain data, so that it can be explained afterwards. */
+  readonly inputs: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** How far each replica has come, as the leader knows it. */
+export interface ReplicationView {
+  readonly commitIndex: LogIndex;
+  /** Absent for nodes that the leader does not replicate to. */
+  readonly matchIndex: ReadonlyMap<NodeId, LogIndex>;
+  /** The voters and learners of the configuration in force, and the formation generation that it carries. */
+  readonly voters: ReadonlySet<NodeId>;
+  readonly learners: ReadonlySet<NodeId>;
+  readonly configurationGeneration: Generation;
+  /** True while a joint change is under way. */
+  readonly joint: boolean;
+}

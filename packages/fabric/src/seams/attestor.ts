@@ -1,0 +1,171 @@
+import type { FormationCommand } from "../formation.ts";
+import type { ClusterId, Generation, Hash, LogIndex, NodeId, StoreId, Term } from "../ids.ts";
+import type { Identity } from "./identity.ts";
+
+/** What genesis fixes for ever. The hash of its encoding is the cluster id. */
+export interface GenesisInput {
+  /** 32 random bytes, so that two clusters of one declaration differ. */
+  readonly nonce: Uint8Array;
+  readonly createdMs: number;
+  /** Canonical bytes of the declaration. */
+  readonly declaration: Uint8Array;
+  readonly storeId: StoreId;
+  readonly zone: string;
+  readonly version: string;
+  /** At least one where the strategy requires operator signatures. */
+  readonly operators: readonly NodeId[];
+}
+
+/** Genesis, decoded and checked. */
+export interface Genesis extends GenesisInput {
+  readonly founder: NodeId;
+  readonly clusterId: ClusterId;
+  /** The exact signed bytes; the chain's block 0. */
+  readonly bytes: Uint8Array;
+}
+
+/** The end of a chain. Genesis has height 0. */
+export interface ChainHead {
+  readonly height: number;
+  readonly hash: Hash;
+}
+
+/** One committed transition: where it stands in the log and which signed command brought it. */
+export interface BlockInput {
+  readonly previous: ChainHead;
+  /** The formation's generation after this transition. */
+  readonly generation: Generation;
+  readonly term: Term;
+  readonly index: LogIndex;
+  /** Which transition of the command this is, from 0. */
+  readonly ordinal: number;
+  /** The exact signed bytes of the formation command. */
+  readonly command: Uint8Array;
+}
+
+export interface Block extends ChainHead {
+  readonly bytes: Uint8Array;
+}
+
+/** One voter's signature over a head. */
+export interface SealSignature {
+  readonly signer: NodeId;
+  readonly signature: Uint8Array;
+}
+
+/** A head that a majority of the voters in force before it has signed, the leader among them. */
+export interface Seal {
+  readonly head: ChainHead;
+  readonly leader: NodeId;
+  readonly signatures: readonly SealSignature[];
+}
+
+/** Why a chain was refused, and where. */
+export interface ChainFault {
+  readonly reason:
+    | "bad-magic"
+    | "unknown-version"
+    | "truncated"
+    | "malformed"
+    | "bad-genesis"
+    | "wrong-cluster"
+    | "broken-link"
+    | "bad-signature"
+    | "missing-signature"
+    | "not-a-voter"
+    | "out-of-order"
+    | "generation-gap"
+    | "illegal-transition"
+    | "bad-seal"
+    | "unsealed-voter-change"
+    | "trailing-bytes";
+  readonly height: number;
+  readonly message: string;
+}
+
+export type ChainVerdict =
+  | {
+      readonly ok: true;
+      readonly clusterId: ClusterId;
+      readonly head: ChainHead;
+      /** The highest sealed head; undefined where nothing but genesis is vouched for. */
+      readonly sealed?: ChainHead;
+      readonly generation: Generation;
+    }
+  | { readonly ok: false; readonly fault: ChainFault };
+
+/** A join token's public half, as the cluster stores it. */
+export interface TokenRecord {
+  /** 32 hex characters. */
+  readonly tokenId: string;
+  /** Hex ed25519 public key that proves possession of the token. */
+  readonly publicKey: NodeId;
+  /** Milliseconds since the epoch, by committed time. */
+  readonly expiresMs: number;
+  readonly usesLeft: number;
+}
+
+/** A join token as it is handed to a newcomer: a secret. */
+export interface JoinToken {
+  readonly clusterId: ClusterId;
+  readonly addresses: readonly string[];
+  /** Node ids that the newcomer may trust at first contact. */
+  readonly voters: readonly NodeId[];
+  readonly tokenId: string;
+  /** The ed25519 seed, 32 bytes. */
+  readonly seed: Uint8Array;
+}
+
+/**
+ * Signing, linking and checking, for one identity. Everything is deterministic but key generation; nothing here touches a disk
+ * or a network. Decoding refuses with `CHAIN_INVALID` or `TOKEN_INVALID`.
+ */
+export interface Attestor {
+  readonly identity: Identity;
+  verifySignature(signer: NodeId, message: Uint8Array, signature: Uint8Array): boolean;
+  hash(bytes: Uint8Array): Hash;
+
+  createGenesis(input: GenesisInput): Genesis;
+  /** Decodes and checks a genesis: its form and its founder's signature. */
+  openGenesis(bytes: Uint8Array): Genesis;
+
+  /** Canonical bytes of a command with this identity's signature; `proposer` must be this identity. */
+  signCommand(command: FormationCommand): Uint8Array;
+  /** Decodes a command and checks its proposer's signature. */
+  openCommand(bytes: Uint8Array): FormationCommand;
+
+  /** The block of one transition. Deterministic: every replica makes the same bytes. */
+  makeBlock(input: BlockInput): Block;
+
+  /** This identity's signature under a head. */
+  signHead(clusterId: ClusterId, head: ChainHead): SealSignature;
+  /** Canonical bytes of a seal. */
+  encodeSeal(seal: Seal): Uint8Array;
+  /** Decodes a seal and checks it against the voters in force before its head: the leader and a majority of them signed. */
+  openSeal(bytes: Uint8Array, clusterId: ClusterId, voters: ReadonlySet<NodeId>): Seal;
+
+  /** A chain file: genesis, blocks and seals in order. */
+  exportChain(parts: {
+    readonly genesis: Uint8Array;
+    readonly blocks: readonly Uint8Array[];
+    readonly seals: readonly Uint8Array[];
+  }): Uint8Array;
+  /** Judges a chain file by its bytes and the cluster id alone. Never throws for any bytes. */
+  verifyChain(bytes: Uint8Array, clusterId: ClusterId): ChainVerdict;
+
+  createToken(input: {
+    readonly clusterId: ClusterId;
+    readonly addresses: readonly string[];
+    readonly voters: readonly NodeId[];
+    readonly expiresMs: number;
+    readonly uses: number;
+    /** 48 random bytes: 16 for the id, 32 for the seed. */
+    readonly random: Uint8Array;
+  }): { readonly token: JoinToken; readonly record: TokenRecord };
+  /** One line of text, `rvd1…`. */
+  encodeToken(token: JoinToken): string;
+  decodeToken(text: string): JoinToken;
+  /** Proves possession of a token for one connection and one node: signs (channel binding ‖ cluster id ‖ node id). */
+  proveToken(token: JoinToken, channelBinding: Uint8Array, node: NodeId): Uint8Array;
+  checkTokenProof(record: TokenRecord, clusterId: ClusterId, channelBinding: Uint8Array, node: NodeId, proof: Uint8Array): boolean;
+}

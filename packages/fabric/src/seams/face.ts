@@ -1,0 +1,94 @@
+import type { FabricFace } from "../face.ts";
+import type { Revision } from "../ids.ts";
+import type { ResourceFormat, ResourceRef, ResourceSelector, ResourceWatchEvent } from "../resource.ts";
+import type { Catalog, Consistency } from "./catalog.ts";
+import type { Clock } from "./clock.ts";
+import type { FormatRegistry } from "./format-adapter.ts";
+import type { Logger } from "./logger.ts";
+
+/** What a face says of itself. */
+export interface FaceManifest {
+  readonly face: FabricFace;
+  /** Formats that `apply` takes and `get` gives, the first being the default. */
+  readonly formats: readonly ResourceFormat[];
+  /** True where the face needs a network endpoint of its own. */
+  readonly listens: boolean;
+}
+
+export interface AppliedResource {
+  readonly ref: ResourceRef;
+  readonly revision: Revision;
+  /** `unchanged`: what was applied equals what was there, and no revision was made. */
+  readonly outcome: "created" | "updated" | "unchanged";
+}
+
+export interface StoredResource {
+  readonly ref: ResourceRef;
+  readonly revision: Revision;
+  readonly format: ResourceFormat;
+  readonly body: Uint8Array;
+}
+
+export interface ResourceList {
+  readonly revision: Revision;
+  readonly items: readonly StoredResource[];
+  /** Opaque; give it back to go on where this page ended, at the same revision. */
+  readonly next?: string;
+}
+
+export interface FaceReadOptions {
+  readonly format?: ResourceFormat;
+  readonly consistency?: Consistency;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * One API spoken over the catalog.
+ *
+ * Verbs before `start` or after `shutdown` reject with `FACE_NOT_RUNNING`. A resource that is not there is
+ * `FACE_RESOURCE_NOT_FOUND`; a body that cannot be read is `FORMAT_INVALID`; a format nobody speaks is `FORMAT_UNSUPPORTED`; a lost
+ * race with `ifRevision` is `FACE_CONFLICT`. Writes reject as `Catalog.txn` does.
+ */
+export interface Face extends AsyncDisposable {
+  readonly manifest: FaceManifest;
+  isRunning(): boolean;
+  start(): Promise<void>;
+  shutdown(): Promise<void>;
+  /** Applies all documents of a body, in order, in one transaction: all or nothing. */
+  apply(
+    input: { readonly format: ResourceFormat; readonly body: Uint8Array; readonly source?: string; readonly ifRevision?: Revision },
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<readonly AppliedResource[]>;
+  get(ref: ResourceRef, options?: FaceReadOptions): Promise<StoredResource>;
+  list(
+    selector: ResourceSelector,
+    options?: FaceReadOptions & { readonly limit?: number; readonly next?: string },
+  ): Promise<ResourceList>;
+  delete(
+    ref: ResourceRef,
+    options?: { readonly ifRevision?: Revision; readonly signal?: AbortSignal },
+  ): Promise<{ readonly revision: Revision }>;
+  /** Starts with what is there as `added` where `fromRevision` is absent; a gap in history is a `reset` followed by what is there. */
+  watch(
+    selector: ResourceSelector,
+    options: { readonly fromRevision?: Revision; readonly format?: ResourceFormat; readonly signal: AbortSignal },
+  ): AsyncIterable<ResourceWatchEvent>;
+  snapshot(options?: { readonly signal?: AbortSignal }): AsyncIterable<Uint8Array>;
+  restore(chunks: AsyncIterable<Uint8Array>, options?: { readonly signal?: AbortSignal }): Promise<Revision>;
+  counts(): { readonly resources: number; readonly subscribers: number };
+}
+
+/** What a face is given. Anything more specific comes from the face's own options. */
+export interface FaceComponents {
+  readonly face: FabricFace;
+  readonly catalog: Catalog;
+  readonly formats: FormatRegistry;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Makes a face; registered under the protocol that it speaks. */
+export interface FaceFactory {
+  readonly protocol: string;
+  create(components: FaceComponents): Face;
+}

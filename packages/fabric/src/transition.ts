@@ -1,0 +1,243 @@
+import { describeValue, FabricError } from "./errors.ts";
+import type { Formation, FormationCommand, NodeFlag, NodeRecord, ReplicaKind, Transition } from "./formation.ts";
+import type { Generation, NodeId, StoreId } from "./ids.ts";
+import { shortId } from "./ids.ts";
+
+/** A transition that the table does not list for the state that the node is in. Nothing was changed. */
+export class IllegalTransitionError extends FabricError {
+  readonly transition: Transition;
+
+  constructor(transition: Transition, why: string) {
+    super("TOPOLOGY_ILLEGAL_TRANSITION", `cannot ${transition.verb} ${shortId(transition.node)}: ${why}`);
+    this.transition = transition;
+  }
+}
+
+/** A formation command that is refused whole: another formation than the one that it was made for, or a result that must not be. */
+export class FormationRefusedError extends FabricError {
+  constructor(message: string) {
+    super("TOPOLOGY_COMMAND_REFUSED", message);
+  }
+}
+
+/** Most transitions in one command. */
+export const maxTransitionsPerCommand = 256;
+
+/** The formation that genesis makes: the founder alone, as bootstrap and only voter, at generation 0. */
+export function genesisFormation(founder: {
+  readonly id: NodeId;
+  readonly storeId: StoreId;
+  readonly zone: string;
+  readonly version: string;
+  readonly createdMs: number;
+}): Formation {
+  const record: NodeRecord = {
+    state: "active",
+    role: "bootstrap",
+    replica: "voter",
+    storeId: founder.storeId,
+    generation: 0,
+    incarnation: 0,
+    zone: founder.zone,
+    version: founder.version,
+    flags: [],
+    lastShiftMs: founder.createdMs,
+  };
+  return { generation: 0 as Generation, nodes: new Map([[founder.id, record]]), tombstones: new Set() };
+}
+
+/** Ids of the nodes with this kind of replica, sorted. */
+export function replicasOf(formation: Formation, kind: ReplicaKind): readonly NodeId[] {
+  return [...formation.nodes].filter(([, record]) => record.replica === kind).map(([id]) => id).toSorted();
+}
+
+/**
+ * Applies one transition by the guarded table and returns the next formation, one generation higher.
+ *
+ * A transition whose effect already holds returns `formation` itself. Throws `TOPOLOGY_ILLEGAL_TRANSITION` for every cell that
+ * the table leaves empty. Pure and total: every replica and every verifier of a chain gets the same result.
+ */
+export function applyTransition(formation: Formation, transition: Transition, timeMs: number): Formation {
+  const current = formation.nodes.get(transition.node);
+  const next = transition.verb === "remove" ? removedRecord(formation, transition, current) : step(formation, transition, current);
+  if (next === current) return formation;
+  const nodes = new Map(formation.nodes);
+  if (next === undefined) nodes.delete(transition.node);
+  else nodes.set(transition.node, { ...next, lastShiftMs: timeMs });
+  const tombstones =
+    transition.verb === "remove" ? new Set([...formation.tombstones, transition.node]) : formation.tombstones;
+  return { generation: (formation.generation + 1) as Generation, nodes, tombstones };
+}
+
+/** One transition of a command that changed something: its place in the command and the formation after it. */
+export interface FormationStep {
+  readonly ordinal: number;
+  readonly transition: Transition;
+  readonly formation: Formation;
+}
+
+/**
+ * Applies a whole command or nothing. Refuses with `TOPOLOGY_COMMAND_REFUSED` where the base generation moved on or the result
+ * would have no voter or an even number of them, and with `TOPOLOGY_ILLEGAL_TRANSITION` for the first transition that is.
+ */
+export function applyFormationCommand(formation: Formation, command: FormationCommand): readonly FormationStep[] {
+  if (command.baseGeneration !== formation.generation) {
+    throw new FormationRefusedError(`made for generation ${command.baseGeneration}, the formation is at ${formation.generation}`);
+  }
+  if (command.transitions.length === 0 || command.transitions.length > maxTransitionsPerCommand) {
+    throw new FormationRefusedError(`${command.transitions.length} transitions, expected 1 to ${maxTransitionsPerCommand}`);
+  }
+  const steps: FormationStep[] = [];
+  let current = formation;
+  for (const [ordinal, transition] of command.transitions.entries()) {
+    const next = applyTransition(current, transition, command.timeMs);
+    if (next === current) continue;
+    steps.push({ ordinal, transition, formation: next });
+    current = next;
+  }
+  const voters = replicasOf(current, "voter").length;
+  if (voters % 2 === 0) throw new FormationRefusedError(`${voters} voters would be left, expected an odd number`);
+  return steps;
+}
+
+type Outcome = NodeRecord | undefined;
+
+function step(formation: Formation, transition: Exclude<Transition, { verb: "remove" }>, current: Outcome): Outcome {
+  if (transition.verb === "admit") return admitted(formation, transition, current);
+  if (current === undefined) throw new IllegalTransitionError(transition, "the node is not in the formation");
+  switch (transition.verb) {
+    case "promote":
+      return promoted(transition, current);
+    case "reassign":
+      return reassigned(transition, current);
+    case "seat":
+      return seated(formation, transition, transition.replica, current);
+    case "demote":
+      if (current.state === "demoting") return current;
+      if (current.state === "active") return { ...current, state: "demoting" };
+      throw notFrom(transition, current);
+    case "settle":
+      if (current.state !== "demoting") throw notFrom(transition, current);
+      refuseVoter(transition, current);
+      return withoutRole(current, "standby");
+    case "depart":
+      if (current.state === "departing") return current;
+      if (current.state === "failed") throw notFrom(transition, current);
+      return withoutRole(current, "departing");
+    case "evict":
+      return current.state === "failed" ? current : withoutRole(current, "failed");
+    case "forget":
+      if (current.state !== "departing" && current.state !== "failed") throw notFrom(transition, current);
+      refuseVoter(transition, current);
+      return undefined;
+    case "cordon":
+      return flagged(transition, current, "cordoned");
+    case "quarantine":
+      return flagged(transition, current, "quarantined");
+    case "restore":
+      refuseFlags(transition, current);
+      return current.flags.length === 0 ? current : { ...current, flags: [] };
+    default:
+      return unknownVerb(transition);
+  }
+}
+
+/** The switch above is exhaustive for well-typed input; decoded input may still lie. */
+function unknownVerb(transition: never): never {
+  const { verb } = transition as { verb?: unknown };
+  throw new FormationRefusedError(`unknown verb ${describeValue(verb)}`);
+}
+
+function notFrom(transition: Transition, current: NodeRecord): IllegalTransitionError {
+  const role = current.role === undefined ? "" : `(${current.role})`;
+  return new IllegalTransitionError(transition, `its state is ${current.state}${role}`);
+}
+
+function refuseVoter(transition: Transition, current: NodeRecord): void {
+  if (current.replica === "voter") throw new IllegalTransitionError(transition, "it still votes");
+}
+
+function refuseFlags(transition: Transition, current: NodeRecord): void {
+  if (current.state === "demoting" || current.state === "departing") throw notFrom(transition, current);
+}
+
+function withoutRole(current: NodeRecord, state: NodeRecord["state"]): NodeRecord {
+  const { role: _role, ...rest } = current;
+  return { ...rest, state };
+}
+
+function admitted(formation: Formation, transition: Extract<Transition, { verb: "admit" }>, current: Outcome): Outcome {
+  if (formation.tombstones.has(transition.node)) throw new IllegalTransitionError(transition, "it was removed for ever");
+  const { tokenId: _tokenId, ...facts } = transition.admission;
+  if (current === undefined) {
+    return { state: "standby", replica: "none", ...facts, flags: [], lastShiftMs: 0 };
+  }
+  if (current.state === "standby" || current.state === "active") return current;
+  if (current.state !== "failed") throw notFrom(transition, current);
+  const newer =
+    facts.generation > current.generation ||
+    (facts.generation === current.generation && facts.incarnation > current.incarnation);
+  if (!newer) {
+    throw new IllegalTransitionError(
+      transition,
+      `it failed at (${current.generation}, ${current.incarnation}), (${facts.generation}, ${facts.incarnation}) is not newer`,
+    );
+  }
+  return { ...withoutRole(current, "standby"), ...facts };
+}
+
+function promoted(transition: Extract<Transition, { verb: "promote" }>, current: NodeRecord): NodeRecord {
+  if (current.state === "active" && current.role === transition.role) return withReplica(transition, current);
+  if (current.state !== "standby") throw notFrom(transition, current);
+  refuseFlagged(transition, current);
+  return withReplica(transition, { ...current, state: "active", role: transition.role });
+}
+
+function reassigned(transition: Extract<Transition, { verb: "reassign" }>, current: NodeRecord): NodeRecord {
+  if (current.state !== "active") throw notFrom(transition, current);
+  if (current.role === transition.role) return withReplica(transition, current);
+  if (current.role === "master" || current.role === "arbiter") {
+    throw new IllegalTransitionError(transition, `a ${current.role} is demoted first`);
+  }
+  refuseFlagged(transition, current);
+  return withReplica(transition, { ...current, role: transition.role });
+}
+
+function refuseFlagged(transition: Transition, current: NodeRecord): void {
+  if (current.flags.length > 0) throw new IllegalTransitionError(transition, `it is ${current.flags.join(" and ")}`);
+}
+
+function withReplica(transition: { readonly replica?: ReplicaKind }, next: NodeRecord): NodeRecord {
+  if (transition.replica === undefined || transition.replica === next.replica) return next;
+  return { ...next, replica: transition.replica };
+}
+
+function seated(formation: Formation, transition: Transition, replica: ReplicaKind, current: NodeRecord): NodeRecord {
+  if (current.replica === replica) return current;
+  if (replica === "voter") {
+    if (current.state !== "active") throw notFrom(transition, current);
+    refuseFlagged(transition, current);
+  }
+  if (replica === "learner" && current.state !== "active" && current.state !== "standby" && current.state !== "demoting") {
+    throw notFrom(transition, current);
+  }
+  if (current.replica === "voter" && replicasOf(formation, "voter").length === 1) {
+    throw new IllegalTransitionError(transition, "it is the only voter");
+  }
+  return { ...current, replica };
+}
+
+function flagged(transition: Transition, current: NodeRecord, flag: NodeFlag): NodeRecord {
+  refuseFlags(transition, current);
+  if (current.flags.includes(flag)) return current;
+  return { ...current, flags: [...current.flags, flag].toSorted() };
+}
+
+function removedRecord(formation: Formation, transition: Transition, current: Outcome): Outcome {
+  if (current === undefined) {
+    if (formation.tombstones.has(transition.node)) return current;
+    throw new IllegalTransitionError(transition, "the node is not in the formation");
+  }
+  refuseVoter(transition, current);
+  return undefined;
+}
