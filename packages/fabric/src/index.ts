@@ -8,11 +8,17 @@
  * @packageDocumentation
  */
 export * from "./errors.ts";
+export * from "./check.ts";
 export * from "./face.ts";
+export * from "./face-parse.ts";
 export * from "./formation.ts";
 export * from "./ids.ts";
+export * from "./liveness.ts";
+export * from "./prescribed.ts";
 export * from "./resource.ts";
+export * from "./resource-key.ts";
 export * from "./strategy.ts";
+export * from "./strategy-parse.ts";
 export * from "./transition.ts";
 export * from "./seams/attestor.ts";
 export * from "./seams/catalog.ts";
