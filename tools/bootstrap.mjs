@@ -44,17 +44,23 @@ function presentTools() {
  * repeat signals to it.
  */
 function fetchedTools() {
-  const probe = "process.stdout.write(JSON.stringify({ node: process.execPath, version: process.versions.node, path: process.env.PATH }))";
+  const probe =
+    "process.stdout.write(JSON.stringify({ node: process.execPath, version: process.versions.node, path: process.env.PATH }))";
   const packages = ["-p", `node@${nodeVersion}`, "-p", `pnpm@${pnpmVersion}`];
   // npm's own warnings are kept from the reader unless it fails; both packages place their binary in an install script.
-  const asked = spawnSync("npx", ["-y", "--loglevel=error", ...packages, "--", "node", "-e", isWindows ? `"${probe}"` : probe], {
-    cwd: root,
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "inherit"],
-    shell: isWindows,
-  });
+  const asked = spawnSync(
+    "npx",
+    ["-y", "--loglevel=error", ...packages, "--", "node", "-e", isWindows ? `"${probe}"` : probe],
+    {
+      cwd: root,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "inherit"],
+      shell: isWindows,
+    },
+  );
   if (asked.error !== undefined) fail(`cannot run npx: ${asked.error.message}`);
-  if (asked.status !== 0) fail(`npx could not bring node@${nodeVersion} and pnpm@${pnpmVersion} (exit status ${asked.status})`);
+  if (asked.status !== 0)
+    fail(`npx could not bring node@${nodeVersion} and pnpm@${pnpmVersion} (exit status ${asked.status})`);
   const found = JSON.parse(asked.stdout.slice(asked.stdout.indexOf("{")));
   if (major(found.version) !== major(nodeVersion)) {
     fail(`node@${nodeVersion} was fetched, yet node is ${found.version}: does npm block install scripts?`);
@@ -70,7 +76,8 @@ function installDependencies(environment) {
     shell: isWindows,
   });
   if (installed.error !== undefined) fail(`cannot run pnpm: ${installed.error.message}`);
-  if (installed.signal !== null) fail(`the installation was ended by ${installed.signal}`, 128 + constants.signals[installed.signal]);
+  if (installed.signal !== null)
+    fail(`the installation was ended by ${installed.signal}`, 128 + constants.signals[installed.signal]);
   if (installed.status !== 0) fail(`pnpm install failed (exit status ${installed.status})`);
 }
 
