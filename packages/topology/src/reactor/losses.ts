@@ -1,0 +1,70 @@
+import { shortId, type NodeId } from "@revoada/fabric";
+import type { Draft } from "./draft.ts";
+import { concerns, isRestarting, memberKeys, storeOf, type Observation, type ReactorLimits } from "./situation.ts";
+
+/** Marks as failed every node that is known dead in the life that the formation knows. Replicas keep their seats. */
+export function evictLost(draft: Draft, observation: Observation, limits: ReactorLimits): void {
+  for (const [id, record] of observation.formation.nodes) {
+    const member = observation.view.members.get(id);
+    if (id === observation.leader || record.state === "failed" || member?.status !== "dead") continue;
+    if (!concerns(member, record)) continue;
+    if (isRestarting(member, limits)) continue;
+    draft.decide({
+      kind: "evict",
+      transitions: [{ verb: "evict", node: id }],
+      reason: `${shortId(id)} is dead (${member.evidence ?? "silent"} evidence)`,
+      inputs: { node: id, evidence: member.evidence ?? "silent", generation: member.generation, incarnation: member.incarnation },
+    });
+  }
+}
+
+/** Notes who said good-bye: it gives its seat up once another can take it. */
+export function departLeft(draft: Draft, observation: Observation): void {
+  for (const [id, record] of observation.formation.nodes) {
+    const member = observation.view.members.get(id);
+    if (member?.status !== "left" || record.state === "failed" || record.state === "departing") continue;
+    if (id === observation.leader || !concerns(member, record)) continue;
+    draft.decide({
+      kind: "depart",
+      transitions: [{ verb: "depart", node: id }],
+      reason: `${shortId(id)} left`,
+      inputs: { node: id, generation: member.generation },
+    });
+  }
+}
+
+/** Takes failed nodes back that live again: with a newer start, or a newer incarnation of the same one. */
+export function readmit(draft: Draft, observation: Observation): void {
+  for (const [id, record] of observation.formation.nodes) {
+    const member = observation.view.members.get(id);
+    if (record.state !== "failed" || member?.status !== "alive") continue;
+    const newer =
+      member.generation > record.generation ||
+      (member.generation === record.generation && member.incarnation > record.incarnation);
+    const storeId = storeOf(member);
+    if (!newer || storeId === undefined) continue;
+    draft.decide({
+      kind: "readmit",
+      transitions: [{ verb: "admit", node: id, admission: admissionOf(id, observation, storeId) }],
+      reason: `${shortId(id)} is back`,
+      inputs: { node: id, generation: member.generation, incarnation: member.incarnation, sameStore: storeId === record.storeId },
+    });
+  }
+}
+
+function admissionOf(id: NodeId, { view, formation }: Observation, storeId: ReturnType<typeof storeOf> & string) {
+  const member = view.members.get(id);
+  const record = formation.nodes.get(id);
+  return {
+    storeId,
+    generation: member?.generation ?? 0,
+    incarnation: member?.incarnation ?? 0,
+    zone: boundedText(member?.keys.get(memberKeys.zone) ?? record?.zone ?? ""),
+    version: boundedText(member?.keys.get(memberKeys.version) ?? record?.version ?? ""),
+  };
+}
+
+/** What a node says of itself goes into the log: short, whatever it says. */
+function boundedText(text: string): string {
+  return text.slice(0, 64);
+}

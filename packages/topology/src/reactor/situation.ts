@@ -1,0 +1,133 @@
+import {
+  parseStoreId,
+  type Candidate,
+  type FabricStrategy,
+  type Formation,
+  type Member,
+  type MembershipView,
+  type NodeId,
+  type NodeRecord,
+  type ReplicationView,
+  type StoreId,
+} from "@revoada/fabric";
+
+/** Everything that a decision may rest on. */
+export interface Observation {
+  readonly view: MembershipView;
+  readonly formation: Formation;
+  readonly replication: ReplicationView;
+  readonly strategy: FabricStrategy;
+  /** The node that observes; decisions are the leader's. */
+  readonly leader: NodeId;
+  /** The leader's clock, milliseconds since the epoch. */
+  readonly nowMs: number;
+}
+
+/** Bounds and patience of the reactor. */
+export interface ReactorLimits {
+  /** Caught-up learners kept ready beside the voters. */
+  readonly warmStandbys: number;
+  /** How many entries a learner may be behind the commit index and still count as caught up. */
+  readonly trailingEntries: number;
+  /** Least time between two voluntary shifts of one node. */
+  readonly dampingMs: number;
+  /** How long a node that said it would be back keeps its place while it is gone. */
+  readonly restartGraceMs: number;
+  /** How long a failed node without a seat stays in the formation. */
+  readonly forgetAfterMs: number;
+}
+
+export const defaultReactorLimits: ReactorLimits = {
+  warmStandbys: 2,
+  trailingEntries: 4096,
+  dampingMs: 5000,
+  restartGraceMs: 10_000,
+  forgetAfterMs: 72 * 3600 * 1000,
+};
+
+/** Keys that nodes say of themselves and the reactor reads. */
+export const memberKeys = {
+  storeId: "store",
+  zone: "zone",
+  version: "version",
+  /** `"1"` from a node that is about to restart and wants to keep its place. */
+  restarting: "restarting",
+} as const;
+
+/** True where this record still holds a place that can be relied on. */
+export function isServing(record: NodeRecord): boolean {
+  return (record.state === "active" || record.state === "standby") && !record.flags.includes("quarantined");
+}
+
+/** True for a dead member that said it would be back, for a while. */
+export function isRestarting(member: Member, limits: ReactorLimits): boolean {
+  return member.status === "dead" && member.keys.get(memberKeys.restarting) === "1" && member.statusSinceMs < limits.restartGraceMs;
+}
+
+/** True where nothing says that the node is gone for good. Nodes that the view has not met yet are not doubted. */
+export function isReachable(id: NodeId, { view, leader }: Observation, limits: ReactorLimits): boolean {
+  const member = view.members.get(id);
+  if (id === leader || member === undefined || isRestarting(member, limits)) return true;
+  return member.status === "alive" || member.status === "suspect";
+}
+
+/** True where the node was heard and is alive now: what a new duty asks for. */
+export function isAlive(id: NodeId, { view, leader }: Observation): boolean {
+  return id === leader || view.members.get(id)?.status === "alive";
+}
+
+/** True for a replica within the trailing bound of the leader's commit index. */
+export function isCaughtUp(id: NodeId, observation: Observation, limits: ReactorLimits): boolean {
+  const { replication, leader } = observation;
+  if (id === leader) return true;
+  const match = replication.matchIndex.get(id);
+  return match !== undefined && match + limits.trailingEntries >= replication.commitIndex;
+}
+
+/** True where news of a member is about the life that the formation knows, or a later one. */
+export function concerns(member: Member, record: NodeRecord): boolean {
+  return (
+    member.generation > record.generation ||
+    (member.generation === record.generation && member.incarnation >= record.incarnation)
+  );
+}
+
+/** The store that a member says it votes from; undefined where it says nothing usable. */
+export function storeOf(member: Member): StoreId | undefined {
+  const value = member.keys.get(memberKeys.storeId);
+  if (value === undefined) return undefined;
+  try {
+    return parseStoreId(value);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Who may hold a role: serving, reachable, and either alive and unflagged or already holding one. */
+export function candidatesOf(formation: Formation, observation: Observation, limits: ReactorLimits): readonly Candidate[] {
+  const candidates: Candidate[] = [];
+  for (const [id, record] of formation.nodes) {
+    if (!isServing(record) || !isReachable(id, observation, limits)) continue;
+    const holds = record.state === "active";
+    if (!holds && (record.flags.length > 0 || !isAlive(id, observation))) continue;
+    candidates.push({
+      id,
+      zone: record.zone,
+      ...(record.role === undefined ? {} : { role: record.role }),
+      replica: record.replica,
+      caughtUp: record.replica !== "none" && isCaughtUp(id, observation, limits),
+    });
+  }
+  return candidates.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** True where the log's configuration is the formation's and no change is under way. */
+export function configurationFollows({ formation, replication }: Observation): boolean {
+  if (replication.joint) return false;
+  for (const [id, record] of formation.nodes) {
+    if ((record.replica === "voter") !== replication.voters.has(id)) return false;
+    if ((record.replica === "learner") !== replication.learners.has(id)) return false;
+  }
+  const replicas = replication.voters.size + replication.learners.size;
+  return replicas === [...formation.nodes.values()].filter((record) => record.replica !== "none").length;
+}
