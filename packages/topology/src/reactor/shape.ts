@@ -69,23 +69,24 @@ export function desiredShape({ draft, observation, topology, limits }: Pass): {
 
 /** Gives and takes the roles that need no seat to move: workers to work, surplus holders to step back. */
 export function fillRoles(pass: Pass): void {
-  const { draft, observation, limits } = pass;
+  const { draft } = pass;
   const { candidates, assignment } = desiredShape(pass);
   for (const { id } of candidates) {
     const record = draft.record(id) as NodeRecord;
     const desired = assignment.get(id);
-    if (record.state === "active" && record.role === desired) continue;
+    const idleArbiter = record.role === "arbiter" && record.replica !== "voter";
+    if (record.state === "active" && record.role === desired && !idleArbiter) continue;
     if (record.flags.length > 0) continue;
     if (record.state === "standby" && record.replica === "voter") returnToSeat(pass, id, record, desired === "master" ? "master" : "arbiter");
     else if (desired === "master") promoteBeyondQuorum(pass, id, record);
-    else if (desired !== undefined && (record.state === "standby" || record.role === "bootstrap")) {
+    else if (desired !== undefined && !idleArbiter && (record.state === "standby" || record.role === "bootstrap")) {
       draft.decide({
         kind: "assign",
         transitions: [giveRole(id, record, desired)],
         reason: `${shortId(id)} becomes ${desired}`,
         inputs: { node: id, role: desired },
       });
-    } else if (record.state === "active" && observation.nowMs - record.lastShiftMs >= limits.dampingMs) {
+    } else if (record.state === "active" && (desired === undefined || record.role === "master" || idleArbiter)) {
       stepBack(pass, id, record);
     }
   }
@@ -114,11 +115,12 @@ function promoteBeyondQuorum({ draft, observation }: Pass, id: NodeId, record: N
   });
 }
 
-/** One step towards standby for a holder that the shape no longer wants, unless its vote is needed. */
+/** One step towards standby for a holder that the shape no longer wants, unless its vote is needed. A leader hands over first. */
 function stepBack({ draft, observation, limits }: Pass, id: NodeId, record: NodeRecord): void {
+  if (observation.nowMs - record.lastShiftMs < limits.dampingMs) return;
+  // One at a time: a node on its way back to standby is missing from the count that the shape is made for.
+  if ([...draft.formation.nodes.values()].some((other) => other.state === "demoting")) return;
   if (record.replica === "voter" && !canGiveUpSeat(id, draft.formation, observation, limits)) return;
-  // The leader keeps its role until it has handed over: a shape is never worth an election by surprise.
-  if (id === observation.leader) return;
   if (record.role === "arbiter" && record.replica === "voter") return;
   draft.decide({
     kind: "step-back",

@@ -52,10 +52,8 @@ export function chooseMasters(candidates: readonly Candidate[], target: number):
   const chosen = new Set(holders.slice(0, target).map((candidate) => candidate.id));
   const zones = new Map<string, number>();
   for (const holder of holders) if (chosen.has(holder.id)) countZone(zones, holder.zone);
-  // An arbiter that votes cannot be given another role: its vote would have to move first.
-  const pool = candidates.filter(
-    (candidate) => !chosen.has(candidate.id) && candidate.role !== "master" && !(candidate.role === "arbiter" && candidate.replica === "voter"),
-  );
+  // An arbiter cannot be given another role: it is demoted first, once its vote has moved.
+  const pool = candidates.filter(({ id, role }) => !chosen.has(id) && role !== "master" && role !== "arbiter");
   while (chosen.size < target && pool.length > 0) {
     pool.sort((a, b) => rank(a) - rank(b) || (zones.get(a.zone) ?? 0) - (zones.get(b.zone) ?? 0) || byId(a, b));
     const next = pool.shift() as Candidate;
