@@ -1,6 +1,27 @@
 /**
  * Ed25519 identity and a BLAKE3 chain of signed role shifts, sealed by voters and verified offline.
  *
+ * The formats are pure and stand in `core/`; keys and signatures come from `node:crypto`. See {@link blake3Attestor} for the seam,
+ * {@link ChainVerifier} for following a chain and {@link loadOrCreateIdentity} for a node's key.
+ *
  * @packageDocumentation
  */
-export {};
+export { blake3Attestor } from "./attestor.ts";
+export type { CanonicalLimits, CanonicalValue } from "./core/canonical.ts";
+export { decodeCanonical, encodeCanonical } from "./core/canonical.ts";
+export type { ChainRecord, ChainRecordKind } from "./core/chain-file.ts";
+export type { ChainVerifierOptions, VerifiedBlock } from "./core/chain-verifier.ts";
+export { ChainVerifier } from "./core/chain-verifier.ts";
+export { verifyChainWith } from "./core/verify-chain.ts";
+export {
+  ChainInvalidError,
+  KeyInvalidError,
+  KeyPermissionsError,
+  KeyUnavailableError,
+  NotCanonicalError,
+  TokenInvalidError,
+  UnknownVersionError,
+} from "./errors.ts";
+export { ed25519Verifier, identityFromSeed, seedLength } from "./identity.ts";
+export type { StoredIdentity } from "./key-file.ts";
+export { loadIdentity, loadOrCreateIdentity } from "./key-file.ts";

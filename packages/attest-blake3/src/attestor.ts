@@ -1,0 +1,51 @@
+import type { Attestor, ClusterId, Identity, NodeId, Seal } from "@revoada/fabric";
+import { blockMaker } from "./core/block.ts";
+import { openCommand, signCommand } from "./core/command.ts";
+import { createGenesis, openGenesis } from "./core/genesis.ts";
+import { hashOf } from "./core/hash.ts";
+import { checkSeal, encodeSeal, readSeal, signHead } from "./core/seal.ts";
+import { checkTokenProof, createToken, decodeToken, encodeToken, proveToken } from "./core/token.ts";
+import { exportChainFile, verifyChainWith } from "./core/verify-chain.ts";
+import { ed25519Verifier, identityFromSeed } from "./identity.ts";
+
+/**
+ * The attestor of one identity: ed25519 by `node:crypto`, BLAKE3, canonical CBOR.
+ *
+ * Signing refuses with `ATTEST_NOT_CANONICAL` what could not be read again (a field out of its bounds, a text of several lines).
+ * `openSeal` takes the voters that must have signed: those of `ChainVerifier.sealVoters()`.
+ *
+ * @example
+ * ```ts
+ * const attestor = blake3Attestor(identityFromSeed(seed));
+ * const verdict = attestor.verifyChain(file, clusterId);
+ * ```
+ */
+export function blake3Attestor(identity: Identity): Attestor {
+  const verifier = ed25519Verifier();
+  const blocks = blockMaker();
+  return {
+    identity,
+    verifySignature: (signer, message, signature) => verifier.verify(signer, message, signature),
+    hash: hashOf,
+    createGenesis: (input) => createGenesis(input, identity),
+    openGenesis: (bytes) => openGenesis(bytes, verifier),
+    signCommand: (command) => signCommand(command, identity),
+    openCommand: (bytes) => openCommand(bytes, verifier),
+    makeBlock: (input) => blocks.make(input),
+    signHead: (clusterId, head) => signHead(clusterId, head, identity),
+    encodeSeal,
+    openSeal(bytes: Uint8Array, clusterId: ClusterId, voters: ReadonlySet<NodeId>): Seal {
+      const seal = readSeal(bytes);
+      checkSeal(seal, clusterId, voters, verifier);
+      return seal;
+    },
+    exportChain: exportChainFile,
+    verifyChain: (bytes, clusterId) => verifyChainWith(bytes, clusterId, verifier),
+    createToken: (input) => createToken(input, identityFromSeed),
+    encodeToken,
+    decodeToken,
+    proveToken: (token, channelBinding, node) => proveToken(token, channelBinding, node, identityFromSeed),
+    checkTokenProof: (record, clusterId, channelBinding, node, proof) =>
+      checkTokenProof(record, { clusterId, channelBinding, node, proof }, verifier),
+  };
+}

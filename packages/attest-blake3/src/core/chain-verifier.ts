@@ -1,0 +1,329 @@
+import type {
+  ChainHead,
+  ClusterId,
+  Formation,
+  FormationCommand,
+  FormationStep,
+  Genesis,
+  Hash,
+  LogIndex,
+  NodeId,
+  Seal,
+  SignatureVerifier,
+  StoreId,
+  Term,
+  Transition,
+} from "@revoada/fabric";
+import { applyFormationCommand, applyTransition, genesisFormation, isFabricError, shortId } from "@revoada/fabric";
+import type { BlockFields } from "./block.ts";
+import { readBlock } from "./block.ts";
+import type { ChainRecord } from "./chain-file.ts";
+import { openCommand } from "./command.ts";
+import { refuse } from "./faults.ts";
+import { openGenesis } from "./genesis.ts";
+import { hashOf } from "./hash.ts";
+import { checkSeal, readSeal } from "./seal.ts";
+
+/** What a verifier starts from: the genesis, the cluster id that is its root of trust, and a way to check signatures. */
+export interface ChainVerifierOptions {
+  readonly genesis: Uint8Array;
+  readonly clusterId: ClusterId;
+  readonly verifier: SignatureVerifier;
+}
+
+/** One block that was accepted. */
+export interface VerifiedBlock extends ChainHead {
+  readonly term: Term;
+  readonly index: LogIndex;
+  readonly ordinal: number;
+  readonly command: FormationCommand;
+  readonly transition: Transition;
+}
+
+/** A command whose blocks are being read. */
+interface OpenedCommand {
+  readonly command: FormationCommand;
+  readonly hash: Hash;
+  readonly term: Term;
+  readonly index: LogIndex;
+  readonly steps: readonly FormationStep[];
+  /** How many of the steps have their block. */
+  readonly done: number;
+}
+
+interface UnsealedBlock {
+  readonly hash: Hash;
+  readonly transition: Transition;
+  readonly timeMs: number;
+}
+
+type VoterStores = ReadonlyMap<NodeId, StoreId>;
+
+interface VerifierState {
+  head: ChainHead;
+  formation: Formation;
+  /** Log position of the last command. */
+  term: number;
+  index: number;
+  opened: OpenedCommand | undefined;
+  sealed: ChainHead | undefined;
+  sealedFormation: Formation;
+  /** The blocks above the sealed head, in order. */
+  unsealed: UnsealedBlock[];
+  /** Who must sign the next seal. */
+  sealVoters: ReadonlySet<NodeId>;
+  /** A command that changes voters and is not sealed up to its last block, and who votes once it is. */
+  pending: { readonly endHeight: number; readonly voters: ReadonlySet<NodeId> } | undefined;
+}
+
+/**
+ * Follows one chain, block by block and seal by seal, and derives from it who may sign what.
+ *
+ * - A command is proposed by a voter of the formation before it, and every block of it follows from the formation and the command.
+ * - A seal is signed by voters in force. A command that changes the set of voters (ids and stores) is in force once a seal of the
+ *   voters *before* it covers its last block; until then those voters go on sealing, and no second such command may follow. Hence
+ *   whoever holds a minority of voter keys cannot vote himself in.
+ *
+ * Whatever is refused throws `CHAIN_INVALID` with the fault and changes nothing. A block that is accepted but not sealed is vouched for by
+ * its proposer alone: a node that follows a chain which strangers hand to it uses {@link ChainVerifier.advance}, which takes
+ * blocks only together with their seal.
+ *
+ * @example
+ * ```ts
+ * const follower = new ChainVerifier({ genesis, clusterId, verifier: ed25519Verifier() });
+ * follower.advance(proof);
+ * follower.sealedFormation().nodes.get(node);
+ * ```
+ */
+export class ChainVerifier {
+  readonly genesis: Genesis;
+  readonly #verifier: SignatureVerifier;
+  #state: VerifierState;
+
+  constructor(options: ChainVerifierOptions) {
+    const genesis = openGenesis(options.genesis, options.verifier);
+    if (genesis.clusterId !== options.clusterId) {
+      refuse("wrong-cluster", 0, `this is the chain of ${genesis.clusterId}, expected ${options.clusterId}`);
+    }
+    this.genesis = genesis;
+    this.#verifier = options.verifier;
+    const formation = genesisFormation({ ...genesis, id: genesis.founder });
+    this.#state = {
+      head: { height: 0, hash: genesis.clusterId as string as Hash },
+      formation,
+      term: 0,
+      index: 0,
+      opened: undefined,
+      sealed: undefined,
+      sealedFormation: formation,
+      unsealed: [],
+      sealVoters: new Set([genesis.founder]),
+      pending: undefined,
+    };
+  }
+
+  /** The last block that was accepted; genesis where there is none. */
+  head(): ChainHead {
+    return this.#state.head;
+  }
+
+  /** The highest sealed head, undefined where nothing but genesis is vouched for. */
+  sealed(): ChainHead | undefined {
+    return this.#state.sealed;
+  }
+
+  /** The formation after the last block. */
+  formation(): Formation {
+    return this.#state.formation;
+  }
+
+  /** The formation at the sealed head; that of genesis where nothing is sealed. */
+  sealedFormation(): Formation {
+    return this.#state.sealedFormation;
+  }
+
+  /** Who must sign the next seal: its leader and a majority of these. */
+  sealVoters(): ReadonlySet<NodeId> {
+    return this.#state.sealVoters;
+  }
+
+  /** True while a command that changes voters awaits the seal of those before it. */
+  awaitsVoterSeal(): boolean {
+    return this.#state.pending !== undefined;
+  }
+
+  /** How many blocks of the last command are still to come: 0 at the end of a whole chain. */
+  blocksToCome(): number {
+    const { opened } = this.#state;
+    return opened === undefined ? 0 : opened.steps.length - opened.done;
+  }
+
+  /** A second verifier that goes on from here on its own. */
+  fork(): ChainVerifier {
+    const { bytes, clusterId } = this.genesis;
+    const copy = new ChainVerifier({ genesis: bytes, clusterId, verifier: this.#verifier });
+    copy.#state = snapshotOf(this.#state);
+    return copy;
+  }
+
+  /** Accepts the next block. */
+  addBlock(bytes: Uint8Array): VerifiedBlock {
+    const state = this.#state;
+    const height = state.head.height + 1;
+    const block = readBlock(bytes, height);
+    if (block.height !== height) refuse("broken-link", height, `the block says that its height is ${block.height}`);
+    if (block.previous !== state.head.hash) {
+      refuse("broken-link", height, `the block follows ${shortId(block.previous)}, expected ${shortId(state.head.hash)}`);
+    }
+    const opened = this.blocksToCome() === 0 ? this.#openNext(block, height) : continued(state.opened as OpenedCommand, block, height);
+    const step = opened.steps[opened.done] as FormationStep;
+    if (block.ordinal !== step.ordinal) {
+      refuse("out-of-order", height, `ordinal ${block.ordinal}, the next transition of its command is ${step.ordinal}`);
+    }
+    if (block.generation !== step.formation.generation) {
+      refuse("generation-gap", height, `generation ${block.generation}, expected ${step.formation.generation}`);
+    }
+    return this.#append(hashOf(bytes), block, opened, step);
+  }
+
+  /** Accepts a seal over a block at or below the head and above the last sealed one. */
+  addSeal(bytes: Uint8Array): Seal {
+    const state = this.#state;
+    const seal = readSeal(bytes, state.head.height);
+    const { height, hash } = seal.head;
+    const base = state.sealed?.height ?? 0;
+    if (height <= base) refuse("bad-seal", height, `the chain is sealed up to ${base} already`);
+    const covered = state.unsealed.slice(0, height - base);
+    const last = covered[covered.length - 1];
+    if (height > state.head.height || last === undefined) refuse("bad-seal", height, `the chain ends at ${state.head.height}`);
+    if (last.hash !== hash) refuse("bad-seal", height, `it is over ${shortId(hash)}, the block there is ${shortId(last.hash)}`);
+    checkSeal(seal, this.genesis.clusterId, state.sealVoters, this.#verifier);
+    state.sealedFormation =
+      height === state.head.height
+        ? state.formation
+        : covered.reduce((formation, { transition, timeMs }) => applyTransition(formation, transition, timeMs), state.sealedFormation);
+    state.sealed = seal.head;
+    state.unsealed = state.unsealed.slice(covered.length);
+    if (state.pending !== undefined && height >= state.pending.endHeight) {
+      state.sealVoters = state.pending.voters;
+      state.pending = undefined;
+    }
+    return seal;
+  }
+
+  /**
+   * Accepts blocks and seals that go on from the head and end with a seal over their last block, all or nothing: the form in which
+   * a chain is taken from somebody who is not trusted, an admission proof for one.
+   */
+  advance(records: readonly ChainRecord[]): void {
+    const before = snapshotOf(this.#state);
+    try {
+      for (const record of records) this.#advanceOne(record);
+      const { head, sealed } = this.#state;
+      if (head.height > 0 && sealed?.height !== head.height) refuse("bad-seal", head.height, "no seal covers the last block");
+    } catch (error) {
+      this.#state = before;
+      throw error;
+    }
+  }
+
+  #advanceOne(record: ChainRecord): void {
+    if (record.kind === "block") this.addBlock(record.bytes);
+    else if (record.kind === "seal") this.addSeal(record.bytes);
+    else refuse("malformed", this.#state.head.height, "a genesis in the middle of a chain");
+  }
+
+  #openNext(block: BlockFields, height: number): OpenedCommand {
+    const state = this.#state;
+    if (block.command === undefined) {
+      refuse("missing-signature", height, "the first block of a command does not hold the signed command");
+    }
+    if (hashOf(block.command) !== block.commandHash) refuse("malformed", height, "the command is not the one that the block names");
+    const command = openCommand(block.command, this.#verifier, height);
+    this.#checkPosition(block, command, height);
+    const steps = stepsOf(state.formation, command, height);
+    const before = voterStores(state.formation);
+    const after = voterStores((steps[steps.length - 1] as FormationStep).formation);
+    if (state.pending !== undefined && !sameVoters(before, after)) {
+      refuse("unsealed-voter-change", height, `voters change again, the change up to ${state.pending.endHeight} is not sealed`);
+    }
+    return { command, hash: block.commandHash, term: block.term, index: block.index, steps, done: 0 };
+  }
+
+  #checkPosition(block: BlockFields, command: FormationCommand, height: number): void {
+    const { formation, term, index } = this.#state;
+    if (command.clusterId !== this.genesis.clusterId) {
+      refuse("wrong-cluster", height, `the command is for cluster ${shortId(command.clusterId)}`);
+    }
+    if (formation.nodes.get(command.proposer)?.replica !== "voter") {
+      refuse("not-a-voter", height, `${shortId(command.proposer)} proposed it and did not vote then`);
+    }
+    if (block.index <= index || block.term < term) {
+      refuse("out-of-order", height, `log position (${block.term}, ${block.index}) after (${term}, ${index})`);
+    }
+    if (block.term < command.term) {
+      refuse("out-of-order", height, `committed in term ${block.term}, signed in term ${command.term}`);
+    }
+    if (command.baseGeneration !== formation.generation) {
+      const text = `the command is made for generation ${command.baseGeneration}, the formation is at ${formation.generation}`;
+      refuse("generation-gap", height, text);
+    }
+  }
+
+  #append(hash: Hash, block: BlockFields, opened: OpenedCommand, step: FormationStep): VerifiedBlock {
+    const state = this.#state;
+    if (opened.done === 0) {
+      const after = (opened.steps[opened.steps.length - 1] as FormationStep).formation;
+      const stores = voterStores(after);
+      if (!sameVoters(voterStores(state.formation), stores)) {
+        state.pending = { endHeight: block.height + opened.steps.length - 1, voters: new Set(stores.keys()) };
+      }
+    }
+    state.head = { height: block.height, hash };
+    state.formation = step.formation;
+    state.term = block.term;
+    state.index = block.index;
+    state.opened = { ...opened, done: opened.done + 1 };
+    state.unsealed.push({ hash, transition: step.transition, timeMs: opened.command.timeMs });
+    const { term, index, ordinal } = block;
+    return { ...state.head, term, index, ordinal, command: opened.command, transition: step.transition };
+  }
+}
+
+/** What is replaced on every step is shared; the one list that grows in place is copied. */
+function snapshotOf(state: VerifierState): VerifierState {
+  return { ...state, unsealed: [...state.unsealed] };
+}
+
+function continued(opened: OpenedCommand, block: BlockFields, height: number): OpenedCommand {
+  const missing = opened.steps.length - opened.done;
+  if (block.commandHash !== opened.hash || block.index !== opened.index || block.term !== opened.term) {
+    refuse("out-of-order", height, `another command begins, ${missing} blocks of the one at index ${opened.index} are missing`);
+  }
+  if (block.command !== undefined) refuse("malformed", height, "a later block of a command holds the command again");
+  return opened;
+}
+
+function stepsOf(formation: Formation, command: FormationCommand, height: number): readonly FormationStep[] {
+  let steps: readonly FormationStep[];
+  try {
+    steps = applyFormationCommand(formation, command);
+  } catch (error) {
+    if (!isFabricError(error, "TOPOLOGY_ILLEGAL_TRANSITION", "TOPOLOGY_COMMAND_REFUSED")) throw error;
+    return refuse("illegal-transition", height, error.message);
+  }
+  if (steps.length === 0) refuse("illegal-transition", height, "the command changes nothing and makes no block");
+  return steps;
+}
+
+function voterStores(formation: Formation): VoterStores {
+  const voters = new Map<NodeId, StoreId>();
+  for (const [id, record] of formation.nodes) {
+    if (record.replica === "voter") voters.set(id, record.storeId);
+  }
+  return voters;
+}
+
+function sameVoters(left: VoterStores, right: VoterStores): boolean {
+  return left.size === right.size && [...left].every(([id, storeId]) => right.get(id) === storeId);
+}
