@@ -20,7 +20,7 @@ export function evictLost(draft: Draft, observation: Observation, limits: Reacto
 
 /** Notes who said good-bye: it gives its seat up once another can take it. */
 export function departLeft(draft: Draft, observation: Observation): void {
-  for (const [id, record] of observation.formation.nodes) {
+  for (const [id, record] of draft.formation.nodes) {
     const member = observation.view.members.get(id);
     if (member?.status !== "left" || record.state === "failed" || record.state === "departing") continue;
     if (id === observation.leader || !concerns(member, record)) continue;

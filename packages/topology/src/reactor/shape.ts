@@ -132,7 +132,7 @@ function stepBack({ draft, observation, limits }: Pass, id: NodeId, record: Node
 
 /** Finishes what was begun: demoted nodes settle, departed ones are forgotten, and so are the failed after a long time. */
 export function finishLeavers({ draft, observation, limits }: Pass): void {
-  for (const [id, record] of observation.formation.nodes) {
+  for (const [id, record] of draft.formation.nodes) {
     if (record.replica === "voter") continue;
     if (record.state === "demoting") {
       draft.decide({ kind: "settle", transitions: [{ verb: "settle", node: id }], reason: `${shortId(id)} no longer votes`, inputs: { node: id } });

@@ -77,7 +77,8 @@ function arbiterToRelieve(pass: Pass, candidates: readonly Candidate[], assignme
 function seatTransition(pass: Pass, candidate: Candidate, assignment: Assignment): Transition {
   const record = pass.draft.record(candidate.id) as NodeRecord;
   const role = assignment.get(candidate.id) === "master" ? "master" : "arbiter";
-  if (record.state === "active" && record.role === role) return { verb: "seat", node: candidate.id, replica: "voter" };
+  const keepsRole = record.role === role || record.role === "master" || record.role === "arbiter";
+  if (record.state === "active" && keepsRole) return { verb: "seat", node: candidate.id, replica: "voter" };
   return giveRole(candidate.id, record, role, "voter");
 }
 
