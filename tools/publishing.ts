@@ -10,7 +10,7 @@ const checks: Readonly<Record<string, (folder: string) => RunResult>> = {
   attw: (folder) =>
     run(
       "attw",
-      ["--pack", ".", "--profile", "esm-only", "--no-emoji", "--exclude-entrypoints", "./package.json"],
+      ["--pack", ".", "--profile", "esm-only", "--no-emoji", "--no-color", "--exclude-entrypoints", "./package.json"],
       folder,
     ),
 };
@@ -22,7 +22,8 @@ if (check === undefined) {
   process.exit(2);
 }
 
-const published = publishedPackages();
+// Nobody imports an application: its types are nobody's concern.
+const published = publishedPackages().filter(({ folder }) => name !== "attw" || folder.startsWith("packages/"));
 const failed: string[] = [];
 for (const { folder } of published) {
   const { status, output } = check(folder);

@@ -4,7 +4,7 @@
 import type { WorkspacePackage } from "../workspace.ts";
 import type { ParsedSource } from "./source.ts";
 
-export type Tag = "spec" | "pure" | "layer" | "face" | "composer" | "private" | "app";
+type Tag = "spec" | "pure" | "layer" | "face" | "composer" | "private" | "app";
 
 const scope = "@revoada/";
 
@@ -43,7 +43,7 @@ const narrowed: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The tag that the table gives a folder. */
-export function expectedTag(folder: string): Tag | undefined {
+function expectedTag(folder: string): Tag | undefined {
   if (folder.startsWith("packages/face-")) return "face";
   if (folder.startsWith("examples/")) return "app";
   return tagOf[folder];
