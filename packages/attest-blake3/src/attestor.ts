@@ -1,9 +1,10 @@
 import type { Attestor, ClusterId, Identity, NodeId, Seal } from "@revoada/fabric";
 import { blockMaker } from "./core/block.ts";
+import { ChainVerifier } from "./core/chain-verifier.ts";
 import { openCommand, signCommand } from "./core/command.ts";
 import { createGenesis, openGenesis } from "./core/genesis.ts";
 import { hashOf } from "./core/hash.ts";
-import { checkSeal, encodeSeal, readSeal, signHead } from "./core/seal.ts";
+import { checkSeal, encodeSeal, readSeal, sealStatement, signHead } from "./core/seal.ts";
 import { checkTokenProof, createToken, decodeToken, encodeToken, proveToken } from "./core/token.ts";
 import { exportChainFile, verifyChainWith } from "./core/verify-chain.ts";
 import { ed25519Verifier, identityFromSeed } from "./identity.ts";
@@ -33,7 +34,9 @@ export function blake3Attestor(identity: Identity): Attestor {
     openCommand: (bytes) => openCommand(bytes, verifier),
     makeBlock: (input) => blocks.make(input),
     signHead: (clusterId, head) => signHead(clusterId, head, identity),
+    checkHead: (clusterId, head, { signer, signature }) => verifier.verify(signer, sealStatement(clusterId, head), signature),
     encodeSeal,
+    readSeal: (bytes) => readSeal(bytes),
     openSeal(bytes: Uint8Array, clusterId: ClusterId, voters: ReadonlySet<NodeId>): Seal {
       const seal = readSeal(bytes);
       checkSeal(seal, clusterId, voters, verifier);
@@ -41,6 +44,7 @@ export function blake3Attestor(identity: Identity): Attestor {
     },
     exportChain: exportChainFile,
     verifyChain: (bytes, clusterId) => verifyChainWith(bytes, clusterId, verifier),
+    follow: (genesis, clusterId) => new ChainVerifier({ genesis, clusterId, verifier }),
     createToken: (input) => createToken(input, identityFromSeed),
     encodeToken,
     decodeToken,

@@ -1,4 +1,4 @@
-import type { FormationCommand } from "../formation.ts";
+import type { Formation, FormationCommand } from "../formation.ts";
 import type { ClusterId, Generation, Hash, LogIndex, NodeId, StoreId, Term } from "../ids.ts";
 import type { Identity } from "./identity.ts";
 
@@ -94,6 +94,25 @@ export type ChainVerdict =
     }
   | { readonly ok: false; readonly fault: ChainFault };
 
+/** One piece of a chain on its way from one node to another. */
+export interface ChainRecord {
+  readonly kind: "genesis" | "block" | "seal";
+  readonly bytes: Uint8Array;
+}
+
+/** Follows one cluster's chain from genesis on, taking only what is sealed. */
+export interface ChainFollower {
+  /** The last block taken; genesis where there is none. */
+  head(): ChainHead;
+  /** The formation at the sealed head; that of genesis where nothing is sealed. */
+  sealedFormation(): Formation;
+  /**
+   * Takes blocks and seals that go on from the head and end with a seal over their last block, all or nothing. Throws
+   * `CHAIN_INVALID`.
+   */
+  advance(records: readonly ChainRecord[]): void;
+}
+
 /** A join token's public half, as the cluster stores it. */
 export interface TokenRecord {
   /** 32 hex characters. */
@@ -139,9 +158,13 @@ export interface Attestor {
 
   /** This identity's signature under a head. */
   signHead(clusterId: ClusterId, head: ChainHead): SealSignature;
+  /** True for a signature under this head by the key that it names. */
+  checkHead(clusterId: ClusterId, head: ChainHead, signature: SealSignature): boolean;
   /** Canonical bytes of a seal. */
   encodeSeal(seal: Seal): Uint8Array;
-  /** Decodes a seal and checks it against the voters in force before its head: the leader and a majority of them signed. */
+  /** Decodes a seal without judging it. */
+  readSeal(bytes: Uint8Array): Seal;
+  /** Decodes a seal and checks it against the voters who must sign it: the leader and a majority of them did. */
   openSeal(bytes: Uint8Array, clusterId: ClusterId, voters: ReadonlySet<NodeId>): Seal;
 
   /** A chain file: genesis, blocks and seals in order. */
@@ -152,6 +175,9 @@ export interface Attestor {
   }): Uint8Array;
   /** Judges a chain file by its bytes and the cluster id alone. Never throws for any bytes. */
   verifyChain(bytes: Uint8Array, clusterId: ClusterId): ChainVerdict;
+
+  /** A follower of the cluster that this genesis founded. Throws `CHAIN_INVALID`. */
+  follow(genesis: Uint8Array, clusterId: ClusterId): ChainFollower;
 
   createToken(input: {
     readonly clusterId: ClusterId;

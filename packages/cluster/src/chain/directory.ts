@@ -1,0 +1,166 @@
+import {
+  FieldReader,
+  InvalidValueError,
+  type Attestor,
+  type ChainFollower,
+  type ChainRecord,
+  type Clock,
+  type Formation,
+  type Genesis,
+  type Logger,
+  type MachineStore,
+  type NodeId,
+  type Random,
+  type Transport,
+} from "@revoada/fabric";
+import { decodeCanonical, encodeCanonical } from "../codec.ts";
+import { sealedRecords } from "../machine/formation-machine.ts";
+import type { ClusterMachine } from "../machine/machine.ts";
+import { protocols } from "../protocols.ts";
+
+/** Most bytes of chain in one answer; whoever is further behind asks again. */
+const maxAnswerBytes = 1024 * 1024;
+
+export interface DirectoryOptions {
+  readonly attestor: Attestor;
+  readonly transport: Transport;
+  readonly machine: ClusterMachine;
+  readonly store: MachineStore;
+  readonly genesis: Genesis;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly cadenceMs: number;
+  /** True while this node's own log keeps it current. */
+  readonly isCurrent: () => boolean;
+  /** Called after the known formation changed. */
+  readonly onChange: () => void;
+}
+
+/**
+ * Who belongs to the cluster, as far as this node can prove it: the formation that its own log has applied, or that of the sealed
+ * chain that others show to it, whichever is newer. Decides who may speak.
+ */
+export class Directory {
+  readonly #options: DirectoryOptions;
+  readonly #follower: ChainFollower;
+  readonly #withdraw: () => void;
+  #records: ChainRecord[] = [];
+  #cancel: (() => void) | undefined;
+  #stopped = false;
+
+  constructor(options: DirectoryOptions, chain: readonly Uint8Array[]) {
+    this.#options = options;
+    this.#follower = options.attestor.follow(options.genesis.bytes, options.genesis.clusterId);
+    for (const answer of chain) this.#take(answer);
+    this.#withdraw = options.transport.handle(protocols.chain, { onRequest: async (payload) => this.#answer(payload) });
+    this.#schedule();
+  }
+
+  /** The newest formation that this node can prove. */
+  formation(): Formation {
+    const applied = this.#options.machine.formation.state?.formation;
+    const followed = this.#follower.sealedFormation();
+    return applied !== undefined && applied.generation >= followed.generation ? applied : followed;
+  }
+
+  /** True where the node belongs to the cluster now. */
+  isKnown(id: NodeId): boolean {
+    return this.formation().nodes.has(id);
+  }
+
+  /** The sealed chain above a height, as an answer for somebody who has it up to there. */
+  prove(afterHeight: number): Uint8Array {
+    return encodeAnswer(this.#recordsAbove(afterHeight));
+  }
+
+  /** Asks a random node for what is missing, now. */
+  async refresh(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const { transport, attestor, random } = this.#options;
+    const others = [...this.formation().nodes.keys()].filter((id) => id !== attestor.identity.id);
+    const peer = others[random.uint32() % Math.max(others.length, 1)];
+    if (peer === undefined) return;
+    const request = encodeCanonical({ afterHeight: this.#follower.head().height });
+    this.#take(await transport.request(peer, protocols.chain, request, { ...options, timeoutMs: 2000 }));
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel?.();
+    this.#withdraw();
+  }
+
+  #schedule(): void {
+    const { clock, cadenceMs, isCurrent, logger } = this.#options;
+    this.#cancel = clock.schedule(cadenceMs, () => {
+      const work = isCurrent() ? Promise.resolve() : this.refresh();
+      work
+        .catch((error: unknown) => logger.debug("the chain could not be refreshed", { error: String(error) }))
+        .finally(() => {
+          if (!this.#stopped) this.#schedule();
+        });
+    });
+  }
+
+  #take(answer: Uint8Array): void {
+    const records = decodeAnswer(answer);
+    if (records.length === 0) return;
+    this.#follower.advance(records);
+    this.#records.push(...records);
+    this.#options.onChange();
+  }
+
+  #answer(payload: Uint8Array): Uint8Array {
+    const fields = new FieldReader(decodeCanonical(payload, "chain request"), "chain request");
+    const afterHeight = fields.number("afterHeight");
+    fields.finish();
+    if (!Number.isSafeInteger(afterHeight) || afterHeight < 0) throw new InvalidValueError("chain request.afterHeight", afterHeight, "a height");
+    return this.prove(afterHeight);
+  }
+
+  #recordsAbove(afterHeight: number): readonly ChainRecord[] {
+    const { machine, store } = this.#options;
+    const state = machine.formation.state;
+    if (state !== undefined && state.sealed.height >= this.#follower.head().height) {
+      return bounded(sealedRecords(store, afterHeight, state.sealed.height));
+    }
+    // The follower holds whole sealed stretches; what lies below the asked height is left out block by block.
+    let height = 0;
+    const above: ChainRecord[] = [];
+    for (const record of this.#records) {
+      if (record.kind === "block") height += 1;
+      if (height > afterHeight) above.push(record);
+    }
+    return bounded(above);
+  }
+}
+
+/** As many records as fit, ending with a seal, so that the receiver can take what it gets. */
+function bounded(records: readonly ChainRecord[]): readonly ChainRecord[] {
+  let bytes = 0;
+  let end = 0;
+  for (const [position, record] of records.entries()) {
+    bytes += record.bytes.length;
+    // The first sealed stretch always fits: a node that cannot take it could never go on.
+    if (bytes > maxAnswerBytes && end > 0) break;
+    if (record.kind === "seal") end = position + 1;
+  }
+  return records.slice(0, end);
+}
+
+function encodeAnswer(records: readonly ChainRecord[]): Uint8Array {
+  return encodeCanonical(records.map(({ kind, bytes }) => [kind === "seal" ? 1 : 0, bytes]));
+}
+
+/** The blocks and seals of an answer. Throws `FABRIC_INVALID_VALUE`. */
+export function decodeAnswer(bytes: Uint8Array): readonly ChainRecord[] {
+  const value = decodeCanonical(bytes, "chain answer");
+  if (!Array.isArray(value)) throw new InvalidValueError("chain answer", value, "a list of blocks and seals");
+  return value.map((item: unknown, index): ChainRecord => {
+    const [kind, record] = Array.isArray(item) ? (item as unknown[]) : [];
+    if ((kind !== 0 && kind !== 1) || !(record instanceof Uint8Array)) {
+      throw new InvalidValueError(`chain answer.${index}`, item, "a block or a seal");
+    }
+    return { kind: kind === 1 ? "seal" : "block", bytes: record };
+  });
+}

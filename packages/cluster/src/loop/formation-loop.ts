@@ -1,0 +1,251 @@
+import {
+  isFabricError,
+  shortId,
+  type Attestor,
+  type Clock,
+  type Consensus,
+  type ConsensusStatus,
+  type Formation,
+  type Hash,
+  type LogIndex,
+  type Logger,
+  type Membership,
+  type NodeId,
+  type ReplicaId,
+  type ReplicationView,
+  type ShiftDecision,
+  type Transition,
+} from "@revoada/fabric";
+import { topologyReactor, type TopologyReactor } from "@revoada/topology";
+import type { Sealer } from "../chain/sealer.ts";
+import { encodeCanonical } from "../codec.ts";
+import type { ClusterDeclaration } from "../declaration.ts";
+import { CommandRefusedError } from "../errors.ts";
+import { sealEnvelope } from "../machine/envelope.ts";
+import type { FormationState } from "../machine/formation-machine.ts";
+import type { ClusterMachine } from "../machine/machine.ts";
+import { openResult } from "../machine/result.ts";
+
+export interface FormationLoopOptions {
+  readonly declaration: ClusterDeclaration;
+  readonly attestor: Attestor;
+  readonly consensus: Consensus<Uint8Array, Uint8Array>;
+  readonly membership: Membership;
+  readonly machine: ClusterMachine;
+  readonly sealer: Sealer;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Most rounds of observe-and-commit in one tick: a decision often opens the way for the next, and never for endlessly many. */
+const maxRoundsPerTick = 8;
+
+/**
+ * The loop that shifts the formation. It acts on the leader only: once per reconciliation tick, and at once when leadership or
+ * somebody's life changes. Whatever is half done, by this leader or the one before it, is finished first.
+ */
+export class FormationLoop {
+  readonly #options: FormationLoopOptions;
+  readonly #reactor: TopologyReactor;
+  readonly #abort = new AbortController();
+  #cancelTick: (() => void) | undefined;
+  #running: Promise<void> | undefined;
+  #again = false;
+  #stopWatching: (() => void) | undefined;
+  #term = -1;
+
+  constructor(options: FormationLoopOptions) {
+    this.#options = options;
+    this.#reactor = topologyReactor({ topology: options.declaration.topology });
+  }
+
+  start(): void {
+    this.#stopWatching = this.#options.consensus.onChange((status) => {
+      if (status.role === "leader") this.kick();
+    });
+    void this.#watchMembership();
+    this.#schedule();
+  }
+
+  /** Runs a round now, or right after the one that is running. */
+  kick(): void {
+    if (this.#abort.signal.aborted) return;
+    if (this.#running !== undefined) {
+      this.#again = true;
+      return;
+    }
+    this.#running = this.#tick()
+      .catch((error: unknown) => this.#options.logger.debug("a reconciliation was cut short", { error: String(error) }))
+      .finally(() => {
+        this.#running = undefined;
+        if (this.#again) {
+          this.#again = false;
+          this.kick();
+        }
+      });
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    this.#cancelTick?.();
+    this.#stopWatching?.();
+    await this.#running;
+  }
+
+  /**
+   * Leader only. Commits transitions as one signed command on the formation as it is now and resolves with the generation after
+   * them. Rejects with the machine's refusal, or as a proposal does.
+   */
+  async commit(transitions: readonly Transition[], reason: string, inputs: ShiftDecision["inputs"] = {}): Promise<number> {
+    const { attestor, machine, consensus, declaration, clock } = this.#options;
+    const state = machine.formation.state;
+    if (state === undefined) throw new CommandRefusedError("CLUSTER_NO_GENESIS", "the cluster has no genesis yet");
+    const command = attestor.signCommand({
+      version: 1,
+      clusterId: state.genesis.clusterId,
+      baseGeneration: state.formation.generation,
+      transitions,
+      reason: reason.slice(0, 200),
+      decisionHash: attestor.hash(encodeCanonical({ transitions, reason, inputs: scaledInputs(inputs) })) as Hash,
+      timeMs: Math.max(Math.floor(clock.wallMs()), state.timeMs),
+      proposer: attestor.identity.id,
+      term: consensus.status().term,
+    });
+    const timeoutMs = 20 * declaration.strategy.consensus.electionTimeoutMs;
+    const { result } = await consensus.propose(sealEnvelope("formation", command), { signal: this.#abort.signal, timeoutMs });
+    return openResult(result).generation;
+  }
+
+  #schedule(): void {
+    const { clock, declaration } = this.#options;
+    this.#cancelTick = clock.schedule(declaration.strategy.reconciliationCadenceMs, () => {
+      this.kick();
+      if (!this.#abort.signal.aborted) this.#schedule();
+    });
+  }
+
+  async #watchMembership(): Promise<void> {
+    try {
+      for await (const _change of this.#options.membership.changes({ signal: this.#abort.signal })) this.kick();
+    } catch (error) {
+      if (!this.#abort.signal.aborted) this.#options.logger.warn("membership changes ended", { error: String(error) });
+    }
+  }
+
+  #leads(): ConsensusStatus | undefined {
+    const status = this.#options.consensus.status();
+    return status.role === "leader" && !this.#abort.signal.aborted ? status : undefined;
+  }
+
+  async #tick(): Promise<void> {
+    const status = this.#leads();
+    if (status === undefined) return;
+    if (status.term !== this.#term) {
+      // A new leader acts on nothing before it has applied all that was committed before it.
+      await this.#options.consensus.readBarrier({ signal: this.#abort.signal });
+      this.#term = status.term;
+    }
+    for (let round = 0; round < maxRoundsPerTick; round += 1) {
+      if (!(await this.#round())) return;
+    }
+  }
+
+  /** One round; true where another may find more to do. */
+  async #round(): Promise<boolean> {
+    const status = this.#leads();
+    const state = this.#options.machine.formation.state;
+    if (status === undefined || state === undefined || status.term !== this.#term) return false;
+    if (await this.#finishVoterChange(status, state)) return true;
+    if (await this.#handOver(status, state)) return false;
+    return this.#shift(status, state);
+  }
+
+  /** Brings the log's configuration to the formation's: the seal of the old voters first, then one joint change. */
+  async #finishVoterChange(status: ConsensusStatus, state: FormationState): Promise<boolean> {
+    const wanted = replicaIds(state.formation);
+    if (status.configuration.outgoing === undefined && sameReplicas(status.configuration, wanted)) return false;
+    const { sealer, consensus, logger } = this.#options;
+    if (state.sealing.pending !== undefined) await sealer.seal({ signal: this.#abort.signal });
+    const sealed = this.#options.machine.formation.state;
+    if (sealed === undefined || sealed.sealing.pending !== undefined) return true;
+    const replicas = replicaIds(sealed.formation);
+    logger.info("the log's configuration follows the formation", {
+      generation: sealed.formation.generation,
+      voters: replicas.voters.map(({ id }) => shortId(id)),
+      learners: replicas.learners.map(({ id }) => shortId(id)),
+    });
+    await consensus.changeVoters({ ...replicas, generation: sealed.formation.generation }, { signal: this.#abort.signal });
+    return true;
+  }
+
+  /** A leader that is on its way out hands over to a caught-up voter before anything else is decided. */
+  async #handOver(status: ConsensusStatus, state: FormationState): Promise<boolean> {
+    const own = state.formation.nodes.get(status.id);
+    if (own === undefined || own.state === "active" || own.state === "standby") return false;
+    const heir = [...status.progress]
+      .filter(([id]) => state.formation.nodes.get(id)?.replica === "voter" && state.formation.nodes.get(id)?.state === "active")
+      .toSorted(([, a], [, b]) => b.matchIndex - a.matchIndex)[0]?.[0];
+    if (heir === undefined) return false;
+    await this.#options.consensus.transferLeadership(heir, { signal: this.#abort.signal });
+    return true;
+  }
+
+  async #shift(status: ConsensusStatus, state: FormationState): Promise<boolean> {
+    const { declaration, membership, clock, logger } = this.#options;
+    const decisions = this.#reactor.observe({
+      view: membership.view(),
+      formation: state.formation,
+      replication: replicationView(status, state.formation),
+      strategy: declaration.strategy,
+      leader: status.id,
+      nowMs: Math.max(Math.floor(clock.wallMs()), state.timeMs),
+    });
+    for (const decision of decisions) {
+      try {
+        const generation = await this.commit(decision.transitions, decision.reason, decision.inputs);
+        logger.info("the formation shifts", { decision: decision.kind, reason: decision.reason, generation });
+      } catch (error) {
+        logger.info("a shift was not committed", { decision: decision.kind, reason: decision.reason, error: String(error) });
+        // Another leader, or news in between: what is right now is seen in the next round or by the next leader.
+        return isFabricError(error, "TOPOLOGY_COMMAND_REFUSED");
+      }
+    }
+    return decisions.length > 0;
+  }
+}
+
+/** Canonical bytes hold whole numbers only. */
+function scaledInputs(inputs: ShiftDecision["inputs"]): Record<string, string | number | boolean> {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, value]) => [name, typeof value === "number" && !Number.isSafeInteger(value) ? String(value) : value]),
+  );
+}
+
+function replicaIds(formation: Formation): { readonly voters: readonly ReplicaId[]; readonly learners: readonly ReplicaId[] } {
+  const of = (kind: "voter" | "learner"): readonly ReplicaId[] =>
+    [...formation.nodes]
+      .filter(([, record]) => record.replica === kind)
+      .map(([id, record]) => ({ id, storeId: record.storeId }))
+      .toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  return { voters: of("voter"), learners: of("learner") };
+}
+
+function sameReplicas(a: { readonly voters: readonly ReplicaId[]; readonly learners: readonly ReplicaId[] }, b: typeof a): boolean {
+  const text = (replicas: readonly ReplicaId[]): string =>
+    replicas.map(({ id, storeId }) => `${id}:${storeId}`).toSorted().join();
+  return text(a.voters) === text(b.voters) && text(a.learners) === text(b.learners);
+}
+
+/** What the reactor sees of replication: the log's configuration and how far each replica is. */
+function replicationView(status: ConsensusStatus, formation: Formation): ReplicationView {
+  const { configuration } = status;
+  const matchIndex = new Map<NodeId, LogIndex>([...status.progress].map(([id, progress]) => [id, progress.matchIndex]));
+  return {
+    commitIndex: status.commitIndex,
+    matchIndex,
+    voters: new Set(configuration.voters.map(({ id }) => id)),
+    learners: new Set(configuration.learners.map(({ id }) => id)),
+    configurationGeneration: configuration.generation,
+    joint: configuration.outgoing !== undefined || !sameReplicas(configuration, replicaIds(formation)),
+  };
+}

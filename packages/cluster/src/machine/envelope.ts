@@ -1,0 +1,26 @@
+import { NewerCommandError } from "../errors.ts";
+
+/** Which part of the one machine a command is for. The numbers are the wire format and never change their meaning. */
+export const commandKinds = { genesis: 1, formation: 2, seal: 3, token: 4, catalog: 5 } as const;
+export type CommandKind = keyof typeof commandKinds;
+
+const envelopeVersion = 1;
+const names = new Map(Object.entries(commandKinds).map(([name, kind]) => [kind as number, name as CommandKind]));
+
+/** A command as it stands in the log: version, kind, body. */
+export function sealEnvelope(kind: CommandKind, body: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(body.length + 2);
+  bytes[0] = envelopeVersion;
+  bytes[1] = commandKinds[kind];
+  bytes.set(body, 2);
+  return bytes;
+}
+
+/** Opens a command of the log. Throws `RAFT_NEWER_COMMAND` for a version or kind that this build does not know. */
+export function openEnvelope(bytes: Uint8Array): { readonly kind: CommandKind; readonly body: Uint8Array } {
+  const [version, kind] = bytes;
+  if (version !== envelopeVersion) throw new NewerCommandError(`a command of version ${version ?? "none"}`);
+  const name = names.get(kind ?? 0);
+  if (name === undefined) throw new NewerCommandError(`a command of kind ${kind ?? "none"}`);
+  return { kind: name, body: bytes.subarray(2) };
+}

@@ -1,0 +1,280 @@
+import {
+  applyFormationCommand,
+  FabricError,
+  genesisFormation,
+  replicasOf,
+  type ApplyContext,
+  type Attestor,
+  type ChainHead,
+  type ChainRecord,
+  type ClusterId,
+  type Formation,
+  type FormationCommand,
+  type Genesis,
+  type Hash,
+  type NodeId,
+  type Seal,
+  type StoreReader,
+  type StoreTransaction,
+  type SubMachine,
+} from "@revoada/fabric";
+import { isFormed } from "@revoada/topology";
+import { decodeCanonical, encodeCanonical, numberOfKey, orderedKey, textKey, textOfKey } from "../codec.ts";
+import { encodeResult, refusalOf, type CommandResult } from "./result.ts";
+import { decodeRecord, encodeRecord } from "./state-codec.ts";
+import { chargeToken } from "./token-machine.ts";
+import { trees } from "./trees.ts";
+
+const keys = {
+  genesis: textKey("genesis"),
+  clusterId: textKey("cluster-id"),
+  generation: textKey("generation"),
+  head: textKey("head"),
+  sealed: textKey("sealed"),
+  timeMs: textKey("time"),
+  formed: textKey("formed"),
+  sealVoters: textKey("seal-voters"),
+} as const;
+
+/** Formation, chain and seals as they are committed. Replaced as a whole, never changed in place. */
+export interface FormationState {
+  readonly genesis: Genesis;
+  readonly formation: Formation;
+  readonly head: ChainHead;
+  /** The highest sealed head; genesis where there is none yet. */
+  readonly sealed: ChainHead;
+  /** Committed time, milliseconds since the epoch. */
+  readonly timeMs: number;
+  /** True once a first shape stood. */
+  readonly formed: boolean;
+  readonly sealing: SealingVoters;
+}
+
+/**
+ * Who must sign the next seal. A command that changes the voters is in force for seals only once a seal of the voters before it
+ * covers its last block; until then those voters go on sealing and no second such command is taken.
+ */
+export interface SealingVoters {
+  readonly voters: readonly NodeId[];
+  readonly pending?: { readonly endHeight: number; readonly voters: readonly NodeId[] };
+}
+
+class MachineRefusal extends FabricError {}
+
+function sameVoters(a: Formation, b: Formation): boolean {
+  const voters = (formation: Formation): string =>
+    replicasOf(formation, "voter").map((id) => `${id}:${formation.nodes.get(id)?.storeId ?? ""}`).join();
+  return voters(a) === voters(b);
+}
+
+/**
+ * The sub-machine of genesis, formation commands and seals.
+ *
+ * Every check is made before the first write, so that a refused command leaves no trace in the transaction that it shares with
+ * others. The state is cached; the cache follows the transaction and is thrown away with it.
+ */
+export class FormationMachine implements SubMachine {
+  readonly name = "formation";
+  readonly trees: readonly string[] = [trees.meta, trees.formation, trees.tombstones, trees.blocks, trees.seals];
+  readonly #attestor: Attestor;
+  #state: FormationState | undefined;
+
+  constructor(attestor: Attestor) {
+    this.#attestor = attestor;
+  }
+
+  /** What is committed and applied here; undefined before genesis. */
+  get state(): FormationState | undefined {
+    return this.#state;
+  }
+
+  apply(transaction: StoreTransaction, command: Uint8Array, context: ApplyContext): Uint8Array {
+    return encodeResult(this.#attempt(() => this.#applyCommand(transaction, command, context)));
+  }
+
+  applyGenesis(transaction: StoreTransaction, bytes: Uint8Array, clusterId: ClusterId): Uint8Array {
+    return encodeResult(this.#attempt(() => this.#applyGenesis(transaction, bytes, clusterId)));
+  }
+
+  applySeal(transaction: StoreTransaction, bytes: Uint8Array): Uint8Array {
+    return encodeResult(this.#attempt(() => this.#applySeal(transaction, bytes)));
+  }
+
+  committed(): void {}
+
+  restored(store: StoreReader): void {
+    this.#state = this.#load(store);
+  }
+
+  #attempt(body: () => CommandResult): CommandResult {
+    try {
+      return body();
+    } catch (error) {
+      return refusalOf(error);
+    }
+  }
+
+  #require(): FormationState {
+    if (this.#state === undefined) throw new MachineRefusal("CLUSTER_NO_GENESIS", "the cluster has no genesis yet");
+    return this.#state;
+  }
+
+  #applyGenesis(transaction: StoreTransaction, bytes: Uint8Array, clusterId: ClusterId): CommandResult {
+    if (this.#state !== undefined) throw new MachineRefusal("CLUSTER_GENESIS_EXISTS", "the cluster has its genesis");
+    const genesis = this.#attestor.openGenesis(bytes);
+    if (genesis.clusterId !== clusterId) throw new MachineRefusal("CLUSTER_OTHER_GENESIS", `genesis is of cluster ${genesis.clusterId}`);
+    const formation = genesisFormation({ ...genesis, id: genesis.founder });
+    const head = { height: 0, hash: genesis.clusterId as string as Hash };
+    const sealing: SealingVoters = { voters: [genesis.founder] };
+    transaction.put(trees.meta, keys.genesis, bytes.slice());
+    transaction.put(trees.meta, keys.clusterId, textKey(clusterId));
+    this.#writeFormation(transaction, undefined, formation);
+    this.#writeHead(transaction, keys.head, head);
+    this.#writeHead(transaction, keys.sealed, head);
+    transaction.put(trees.meta, keys.timeMs, encodeCanonical(genesis.createdMs));
+    this.#state = { genesis, formation, head, sealed: head, timeMs: genesis.createdMs, formed: false, sealing };
+    return { ok: true, generation: 0, height: 0 };
+  }
+
+  #applyCommand(transaction: StoreTransaction, bytes: Uint8Array, context: ApplyContext): CommandResult {
+    const state = this.#require();
+    const command = this.#attestor.openCommand(bytes);
+    this.#checkCommand(state, command, context);
+    const timeMs = Math.max(state.timeMs, command.timeMs);
+    const steps = applyFormationCommand(state.formation, { ...command, timeMs });
+    const charges = steps.flatMap((step) => chargeToken(transaction, step.transition, state.formation, timeMs));
+    // From here on nothing can refuse.
+    let { head, formation } = state;
+    for (const step of steps) {
+      const block = this.#attestor.makeBlock({
+        previous: head,
+        generation: step.formation.generation,
+        term: context.term,
+        index: context.index,
+        ordinal: step.ordinal,
+        command: bytes,
+      });
+      transaction.put(trees.blocks, orderedKey(block.height), block.bytes);
+      this.#writeFormation(transaction, formation, step.formation);
+      head = { height: block.height, hash: block.hash };
+      formation = step.formation;
+    }
+    for (const charge of charges) charge();
+    this.#writeHead(transaction, keys.head, head);
+    transaction.put(trees.meta, keys.timeMs, encodeCanonical(timeMs));
+    const formed = state.formed || isFormed(formation);
+    if (formed !== state.formed) transaction.put(trees.meta, keys.formed, encodeCanonical(true));
+    const sealing = sameVoters(state.formation, formation)
+      ? state.sealing
+      : { voters: state.sealing.voters, pending: { endHeight: head.height, voters: replicasOf(formation, "voter") } };
+    if (sealing !== state.sealing) transaction.put(trees.meta, keys.sealVoters, encodeCanonical(sealing));
+    this.#state = { ...state, formation, head, timeMs, formed, sealing };
+    return { ok: true, generation: formation.generation, height: head.height };
+  }
+
+  #checkCommand(state: FormationState, command: FormationCommand, context: ApplyContext): void {
+    if (command.clusterId !== context.clusterId) throw new MachineRefusal("CLUSTER_OTHER_COMMAND", `the command is of cluster ${command.clusterId}`);
+    if (state.formation.nodes.get(command.proposer)?.replica !== "voter") {
+      throw new MachineRefusal("CLUSTER_NOT_A_VOTER", `proposer ${command.proposer} does not vote`);
+    }
+    if (command.term !== context.term) {
+      throw new MachineRefusal("CLUSTER_STALE_TERM", `the command is of term ${command.term}, its entry of term ${context.term}`);
+    }
+    // A command that moves voters waits until the one before it is vouched for: see the chain's rules.
+    const { pending } = state.sealing;
+    if (pending !== undefined && this.#movesVoters(state, command)) {
+      throw new MachineRefusal("CHAIN_UNSEALED_VOTER_CHANGE", `height ${pending.endHeight} moved voters and is not sealed yet`);
+    }
+  }
+
+  #movesVoters(state: FormationState, command: FormationCommand): boolean {
+    const after = applyFormationCommand(state.formation, command).at(-1)?.formation ?? state.formation;
+    return !sameVoters(state.formation, after);
+  }
+
+  #applySeal(transaction: StoreTransaction, bytes: Uint8Array): CommandResult {
+    const state = this.#require();
+    const seal = this.#openSeal(transaction, bytes, state);
+    if (seal.head.height <= state.sealed.height) {
+      throw new MachineRefusal("CHAIN_ALREADY_SEALED", `height ${seal.head.height} is sealed already`);
+    }
+    transaction.put(trees.seals, orderedKey(seal.head.height), bytes.slice());
+    this.#writeHead(transaction, keys.sealed, seal.head);
+    const { pending } = state.sealing;
+    const sealing = pending !== undefined && seal.head.height >= pending.endHeight ? { voters: pending.voters } : state.sealing;
+    if (sealing !== state.sealing) transaction.put(trees.meta, keys.sealVoters, encodeCanonical(sealing));
+    this.#state = { ...state, sealed: seal.head, sealing };
+    return { ok: true, generation: state.formation.generation, height: seal.head.height };
+  }
+
+  #openSeal(store: StoreReader, bytes: Uint8Array, state: FormationState): Seal {
+    const claimed = this.#attestor.readSeal(bytes).head;
+    const hash = this.hashAt(store, claimed.height, state);
+    if (hash !== claimed.hash) throw new MachineRefusal("CHAIN_OTHER_HEAD", `height ${claimed.height} has another hash here`);
+    return this.#attestor.openSeal(bytes, state.genesis.clusterId, new Set(state.sealing.voters));
+  }
+
+  /** The hash of the block at a height; undefined where there is none. */
+  hashAt(store: StoreReader, height: number, state: FormationState = this.#require()): Hash | undefined {
+    if (height === state.head.height) return state.head.hash;
+    const block = store.get(trees.blocks, orderedKey(height));
+    return block === undefined ? undefined : this.#attestor.hash(block);
+  }
+
+  #writeFormation(transaction: StoreTransaction, before: Formation | undefined, after: Formation): void {
+    for (const [id, record] of after.nodes) {
+      if (before?.nodes.get(id) !== record) transaction.put(trees.formation, textKey(id), encodeRecord(record));
+    }
+    for (const id of before?.nodes.keys() ?? []) if (!after.nodes.has(id)) transaction.delete(trees.formation, textKey(id));
+    for (const id of after.tombstones) {
+      if (before?.tombstones.has(id) !== true) transaction.put(trees.tombstones, textKey(id), new Uint8Array([1]));
+    }
+    transaction.put(trees.meta, keys.generation, encodeCanonical(after.generation));
+  }
+
+  #writeHead(transaction: StoreTransaction, key: Uint8Array, head: ChainHead): void {
+    transaction.put(trees.meta, key, encodeCanonical({ height: head.height, hash: head.hash }));
+  }
+
+  #load(store: StoreReader): FormationState | undefined {
+    const bytes = store.get(trees.meta, keys.genesis);
+    if (bytes === undefined) return undefined;
+    const scalar = <T>(key: Uint8Array, fallback: T): T => {
+      const value = store.get(trees.meta, key);
+      return value === undefined ? fallback : (decodeCanonical(value, textOfKey(key)) as T);
+    };
+    const genesis = this.#attestor.openGenesis(bytes);
+    const nodes = new Map([...store.range(trees.formation)].map(({ key, value }) => [textOfKey(key) as NodeId, decodeRecord(value)]));
+    const tombstones = new Set([...store.range(trees.tombstones)].map(({ key }) => textOfKey(key) as NodeId));
+    const origin: ChainHead = { height: 0, hash: genesis.clusterId as string as Hash };
+    return {
+      genesis,
+      formation: { generation: scalar(keys.generation, 0) as Formation["generation"], nodes, tombstones },
+      head: scalar(keys.head, origin),
+      sealed: scalar(keys.sealed, origin),
+      timeMs: scalar(keys.timeMs, genesis.createdMs),
+      formed: scalar(keys.formed, false),
+      sealing: scalar<SealingVoters>(keys.sealVoters, { voters: [genesis.founder] }),
+    };
+  }
+}
+
+/** The parts of a chain as the store holds them, from a height on, in order. */
+export function chainParts(store: StoreReader, fromHeight = 0): { readonly blocks: Uint8Array[]; readonly seals: Uint8Array[] } {
+  const start = orderedKey(fromHeight);
+  const values = (tree: string): Uint8Array[] => [...store.range(tree, { start })].map(({ value }) => value);
+  return { blocks: values(trees.blocks), seals: values(trees.seals) };
+}
+
+/** The chain from above `afterHeight` up to the sealed head, each seal right behind the block that it covers. */
+export function sealedRecords(store: StoreReader, afterHeight: number, sealedHeight: number): readonly ChainRecord[] {
+  const range = { start: orderedKey(afterHeight + 1), end: orderedKey(sealedHeight + 1) };
+  const seals = new Map([...store.range(trees.seals, range)].map(({ key, value }) => [numberOfKey(key), value]));
+  const records: ChainRecord[] = [];
+  for (const { key, value } of store.range(trees.blocks, range)) {
+    records.push({ kind: "block", bytes: value });
+    const seal = seals.get(numberOfKey(key));
+    if (seal !== undefined) records.push({ kind: "seal", bytes: seal });
+  }
+  return records;
+}

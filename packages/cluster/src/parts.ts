@@ -1,0 +1,93 @@
+import type {
+  Attestor,
+  Catalog,
+  Clock,
+  Committed,
+  Consensus,
+  FaceFactory,
+  FormatRegistry,
+  Genesis,
+  Logger,
+  MachineStore,
+  Membership,
+  Metrics,
+  NodeId,
+  Random,
+  StoreId,
+  SubMachine,
+  Transport,
+} from "@revoada/fabric";
+import type { ClusterDeclaration } from "./declaration.ts";
+
+/** What a consensus factory is given. */
+export interface ConsensusParts {
+  readonly declaration: ClusterDeclaration;
+  readonly genesis: Genesis;
+  readonly transport: Transport;
+  /** True on the founder's first start: the log begins with the founder as the only voter. */
+  readonly founding: boolean;
+  /** Who is likely to lead, for nodes that hold no log of their own. */
+  readonly leaderHint: () => NodeId | undefined;
+}
+
+/** What a membership factory is given. */
+export interface MembershipParts {
+  readonly declaration: ClusterDeclaration;
+  readonly genesis: Genesis;
+  readonly transport: Transport;
+  /** Facts that this node says of itself from the start. */
+  readonly keys: ReadonlyMap<string, string>;
+  /** The door: what is said of or by anybody else is dropped. */
+  readonly isKnown: (id: NodeId) => boolean;
+  /** Who may be met, with or without addresses. */
+  readonly peers: () => readonly NodeId[];
+}
+
+/** What a catalog factory is given. */
+export interface CatalogParts {
+  readonly store: MachineStore;
+  readonly propose: (command: Uint8Array, options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }) => Promise<Uint8Array>;
+  readonly readBarrier: (options: { readonly signal?: AbortSignal }) => Promise<void>;
+  /** Milliseconds since this replica last knew itself current. */
+  readonly ageMs: () => number;
+}
+
+/** The deterministic half of a catalog and its front. They meet in the store. */
+export interface CatalogLayer {
+  readonly machine: SubMachine;
+  create(parts: CatalogParts): Catalog;
+}
+
+/** The implementations that a cluster is composed of. Factories are called at start, in order, and never at construction. */
+export interface ClusterLayers {
+  readonly attestor: Attestor;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly store: () => MachineStore | Promise<MachineStore>;
+  readonly transport: () => Transport | Promise<Transport>;
+  readonly membership: (parts: MembershipParts) => Membership;
+  readonly consensus: (parts: ConsensusParts) => Consensus<Uint8Array, Uint8Array>;
+  readonly catalog: () => CatalogLayer;
+  readonly formats: FormatRegistry;
+  /** Faces by the protocol that they speak. */
+  readonly faces: readonly FaceFactory[];
+  readonly logger?: Logger;
+  readonly metrics?: Metrics;
+}
+
+/** How this node comes to its cluster. */
+export interface ClusterOrigin {
+  readonly genesis: Genesis;
+  readonly storeId: StoreId;
+  /** This node's start, counted: newer than any before it. */
+  readonly generation: number;
+  readonly zone: string;
+  readonly version: string;
+  /** True on the founder's first start. */
+  readonly founding: boolean;
+  /** A sealed chain to start from, for nodes whose own log does not hold it: the admission that they were given. */
+  readonly chain?: readonly Uint8Array[];
+}
+
+/** What the replicated machine's own commands go through. */
+export type Propose = (command: Uint8Array, options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }) => Promise<Committed<Uint8Array>>;
