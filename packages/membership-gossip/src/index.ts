@@ -1,6 +1,16 @@
 /**
- * Scuttlebutt state exchange with phi-accrual failure detection.
+ * Who is there and who is alive: scuttlebutt state exchange of signed records, and failure detection that doubts its own host.
+ *
+ * {@link gossipMembership} makes the membership of one node over any `Transport` of `@revoada/fabric`. Views are hints: what a
+ * cluster decides, it decides through consensus.
  *
  * @packageDocumentation
  */
-export {};
+export {
+  MembershipBadFrameError,
+  MembershipOptionsError,
+  MembershipQuotaError,
+  MembershipStoppedError,
+} from "./errors.ts";
+export { gossipMembership, gossipProtocol } from "./gossip-membership.ts";
+export type { GossipMembershipOptions, SeedHint } from "./options.ts";

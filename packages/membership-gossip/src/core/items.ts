@@ -1,0 +1,178 @@
+import { encode } from "cborg";
+import type { Address, ClusterId, NodeId } from "@revoada/fabric";
+import { fromHex, utf8Length } from "./bytes.ts";
+import { limits } from "./limits.ts";
+import { Refusal } from "./refusal.ts";
+import { asBytes, asCounter, asList, asNodeId, asText, asTuple, decodeStrictly } from "./shape.ts";
+
+/** Exact bytes as their origin signed them. They are relayed as they came: nothing is encoded again to be verified. */
+export interface SignedItem {
+  readonly payload: Uint8Array;
+  /** ed25519 over `payload`, 64 bytes. */
+  readonly signature: Uint8Array;
+}
+
+/** Everything that a node says of itself. Each version is whole, so an absent key is a deleted key. */
+export interface GossipRecord {
+  readonly id: NodeId;
+  readonly generation: number;
+  readonly incarnation: number;
+  readonly version: number;
+  readonly status: "alive" | "left";
+  /** Wall-clock time after which nobody takes this record in any more. */
+  readonly notAfterMs: number;
+  readonly addresses: readonly Address[];
+  readonly keys: ReadonlyMap<string, string>;
+}
+
+/**
+ * What an observer says of a subject. `none` takes back; `heard` vouches for a subject that others accuse; `suspect` is silence
+ * beyond the threshold; `silent` is a suspect past `suspicionMs`; `closed` is a closed connection and a refused redial.
+ */
+export type Opinion = "none" | "heard" | "suspect" | "silent" | "closed";
+
+const opinions: readonly Opinion[] = ["none", "heard", "suspect", "silent", "closed"];
+
+/** One observer's signed opinion of one subject at one (generation, incarnation). */
+export interface Verdict {
+  readonly observer: NodeId;
+  readonly observerGeneration: number;
+  /** Orders the opinions of one observer in one of its generations. */
+  readonly sequence: number;
+  readonly subject: NodeId;
+  readonly generation: number;
+  readonly incarnation: number;
+  readonly opinion: Opinion;
+}
+
+export type Item = { readonly kind: "record"; readonly record: GossipRecord } | { readonly kind: "verdict"; readonly verdict: Verdict };
+
+const recordDomain = "revoada/gossip/record";
+const verdictDomain = "revoada/gossip/verdict";
+const formatVersion = 1;
+
+export const keyPattern: RegExp = /^[a-z0-9.-]{1,64}$/;
+
+/** The bytes that the owner signs. Deterministic: arrays only, keys sorted. */
+export function encodeRecord(clusterId: ClusterId, record: GossipRecord): Uint8Array {
+  const keys = [...record.keys].sort(([left], [right]) => (left < right ? -1 : 1));
+  return encode([
+    recordDomain,
+    formatVersion,
+    fromHex(clusterId),
+    fromHex(record.id),
+    record.generation,
+    record.incarnation,
+    record.version,
+    record.status === "left" ? 1 : 0,
+    record.notAfterMs,
+    [...record.addresses],
+    keys,
+  ]);
+}
+
+/** The bytes that the observer signs. */
+export function encodeVerdict(clusterId: ClusterId, verdict: Verdict): Uint8Array {
+  return encode([
+    verdictDomain,
+    formatVersion,
+    fromHex(clusterId),
+    fromHex(verdict.observer),
+    verdict.observerGeneration,
+    verdict.sequence,
+    fromHex(verdict.subject),
+    verdict.generation,
+    verdict.incarnation,
+    opinions.indexOf(verdict.opinion),
+  ]);
+}
+
+function checkHeader(fields: readonly unknown[], clusterId: ClusterId): void {
+  if (fields[1] !== formatVersion) throw new Refusal("version", "an item of a format that is not known here");
+  const cluster = asBytes(fields[2], 32);
+  const own = fromHex(clusterId);
+  if (cluster.some((byte, index) => byte !== own[index])) throw new Refusal("cluster", "an item of another cluster");
+}
+
+function decodeKeys(value: unknown): ReadonlyMap<string, string> {
+  const keys = new Map<string, string>();
+  let previous = "";
+  for (const pair of asList(value, limits.keysMax)) {
+    const [rawKey, rawValue] = asTuple(pair, 2);
+    const key = asText(rawKey, limits.keyMaxLength);
+    const text = asText(rawValue, limits.valueMaxBytes);
+    if (!keyPattern.test(key) || key <= previous) throw new Refusal("malformed", "keys out of order or alphabet");
+    if (utf8Length(text) > limits.valueMaxBytes) throw new Refusal("oversize", "a value beyond its quota");
+    previous = key;
+    keys.set(key, text);
+  }
+  return keys;
+}
+
+function decodeAddresses(value: unknown): readonly Address[] {
+  return asList(value, limits.addressesMax).map((address) => asText(address, limits.addressMaxLength));
+}
+
+function decodeRecord(fields: readonly unknown[]): GossipRecord {
+  asTuple(fields, 11);
+  const status = asCounter(fields[7]);
+  if (status > 1) throw new Refusal("malformed", "an unknown status");
+  return {
+    id: asNodeId(fields[3]),
+    generation: asCounter(fields[4]),
+    incarnation: asCounter(fields[5]),
+    version: asCounter(fields[6]),
+    status: status === 1 ? "left" : "alive",
+    notAfterMs: asCounter(fields[8]),
+    addresses: decodeAddresses(fields[9]),
+    keys: decodeKeys(fields[10]),
+  };
+}
+
+function decodeVerdict(fields: readonly unknown[]): Verdict {
+  asTuple(fields, 10);
+  const opinion = opinions[asCounter(fields[9])];
+  if (opinion === undefined) throw new Refusal("malformed", "an unknown opinion");
+  return {
+    observer: asNodeId(fields[3]),
+    observerGeneration: asCounter(fields[4]),
+    sequence: asCounter(fields[5]),
+    subject: asNodeId(fields[6]),
+    generation: asCounter(fields[7]),
+    incarnation: asCounter(fields[8]),
+    opinion,
+  };
+}
+
+/** Reads signed bytes without believing them: the signature is checked by whoever is about to use the content. Throws {@link Refusal}. */
+export function decodeItem(payload: Uint8Array, clusterId: ClusterId): Item {
+  const fields = decodeStrictly(payload, limits.recordMaxBytes);
+  if (fields[0] === recordDomain) {
+    checkHeader(fields, clusterId);
+    return { kind: "record", record: decodeRecord(fields) };
+  }
+  if (fields[0] === verdictDomain) {
+    checkHeader(fields, clusterId);
+    if (payload.length > limits.verdictMaxBytes) throw new Refusal("oversize", "a verdict beyond its quota");
+    return { kind: "verdict", verdict: decodeVerdict(fields) };
+  }
+  throw new Refusal("malformed", "neither a record nor a verdict");
+}
+
+/** Order of what one node says of itself: generation, then incarnation, then version. */
+export function compareRecords(
+  left: Pick<GossipRecord, "generation" | "incarnation" | "version">,
+  right: Pick<GossipRecord, "generation" | "incarnation" | "version">,
+): number {
+  return left.generation - right.generation || left.incarnation - right.incarnation || left.version - right.version;
+}
+
+/** Order of what one observer says of one subject. */
+export function compareVerdicts(left: Verdict, right: Verdict): number {
+  return left.observerGeneration - right.observerGeneration || left.sequence - right.sequence;
+}
+
+/** True where the opinion speaks against its subject. */
+export function accuses(opinion: Opinion): boolean {
+  return opinion === "suspect" || opinion === "silent" || opinion === "closed";
+}
