@@ -1,0 +1,98 @@
+import { ProtocolViolationError } from "../errors.ts";
+import { prefixBytes, readUint32 } from "./frame.ts";
+
+/** Takes the body of one frame: a view into what was received, or bytes of its own when the frame came in pieces. */
+export type FrameSink = (body: Uint8Array) => void;
+
+/** Up to this size a frame in pieces gets its whole buffer at once; a larger one only grows as its bytes arrive. */
+const eagerBytes = 1024 * 1024;
+
+/**
+ * Cuts a byte stream into frames.
+ *
+ * Holds at most one incomplete frame: twice what of it has arrived plus 1 MiB, whatever length its prefix claims.
+ */
+export class FrameReader {
+  #maxBytes: number;
+  #sink: FrameSink;
+  /** Bytes of the incomplete frame, prefix included; only the first `#filled` are valid. */
+  #partial: Uint8Array | undefined;
+  #filled = 0;
+  #stopped = false;
+
+  constructor(maxBytes: number, sink: FrameSink) {
+    this.#maxBytes = maxBytes;
+    this.#sink = sink;
+  }
+
+  /** Gives the frames that follow, also those of the chunk being read, to another sink under another limit. */
+  redirect(maxBytes: number, sink: FrameSink): void {
+    this.#maxBytes = maxBytes;
+    this.#sink = sink;
+  }
+
+  /** Drops what is held and ignores all that follows. */
+  stop(): void {
+    this.#stopped = true;
+    this.#partial = undefined;
+  }
+
+  /** Takes the next bytes and hands out each frame that they complete. Throws `TRANSPORT_PROTOCOL_VIOLATION`. */
+  push(chunk: Uint8Array): void {
+    let offset = this.#partial === undefined ? 0 : this.#resume(chunk);
+    while (!this.#stopped && this.#partial === undefined && offset < chunk.length) {
+      const available = chunk.length - offset;
+      if (available < prefixBytes) return this.#keep(chunk, offset, prefixBytes);
+      const end = offset + prefixBytes + this.#check(readUint32(chunk, offset));
+      if (end > chunk.length) return this.#keep(chunk, offset, end - offset);
+      this.#sink(chunk.subarray(offset + prefixBytes, end));
+      offset = end;
+    }
+  }
+
+  #check(bytes: number): number {
+    if (bytes === 0 || bytes > this.#maxBytes) {
+      throw new ProtocolViolationError(`frame of ${bytes} bytes, expected 1 to ${this.#maxBytes}`);
+    }
+    return bytes;
+  }
+
+  #keep(chunk: Uint8Array, offset: number, needed: number): void {
+    const rest = chunk.subarray(offset);
+    this.#partial = new Uint8Array(Math.max(rest.length, Math.min(needed, eagerBytes)));
+    this.#partial.set(rest);
+    this.#filled = rest.length;
+  }
+
+  /** Completes the frame in pieces from the start of `chunk`; returns how many of its bytes were taken. */
+  #resume(chunk: Uint8Array): number {
+    let taken = 0;
+    if (this.#filled < prefixBytes) {
+      taken = Math.min(prefixBytes - this.#filled, chunk.length);
+      this.#fill(chunk.subarray(0, taken), prefixBytes);
+      if (this.#filled < prefixBytes) return taken;
+    }
+    const partial = this.#partial as Uint8Array;
+    const needed = prefixBytes + this.#check(readUint32(partial, 0));
+    const missing = Math.min(needed - this.#filled, chunk.length - taken);
+    this.#fill(chunk.subarray(taken, taken + missing), needed);
+    if (this.#filled === needed) {
+      const frame = (this.#partial as Uint8Array).subarray(prefixBytes, needed);
+      this.#partial = undefined;
+      this.#sink(frame);
+    }
+    return taken + missing;
+  }
+
+  #fill(bytes: Uint8Array, needed: number): void {
+    let partial = this.#partial as Uint8Array;
+    const filled = this.#filled + bytes.length;
+    if (filled > partial.length) {
+      const grown = new Uint8Array(Math.min(needed, Math.max(eagerBytes, filled * 2)));
+      grown.set(partial.subarray(0, this.#filled));
+      this.#partial = partial = grown;
+    }
+    partial.set(bytes, this.#filled);
+    this.#filled = filled;
+  }
+}

@@ -1,0 +1,169 @@
+import type { AddressInfo, Socket } from "node:net";
+import { createServer, type Server, type TLSSocket, type TlsOptions } from "node:tls";
+import type { Address, Clock, Logger, Metrics, NodeId } from "@revoada/fabric";
+import { formatAddress, parseAddress } from "./address.ts";
+import { proofOf } from "./certificate.ts";
+import { AddressInUseError, ListenFailedError, systemCode } from "./errors.ts";
+import { Inbound, type InboundOwner } from "./inbound.ts";
+import type { TransportLimits } from "./limits.ts";
+import type { SocketSet } from "./socket-set.ts";
+import { alpnOfChannel, channelOf, Wire } from "./wire.ts";
+
+/** What the listener needs of the transport. */
+export interface ListenerOptions {
+  readonly localId: NodeId;
+  readonly clock: Clock;
+  readonly limits: TransportLimits;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly sockets: SocketSet;
+}
+
+interface PendingHandshake {
+  readonly startedMs: number;
+  readonly drop: () => void;
+  readonly settle: () => void;
+}
+
+/** Takes connections in: bounds handshakes in number and time, and lets only proven ed25519 keys say hello. */
+export class Listener {
+  readonly #options: ListenerOptions;
+  readonly #owner: Omit<InboundOwner, "onSettled">;
+  readonly #onSettled: (inbound: Inbound) => void;
+  readonly #servers: Server[] = [];
+  readonly #addresses: Address[] = [];
+  /** By remote address and port, which name a TCP connection while it lives; oldest first. */
+  readonly #pending = new Map<string, PendingHandshake>();
+
+  constructor(
+    options: ListenerOptions,
+    owner: Omit<InboundOwner, "onSettled">,
+    onSettled: (inbound: Inbound) => void,
+  ) {
+    this.#options = options;
+    this.#owner = owner;
+    this.#onSettled = onSettled;
+  }
+
+  get addresses(): readonly Address[] {
+    return this.#addresses;
+  }
+
+  /** Listens on every address or, where one of them fails, on none. */
+  async listen(addresses: readonly Address[], credentials: TlsOptions): Promise<void> {
+    try {
+      for (const address of addresses) await this.#listenOn(address, credentials);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Presents another certificate from now on. */
+  renew(credentials: TlsOptions): void {
+    for (const server of this.#servers) server.setSecureContext(credentials);
+  }
+
+  /** Stops listening and drops every handshake under way. Connections already welcomed are not touched. */
+  close(): void {
+    this.#addresses.length = 0;
+    const servers = this.#servers.splice(0);
+    for (const server of servers) server.close();
+    for (const pending of [...this.#pending.values()]) pending.drop();
+  }
+
+  async #listenOn(address: Address, credentials: TlsOptions): Promise<void> {
+    const target = parseAddress(address);
+    if (target === undefined) throw new ListenFailedError(address, new Error("not an address"));
+    const server = createServer({
+      ...credentials,
+      ALPNProtocols: Object.values(alpnOfChannel),
+      requestCert: true,
+      rejectUnauthorized: false,
+      noDelay: true,
+    });
+    server.on("connection", (socket: Socket) => this.#onSocket(socket));
+    server.on("secureConnection", (socket) => this.#onSecure(socket));
+    server.on("tlsClientError", (error, socket) => {
+      this.#refused("handshake", systemCode(error), socket);
+      socket.destroy();
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", (error) => {
+        const inUse = systemCode(error) === "EADDRINUSE";
+        reject(inUse ? new AddressInUseError(address, error) : new ListenFailedError(address, error));
+      });
+      server.listen(target.port, target.host, resolve);
+    });
+    server.removeAllListeners("error");
+    server.on("error", (error) => this.#options.logger.error("listener failed", { address, error }));
+    this.#servers.push(server);
+    this.#addresses.push(formatAddress(target.host, (server.address() as AddressInfo).port));
+  }
+
+  #onSocket(socket: Socket): void {
+    const { clock, limits, sockets } = this.#options;
+    sockets.add(socket);
+    const key = keyOf(socket);
+    const drop = (): void => {
+      settle();
+      socket.destroy();
+    };
+    const cancel = clock.schedule(limits.handshakeTimeoutMs, () => {
+      this.#refused("timeout", "handshake took too long", socket);
+      drop();
+    });
+    const settle = (): void => {
+      cancel();
+      this.#pending.delete(key);
+    };
+    socket.once("close", settle);
+    this.#pending.set(key, { startedMs: clock.monotonicMs(), drop, settle });
+    if (this.#pending.size <= limits.pendingHandshakes) return;
+    // Honest handshakes take milliseconds, so that the oldest of too many is the likeliest to be a stalled one.
+    const [oldest] = this.#pending.values();
+    this.#refused("capacity", "too many handshakes", socket);
+    oldest?.drop();
+  }
+
+  #onSecure(socket: TLSSocket): void {
+    const { clock, limits } = this.#options;
+    const pending = this.#pending.get(keyOf(socket));
+    const channel = channelOf(socket);
+    const proof = proofOf(socket);
+    if (pending === undefined || channel === undefined || !proof.ok || !this.#acceptable(socket, proof.peer)) {
+      const why = proof.ok ? "late, without a channel, resumed or with this node's own key" : proof.why;
+      this.#refused("identity", why, socket);
+      socket.destroy();
+      return;
+    }
+    socket.on("error", () => {});
+    const wire = new Wire(socket, { peer: proof.peer, channel, dialledHere: false }, { clock, lingerMs: limits.lingerMs });
+    const remainingMs = limits.handshakeTimeoutMs - (clock.monotonicMs() - pending.startedMs);
+    const { session } = this.#owner;
+    const inbound = new Inbound(wire, remainingMs, clock, {
+      session,
+      onHello: (hello) => this.#owner.onHello(hello),
+      onInsist: (hello) => this.#owner.onInsist(hello),
+      onSettled: (settled) => {
+        pending.settle();
+        this.#onSettled(settled);
+      },
+    });
+    inbound.start();
+  }
+
+  /** A resumed session would skip the proof of the key, and nobody else can have this node's own. */
+  #acceptable(socket: TLSSocket, peer: NodeId): boolean {
+    return peer !== this.#options.localId && !socket.isSessionReused();
+  }
+
+  #refused(reason: string, detail: string, socket: Socket): void {
+    this.#options.metrics.count("revoada_transport_refused_handshakes_total", 1, { reason });
+    this.#options.logger.debug("handshake refused", { reason, detail, remote: socket.remoteAddress });
+  }
+}
+
+function keyOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort} ${socket.localPort}`;
+}

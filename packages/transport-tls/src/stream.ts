@@ -1,0 +1,266 @@
+import { type Duplex, isFabricError, type NodeId } from "@revoada/fabric";
+import type { Failure } from "./core/frame.ts";
+import { maxPayloadBytes } from "./core/frame.ts";
+import { messageCost, segmentBytes, segmentCost } from "./core/segment.ts";
+import { ReceiveWindow, SendWindow } from "./core/window.ts";
+import { BackpressureError, ClosedError, ProtocolViolationError, RemoteError, TooLargeError } from "./errors.ts";
+
+/** What a stream needs of the connection that carries it. */
+export interface StreamCarrier {
+  readonly peer: NodeId;
+  readonly binding: Uint8Array;
+  readonly windowBytes: number;
+  readonly queueBytes: number;
+  writeSegment(id: number, totalBytes: number | undefined, last: boolean, payload: Uint8Array): void;
+  writeCredit(id: number, creditBytes: number): void;
+  writeEnd(id: number): void;
+  writeAbort(id: number, failure: Failure): void;
+  /** The stream has something to send and the credit for it. */
+  ready(stream: PeerStream): void;
+  /** Sets memory aside for a message beyond the window; calls `granted` at once or when others have freed enough. */
+  reserveLarge(stream: PeerStream, bytes: number, granted: () => void): void;
+  /** Gives back what was set aside. */
+  freeLarge(bytes: number): void;
+  /** The stream is over in both directions; what it still wished for is withdrawn. */
+  release(stream: PeerStream): void;
+}
+
+interface Outgoing {
+  readonly message: Uint8Array | "end";
+  offset: number;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Incoming {
+  readonly message: Uint8Array;
+  readonly largeBytes: number;
+}
+
+interface Assembly {
+  readonly totalBytes: number;
+  readonly largeBytes: number;
+  readonly parts: Uint8Array[];
+  filled: number;
+}
+
+/** One stream over a shared connection; either end may send, each under the other's credit. */
+export class PeerStream implements Duplex {
+  readonly peer: NodeId;
+  readonly channelBinding: Uint8Array;
+  readonly id: number;
+  /** Called once with the first credit, which is how the other side accepts, or with what it said instead. */
+  onOpened: ((error: unknown) => void) | undefined;
+  readonly #carrier: StreamCarrier;
+  readonly #receiveWindow: ReceiveWindow;
+  readonly #sendWindow: SendWindow;
+  readonly #outgoing: Outgoing[] = [];
+  #outgoingBytes = 0;
+  readonly #incoming: Incoming[] = [];
+  #assembly: Assembly | undefined;
+  #largeHeldBytes = 0;
+  #wakers: (() => void)[] = [];
+  #closing: Promise<void> | undefined;
+  #localEnded = false;
+  #remoteEnded = false;
+  #broken: ClosedError | undefined;
+
+  constructor(carrier: StreamCarrier, id: number, creditBytes: number) {
+    this.peer = carrier.peer;
+    this.channelBinding = carrier.binding;
+    this.id = id;
+    this.#carrier = carrier;
+    this.#receiveWindow = new ReceiveWindow(carrier.windowBytes);
+    this.#sendWindow = new SendWindow(creditBytes);
+  }
+
+  send(message: Uint8Array): Promise<void> {
+    if (this.#broken !== undefined) return Promise.reject(this.#broken);
+    if (this.#closing !== undefined) return Promise.reject(new ClosedError("the stream's sending side is closed"));
+    if (message.length > maxPayloadBytes) {
+      return Promise.reject(new TooLargeError("stream message", message.length, maxPayloadBytes));
+    }
+    const queued = this.#outgoingBytes + messageCost(message.length);
+    if (this.#outgoing.length > 0 && queued > this.#carrier.queueBytes) {
+      return Promise.reject(new BackpressureError("stream", this.#outgoingBytes, this.#carrier.queueBytes));
+    }
+    this.#outgoingBytes = queued;
+    return this.#enqueue(message);
+  }
+
+  async *receive(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      if (this.#broken !== undefined) throw this.#broken;
+      const next = this.#incoming.shift();
+      if (next !== undefined) {
+        this.#consumed(next);
+        yield next.message;
+      } else if (this.#remoteEnded) {
+        return;
+      } else {
+        await new Promise<void>((resolve) => this.#wakers.push(resolve));
+      }
+    }
+  }
+
+  close(): Promise<void> {
+    if (this.#broken !== undefined) return Promise.resolve();
+    this.#closing ??= this.#enqueue("end");
+    return this.#closing;
+  }
+
+  abort(reason?: unknown): void {
+    if (this.#broken !== undefined || (this.#localEnded && this.#remoteEnded)) return;
+    const failure = isFabricError(reason)
+      ? { code: reason.code, message: reason.message, retryable: reason.retryable }
+      : { code: "TRANSPORT_CLOSED", message: "the stream was aborted", retryable: true };
+    this.#carrier.writeAbort(this.id, failure);
+    this.break(new ClosedError("the stream was aborted here", reason));
+  }
+
+  /** True while a segment could leave now. */
+  get sendable(): boolean {
+    const next = this.#outgoing[0];
+    if (next === undefined || this.#broken !== undefined) return false;
+    return next.message === "end" || this.#sendWindow.creditBytes >= segmentCost(this.#nextSegmentBytes(next.message, next.offset));
+  }
+
+  /** Hands the next segment to the carrier. Called only while {@link sendable}. */
+  pump(): void {
+    const next = this.#outgoing[0] as Outgoing;
+    if (next.message === "end") {
+      this.#outgoing.shift();
+      this.#localEnded = true;
+      this.#carrier.writeEnd(this.id);
+      next.resolve();
+      this.#releaseIfOver();
+      return;
+    }
+    const { message, offset } = next;
+    const bytes = this.#nextSegmentBytes(message, offset);
+    const last = offset + bytes === message.length;
+    this.#sendWindow.use(segmentCost(bytes));
+    const payload = bytes === message.length ? message : message.subarray(offset, offset + bytes);
+    this.#carrier.writeSegment(this.id, offset === 0 ? message.length : undefined, last, payload);
+    next.offset = offset + bytes;
+    if (!last) return;
+    this.#outgoing.shift();
+    this.#outgoingBytes -= messageCost(message.length);
+    next.resolve();
+  }
+
+  /** Takes a segment from the wire. Throws `TRANSPORT_PROTOCOL_VIOLATION`. */
+  onData(totalBytes: number | undefined, last: boolean, payload: Uint8Array): void {
+    if (this.#broken !== undefined) return;
+    if (this.#remoteEnded) throw new ProtocolViolationError(`data on stream ${this.id} after its end`);
+    const assembly = totalBytes === undefined ? this.#assembly : this.#begin(totalBytes);
+    if (assembly === undefined) throw new ProtocolViolationError(`stream ${this.id} continues a message that never began`);
+    this.#receiveWindow.receive(segmentCost(payload.length));
+    assembly.filled += payload.length;
+    const complete = assembly.filled === assembly.totalBytes;
+    if (last !== complete || (!last && payload.length !== segmentBytes)) {
+      throw new ProtocolViolationError(`segment of ${payload.length} bytes at ${assembly.filled} of ${assembly.totalBytes}`);
+    }
+    assembly.parts.push(payload);
+    if (!complete) return;
+    this.#assembly = undefined;
+    const [only] = assembly.parts;
+    const message = assembly.parts.length === 1 && only !== undefined ? only : Buffer.concat(assembly.parts);
+    this.#incoming.push({ message, largeBytes: assembly.largeBytes });
+    this.#wake();
+  }
+
+  /** Takes credit from the wire. Throws `TRANSPORT_PROTOCOL_VIOLATION`. */
+  onCredit(creditBytes: number): void {
+    if (this.#broken !== undefined) return;
+    this.#sendWindow.add(creditBytes);
+    this.#opened(undefined);
+    if (this.sendable) this.#carrier.ready(this);
+  }
+
+  /** The other side sends no more. */
+  onEnd(): void {
+    if (this.#broken !== undefined) return;
+    if (this.#remoteEnded || this.#assembly !== undefined) {
+      throw new ProtocolViolationError(`stream ${this.id} ended twice or within a message`);
+    }
+    this.#remoteEnded = true;
+    this.#wake();
+    this.#releaseIfOver();
+  }
+
+  /** The other side broke off. */
+  onAbort(failure: Failure): void {
+    const cause = new RemoteError(this.peer, failure.code, failure.message, failure.retryable);
+    this.#opened(cause);
+    this.break(new ClosedError("the stream was aborted by the other side", cause));
+  }
+
+  /** Ends both directions without a word; what was received and not yet taken is dropped. */
+  break(error: ClosedError): void {
+    if (this.#broken !== undefined) return;
+    this.#broken = error;
+    this.#opened(error);
+    this.#incoming.length = 0;
+    this.#assembly = undefined;
+    for (const waiting of this.#outgoing.splice(0)) waiting.reject(error);
+    this.#wake();
+    this.#carrier.release(this);
+    this.#carrier.freeLarge(this.#largeHeldBytes);
+    this.#largeHeldBytes = 0;
+  }
+
+  #begin(totalBytes: number): Assembly {
+    if (this.#assembly !== undefined) throw new ProtocolViolationError(`stream ${this.id} began a message within another`);
+    const largeBytes = this.#receiveWindow.shortfall(messageCost(totalBytes));
+    if (largeBytes > 0) {
+      this.#carrier.reserveLarge(this, largeBytes, () => {
+        this.#largeHeldBytes += largeBytes;
+        this.#receiveWindow.grant(largeBytes);
+        this.#carrier.writeCredit(this.id, largeBytes);
+      });
+    }
+    this.#assembly = { totalBytes, largeBytes, parts: [], filled: 0 };
+    return this.#assembly;
+  }
+
+  #consumed(incoming: Incoming): void {
+    if (incoming.largeBytes > 0) {
+      this.#largeHeldBytes -= incoming.largeBytes;
+      this.#carrier.freeLarge(incoming.largeBytes);
+    }
+    const credit = this.#receiveWindow.consume(messageCost(incoming.message.length));
+    if (credit > 0 && !this.#remoteEnded) this.#carrier.writeCredit(this.id, credit);
+  }
+
+  #enqueue(message: Uint8Array | "end"): Promise<void> {
+    const sent = new Promise<void>((resolve, reject) => {
+      this.#outgoing.push({ message, offset: 0, resolve, reject });
+    });
+    // A caller may look at the outcome later, or (of `close`) never.
+    sent.catch(() => {});
+    if (this.sendable) this.#carrier.ready(this);
+    return sent;
+  }
+
+  #nextSegmentBytes(message: Uint8Array, offset: number): number {
+    return Math.min(segmentBytes, message.length - offset);
+  }
+
+  #opened(error: unknown): void {
+    const { onOpened } = this;
+    this.onOpened = undefined;
+    onOpened?.(error);
+  }
+
+  #wake(): void {
+    const wakers = this.#wakers;
+    if (wakers.length === 0) return;
+    this.#wakers = [];
+    for (const wake of wakers) wake();
+  }
+
+  #releaseIfOver(): void {
+    if (this.#localEnded && this.#remoteEnded) this.#carrier.release(this);
+  }
+}
