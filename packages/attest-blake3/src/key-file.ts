@@ -4,7 +4,7 @@ import { link, open, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Identity } from "@revoada/fabric";
 import { isFabricError } from "@revoada/fabric";
-import { equalBytes } from "./core/canonical.ts";
+import { copyBytes, equalBytes } from "./core/canonical.ts";
 import { hashBytes } from "./core/hash.ts";
 import { KeyInvalidError, KeyPermissionsError, KeyUnavailableError } from "./errors.ts";
 import { identityFromSeed, seedLength } from "./identity.ts";
@@ -66,7 +66,7 @@ function decodeKeyFile(path: string, bytes: Uint8Array): StoredIdentity {
   if (bytes.length !== fileLength) throw new KeyInvalidError(path, `not ${fileLength} bytes long`);
   const checksum = hashBytes(bytes.subarray(0, headerLength + seedLength)).subarray(0, checksumLength);
   if (!equalBytes(bytes.subarray(headerLength + seedLength), checksum)) throw new KeyInvalidError(path, "its checksum is wrong");
-  const seed = bytes.slice(headerLength, headerLength + seedLength);
+  const seed = copyBytes(bytes.subarray(headerLength, headerLength + seedLength));
   return { identity: identityFromSeed(seed), seed };
 }
 

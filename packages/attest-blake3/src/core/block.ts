@@ -1,5 +1,5 @@
 import type { Block, BlockInput, FormationCommand, Generation, Hash, LogIndex, Term } from "@revoada/fabric";
-import { encodeCanonical, equalBytes } from "./canonical.ts";
+import { copyBytes, encodeCanonical, equalBytes } from "./canonical.ts";
 import { readCommand } from "./command.ts";
 import { decodingAt, refuse } from "./faults.ts";
 import { domainOf, openRecord } from "./fields.ts";
@@ -38,7 +38,7 @@ export function blockMaker(): BlockMaker {
     make(input: BlockInput): Block {
       // By content: a caller may reuse one buffer for another command.
       if (last === undefined || !equalBytes(last.bytes, input.command)) {
-        const bytes = input.command.slice();
+        const bytes = copyBytes(input.command);
         last = { bytes, hash: hashOf(bytes), command: readCommand(bytes, input.previous.height + 1) };
       }
       return makeBlock(input, last.command, last.hash);

@@ -39,7 +39,7 @@ const decodeOptions = {
  */
 export function encodeCanonical(value: CanonicalValue): Uint8Array {
   checkValue(value, defaultMaxDepth);
-  return encode(value);
+  return copyBytes(encode(value));
 }
 
 /**
@@ -64,6 +64,11 @@ export function decodeCanonical(bytes: Uint8Array, limits: CanonicalLimits): Can
   // Catches what strict decoding lets through: unsorted keys and text that is not UTF-8.
   if (!equalBytes(bytes, again)) throw new NotCanonicalError("the bytes are not the canonical encoding of their value");
   return value;
+}
+
+/** A copy in memory of its own, also of a `Buffer`, whose `slice` is a view and whose memory may be a shared pool. */
+export function copyBytes(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
 }
 
 /** True where both hold the same bytes. Not for secrets: it stops at the first difference. */

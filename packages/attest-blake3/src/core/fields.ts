@@ -2,7 +2,7 @@ import { describeValue } from "@revoada/fabric";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { NotCanonicalError, UnknownVersionError } from "../errors.ts";
 import type { CanonicalLimits, CanonicalValue } from "./canonical.ts";
-import { decodeCanonical } from "./canonical.ts";
+import { copyBytes, decodeCanonical } from "./canonical.ts";
 
 const encoder = new TextEncoder();
 // One line for people and terminals: no control characters, no line or paragraph separators.
@@ -69,7 +69,7 @@ export class FieldList {
     const fits = (value: CanonicalValue): boolean =>
       value instanceof Uint8Array && value.length >= length.least && value.length <= length.most;
     // A copy: what is kept must not change with, or keep alive, the buffer that it came in.
-    return (this.#take(name, `${length.least} to ${length.most} bytes`, fits) as Uint8Array).slice();
+    return copyBytes(this.#take(name, `${length.least} to ${length.most} bytes`, fits) as Uint8Array);
   }
 
   optionalBytes(name: string, length: { readonly least: number; readonly most: number }): Uint8Array | undefined {

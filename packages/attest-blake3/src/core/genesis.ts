@@ -1,5 +1,5 @@
 import type { ClusterId, Genesis, GenesisInput, Identity, NodeId, SignatureVerifier, StoreId } from "@revoada/fabric";
-import { encodeCanonical } from "./canonical.ts";
+import { copyBytes, encodeCanonical } from "./canonical.ts";
 import { decodingAt, refuse } from "./faults.ts";
 import { domainOf, idList, openRecord } from "./fields.ts";
 import { hashOf, idBytes } from "./hash.ts";
@@ -27,7 +27,7 @@ export function createGenesis(input: GenesisInput, founder: Identity): Genesis {
 
 /** Decodes a genesis and checks its founder's signature. Throws `CHAIN_INVALID`. */
 export function openGenesis(bytes: Uint8Array, verifier: SignatureVerifier): Genesis {
-  const own = bytes.slice();
+  const own = copyBytes(bytes);
   const { fields, body, signature } = decodingAt(0, "bad-genesis", () => {
     const signed = decodeSigned(own, "genesis", { maxBytes: maxGenesisBytes });
     return { ...signed, fields: readBody(signed.body) };

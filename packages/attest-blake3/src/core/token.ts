@@ -3,7 +3,7 @@ import { InvalidValueError, isFabricError } from "@revoada/fabric";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { NotCanonicalError, TokenInvalidError } from "../errors.ts";
 import { fromBase64url, toBase64url } from "./base64url.ts";
-import { encodeCanonical, equalBytes } from "./canonical.ts";
+import { copyBytes, encodeCanonical, equalBytes } from "./canonical.ts";
 import { domainOf, FieldList, idList, openRecord } from "./fields.ts";
 import { hashBytes, idBytes } from "./hash.ts";
 
@@ -41,7 +41,7 @@ export function createToken(
   checkCount("expiresMs", input.expiresMs, 0);
   checkCount("uses", input.uses, 1);
   const tokenId = bytesToHex(input.random.subarray(0, 16));
-  const seed = input.random.slice(16);
+  const seed = copyBytes(input.random.subarray(16));
   const { clusterId, addresses, voters } = input;
   const token: JoinToken = { clusterId, addresses: [...addresses], voters: [...voters], tokenId, seed };
   // What a newcomer would refuse is never handed out.
