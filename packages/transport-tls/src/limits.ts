@@ -63,7 +63,7 @@ export const defaultLimits: TransportLimits = {
   stallTimeoutMs: 10_000,
   backoffMinMs: 50,
   backoffMaxMs: 1000,
-  certificateValidityMs: 30 * 24 * 3600 * 1000,
+  certificateValidityMs: 21 * 24 * 3600 * 1000,
   lingerMs: 500,
 };
 
