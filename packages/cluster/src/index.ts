@@ -1,6 +1,42 @@
 /**
- * Declaration, builder, the one replicated machine and the formation loop.
+ * A cluster from a declaration: how it converges, which API it speaks, what shape it takes.
+ *
+ * This package composes layers that it is given and imports none of them. It holds the one replicated machine, the formation loop,
+ * the seals and the door.
  *
  * @packageDocumentation
  */
-export {};
+export { ClusterBuilder } from "./builder.ts";
+export { Cluster } from "./cluster.ts";
+export { ClusterDeclaration, type TopologyResolver } from "./declaration.ts";
+export { joinCluster, type Joined, type JoinOptions } from "./door/join.ts";
+export {
+  ClusterAlreadyStartedError,
+  ClusterIncompleteError,
+  ClusterNotStartedError,
+  CommandRefusedError,
+  DeclarationMismatchError,
+  JoinRefusedError,
+  JoinUnreachableError,
+  NewerCommandError,
+  SealIncompleteError,
+  SignaturePromiseError,
+  SnapshotInvalidError,
+  StandaloneTopologyError,
+  TopologyTooSmallError,
+  UnknownFaceError,
+} from "./errors.ts";
+export type { BrokenInvariant, ClusterCondition, ClusterHealth } from "./health.ts";
+export { commandKinds, openEnvelope, sealEnvelope, type CommandKind } from "./machine/envelope.ts";
+export type { FormationState, SealingVoters } from "./machine/formation-machine.ts";
+export { ClusterMachine, type ClusterMachineOptions, type StateHash } from "./machine/machine.ts";
+export type {
+  CatalogLayer,
+  CatalogParts,
+  ClusterLayers,
+  ClusterOrigin,
+  ConsensusParts,
+  MembershipParts,
+  RemoteFaceParts,
+} from "./parts.ts";
+export type { RunningCluster } from "./running.ts";

@@ -4,6 +4,7 @@ import type {
   Clock,
   Committed,
   Consensus,
+  Face,
   FaceFactory,
   FormatRegistry,
   Genesis,
@@ -63,6 +64,7 @@ export interface ClusterLayers {
   readonly attestor: Attestor;
   readonly clock: Clock;
   readonly random: Random;
+  readonly origin: () => ClusterOrigin | Promise<ClusterOrigin>;
   readonly store: () => MachineStore | Promise<MachineStore>;
   readonly transport: () => Transport | Promise<Transport>;
   readonly membership: (parts: MembershipParts) => Membership;
@@ -71,11 +73,15 @@ export interface ClusterLayers {
   readonly formats: FormatRegistry;
   /** Faces by the protocol that they speak. */
   readonly faces: readonly FaceFactory[];
+  /** Serves this node's face to peers; the returned function withdraws it. */
+  readonly serveFace?: (parts: { readonly transport: Transport; readonly face: Face }) => () => void;
+  /** The face of a node that holds no replica. */
+  readonly remoteFace?: (parts: RemoteFaceParts) => Face;
   readonly logger?: Logger;
   readonly metrics?: Metrics;
 }
 
-/** How this node comes to its cluster. */
+/** How this node comes to its cluster: as its founder, as somebody who was let in, or back from a stop. */
 export interface ClusterOrigin {
   readonly genesis: Genesis;
   readonly storeId: StoreId;
@@ -86,7 +92,14 @@ export interface ClusterOrigin {
   /** True on the founder's first start. */
   readonly founding: boolean;
   /** A sealed chain to start from, for nodes whose own log does not hold it: the admission that they were given. */
-  readonly chain?: readonly Uint8Array[];
+  readonly chain?: Uint8Array;
+}
+
+/** What a remote face is given: the face of a node that holds no replica asks those that do. */
+export interface RemoteFaceParts {
+  readonly transport: Transport;
+  /** Nodes that hold a replica, the likely leader first. */
+  readonly replicas: () => readonly NodeId[];
 }
 
 /** What the replicated machine's own commands go through. */

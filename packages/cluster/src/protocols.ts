@@ -1,7 +1,7 @@
 import type { Protocol } from "@revoada/fabric";
 
 /** The cluster's own protocols. Their names carry their versions. */
-export const protocols: Readonly<Record<"seal" | "chain" | "join" | "admit", Protocol>> = {
+export const protocols: Readonly<Record<"seal" | "chain" | "join" | "admit" | "depart", Protocol>> = {
   /** Leader → voter: sign this head. */
   seal: { name: "/revoada/seal/1", channel: "consensus" },
   /** Any node → any node: the sealed chain above a height. */
@@ -9,5 +9,7 @@ export const protocols: Readonly<Record<"seal" | "chain" | "join" | "admit", Pro
   /** Newcomer → any node, with a token. */
   join: { name: "/revoada/join/1", channel: "join" },
   /** Any node → leader: a newcomer's request, with the binding of the connection that it came over. */
+  /** A member → leader: let me go. */
+  depart: { name: "/revoada/depart/1", channel: "gossip" },
   admit: { name: "/revoada/admit/1", channel: "gossip" },
 };

@@ -49,10 +49,10 @@ export class Directory {
   #cancel: (() => void) | undefined;
   #stopped = false;
 
-  constructor(options: DirectoryOptions, chain: readonly Uint8Array[]) {
+  constructor(options: DirectoryOptions, chain?: Uint8Array) {
     this.#options = options;
     this.#follower = options.attestor.follow(options.genesis.bytes, options.genesis.clusterId);
-    for (const answer of chain) this.#take(answer);
+    if (chain !== undefined) this.#adopt(decodeAnswer(chain));
     this.#withdraw = options.transport.handle(protocols.chain, { onRequest: async (payload) => this.#answer(payload) });
     this.#schedule();
   }
@@ -102,12 +102,23 @@ export class Directory {
     });
   }
 
+  /** The whole sealed chain that this node can show, for an export. */
+  parts(): { readonly genesis: Uint8Array; readonly blocks: readonly Uint8Array[]; readonly seals: readonly Uint8Array[] } {
+    const records = this.#recordsAbove(0, Number.POSITIVE_INFINITY);
+    const of = (kind: ChainRecord["kind"]): readonly Uint8Array[] => records.filter((record) => record.kind === kind).map(({ bytes }) => bytes);
+    return { genesis: this.#options.genesis.bytes, blocks: of("block"), seals: of("seal") };
+  }
+
   #take(answer: Uint8Array): void {
     const records = decodeAnswer(answer);
     if (records.length === 0) return;
+    this.#adopt(records);
+    this.#options.onChange();
+  }
+
+  #adopt(records: readonly ChainRecord[]): void {
     this.#follower.advance(records);
     this.#records.push(...records);
-    this.#options.onChange();
   }
 
   #answer(payload: Uint8Array): Uint8Array {
@@ -118,11 +129,11 @@ export class Directory {
     return this.prove(afterHeight);
   }
 
-  #recordsAbove(afterHeight: number): readonly ChainRecord[] {
+  #recordsAbove(afterHeight: number, maxBytes: number = maxAnswerBytes): readonly ChainRecord[] {
     const { machine, store } = this.#options;
     const state = machine.formation.state;
     if (state !== undefined && state.sealed.height >= this.#follower.head().height) {
-      return bounded(sealedRecords(store, afterHeight, state.sealed.height));
+      return bounded(sealedRecords(store, afterHeight, state.sealed.height), maxBytes);
     }
     // The follower holds whole sealed stretches; what lies below the asked height is left out block by block.
     let height = 0;
@@ -131,18 +142,18 @@ export class Directory {
       if (record.kind === "block") height += 1;
       if (height > afterHeight) above.push(record);
     }
-    return bounded(above);
+    return bounded(above, maxBytes);
   }
 }
 
 /** As many records as fit, ending with a seal, so that the receiver can take what it gets. */
-function bounded(records: readonly ChainRecord[]): readonly ChainRecord[] {
+function bounded(records: readonly ChainRecord[], maxBytes: number): readonly ChainRecord[] {
   let bytes = 0;
   let end = 0;
   for (const [position, record] of records.entries()) {
     bytes += record.bytes.length;
     // The first sealed stretch always fits: a node that cannot take it could never go on.
-    if (bytes > maxAnswerBytes && end > 0) break;
+    if (bytes > maxBytes && end > 0) break;
     if (record.kind === "seal") end = position + 1;
   }
   return records.slice(0, end);

@@ -83,6 +83,7 @@ export interface Transport extends AsyncDisposable {
   readonly localId: NodeId;
   /** Addresses under which this node listens, with real ports. Empty before `start`. */
   listening(): readonly Address[];
+  /** Listens. A second start of a started transport does nothing. */
   start(): Promise<void>;
   /** Asks and waits for the answer, at most `timeoutMs` (10,000 unless told). At most 16 MiB each way. */
   request(

@@ -1,7 +1,8 @@
 import type { ShiftDecision, TopologyStrategy } from "@revoada/fabric";
 import { Draft } from "./draft.ts";
 import { departLeft, evictLost, readmit } from "./losses.ts";
-import { fillRoles, finishLeavers, formFirstShape, isFormed, type Pass } from "./shape.ts";
+import type { Pass } from "./pass.ts";
+import { fillRoles, finishLeavers, formFirstShape, isFormed } from "./shape.ts";
 import { configurationFollows, defaultReactorLimits, type Observation, type ReactorLimits } from "./situation.ts";
 import { reseatVoters, seatLearners } from "./voters.ts";
 

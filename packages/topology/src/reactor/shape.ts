@@ -1,25 +1,15 @@
 import {
   quorumSizeOf,
   shortId,
-  type Assignment,
-  type Candidate,
   type Formation,
   type NodeId,
   type NodeRecord,
-  type TopologyStrategy,
   type Transition,
 } from "@revoada/fabric";
-import { giveRole, type Draft } from "./draft.ts";
-import { candidatesOf, type Observation, type ReactorLimits } from "./situation.ts";
+import { giveRole } from "./draft.ts";
+import { desiredShape, type Pass } from "./pass.ts";
+import { candidatesOf } from "./situation.ts";
 import { canGiveUpSeat, planVoters } from "./voters.ts";
-
-/** What one pass of the reactor works with. */
-export interface Pass {
-  readonly draft: Draft;
-  readonly observation: Observation;
-  readonly topology: TopologyStrategy;
-  readonly limits: ReactorLimits;
-}
 
 /** True where any node is a master: the first shape stands, or stood. */
 export function isFormed(formation: Formation): boolean {
@@ -50,21 +40,6 @@ export function formFirstShape({ draft, observation, topology, limits }: Pass): 
     if (role !== undefined) transitions.push(giveRole(id, record, role, votes ? "voter" : undefined));
   }
   draft.decide({ kind: "form", transitions, reason: `${topology.name} is formed of ${candidates.length} nodes`, inputs });
-}
-
-/** The shape as it should be now, from those who can hold a role. */
-export function desiredShape({ draft, observation, topology, limits }: Pass): {
-  readonly candidates: readonly Candidate[];
-  readonly assignment: Assignment;
-} {
-  const candidates = candidatesOf(draft.formation, observation, limits);
-  const current = new Map<NodeId, NonNullable<NodeRecord["role"]>>();
-  const lost = new Set<NodeId>();
-  for (const [id, record] of draft.formation.nodes) {
-    if (record.state === "active" && record.role !== undefined) current.set(id, record.role);
-    if (!candidates.some((candidate) => candidate.id === id)) lost.add(id);
-  }
-  return { candidates, assignment: topology.reactToLoss(current, lost, candidates) };
 }
 
 /** Gives and takes the roles that need no seat to move: workers to work, surplus holders to step back. */

@@ -9,7 +9,7 @@ import {
   type Transition,
 } from "@revoada/fabric";
 import { giveRole } from "./draft.ts";
-import { desiredShape, type Pass } from "./shape.ts";
+import { desiredShape, type Pass } from "./pass.ts";
 import { candidatesOf, isReachable, isServing, type Observation, type ReactorLimits } from "./situation.ts";
 
 /**

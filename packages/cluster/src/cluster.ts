@@ -1,0 +1,275 @@
+import {
+  replicasOf,
+  shortId,
+  type AppliedResource,
+  type ChainHead,
+  type Face,
+  type Formation,
+  type JoinToken,
+  type NodeId,
+  type ResourceList,
+  type ResourceWatchEvent,
+  type Revision,
+  type StoredResource,
+} from "@revoada/fabric";
+import { ClusterBuilder } from "./builder.ts";
+import type { ClusterDeclaration } from "./declaration.ts";
+import { ClusterAlreadyStartedError, ClusterNotStartedError, CommandRefusedError, UnknownFaceError } from "./errors.ts";
+import { describeHealth, findBrokenInvariant, type BrokenInvariant, type ClusterHealth, type HealthInput } from "./health.ts";
+import { sealEnvelope } from "./machine/envelope.ts";
+import { chainParts } from "./machine/formation-machine.ts";
+import type { StateHash } from "./machine/machine.ts";
+import { openResult } from "./machine/result.ts";
+import { encodeTokenCommand } from "./machine/token-machine.ts";
+import type { ClusterLayers } from "./parts.ts";
+import { ReleaseStack } from "./release-stack.ts";
+import { RunningCluster } from "./running.ts";
+
+/**
+ * Runs a declaration over the layers that it is given, on one node.
+ *
+ * Start and shutdown may alternate any number of times. The layers come up in order and the face last; the face goes down first. A
+ * start that fails gives back what it had taken.
+ *
+ * @example
+ * ```ts
+ * await using cluster = await Cluster.builder().strategy(s).facePureRaft("raw").topology(t).layers(l).start();
+ * await cluster.apply({ format: "yaml", body });
+ * ```
+ */
+export class Cluster implements AsyncDisposable {
+  readonly declaration: ClusterDeclaration;
+  readonly #layers: ClusterLayers;
+  #running: RunningCluster | undefined;
+  #stack: ReleaseStack | undefined;
+  #starting = false;
+
+  constructor(declaration: ClusterDeclaration, layers: ClusterLayers) {
+    this.declaration = declaration;
+    this.#layers = layers;
+  }
+
+  static builder(): ClusterBuilder {
+    return new ClusterBuilder((declaration, layers) => new Cluster(declaration, layers));
+  }
+
+  /** Constructs and starts in one step. */
+  static async startWith(declaration: ClusterDeclaration, layers: ClusterLayers): Promise<Cluster> {
+    const cluster = new Cluster(declaration, layers);
+    await cluster.start();
+    return cluster;
+  }
+
+  /** The declaration's id, before, during and after a run. */
+  id(): string {
+    return this.declaration.id();
+  }
+
+  isRunning(): boolean {
+    return this.#running !== undefined;
+  }
+
+  /**
+   * Starts every layer and then the face. Rejects with `CLUSTER_ALREADY_STARTED`, `FACE_UNKNOWN_PROTOCOL`, or what a layer says;
+   * nothing is left running then.
+   */
+  async start(): Promise<void> {
+    if (this.#running !== undefined || this.#starting) throw new ClusterAlreadyStartedError(this.id());
+    const { protocol } = this.declaration.face.kind;
+    const factory = this.#layers.faces.find((face) => face.protocol === protocol);
+    if (factory === undefined) throw new UnknownFaceError(protocol, this.#layers.faces.map((face) => face.protocol));
+    this.#starting = true;
+    const stack = new ReleaseStack();
+    try {
+      this.#running = await RunningCluster.start(this.declaration, this.#layers, factory, stack);
+      this.#stack = stack;
+    } catch (error) {
+      // The cause matters more than what went wrong while cleaning up after it.
+      await stack.release().catch(() => undefined);
+      throw error;
+    } finally {
+      this.#starting = false;
+    }
+  }
+
+  /** Stops the face and then the layers. Rejects with `CLUSTER_NOT_STARTED`. The node keeps its seat. */
+  async shutdown(): Promise<void> {
+    const stack = this.#stack;
+    if (this.#running === undefined || stack === undefined) throw new ClusterNotStartedError(this.id());
+    this.#running = undefined;
+    this.#stack = undefined;
+    await stack.release();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#running !== undefined) await this.shutdown();
+  }
+
+  /** The face that answers here. Throws `CLUSTER_NOT_STARTED`. */
+  face(): Face {
+    return this.#require().face();
+  }
+
+  apply(...input: Parameters<Face["apply"]>): Promise<readonly AppliedResource[]> {
+    return this.#on((face) => face.apply(...input));
+  }
+
+  get(...input: Parameters<Face["get"]>): Promise<StoredResource> {
+    return this.#on((face) => face.get(...input));
+  }
+
+  list(...input: Parameters<Face["list"]>): Promise<ResourceList> {
+    return this.#on((face) => face.list(...input));
+  }
+
+  delete(...input: Parameters<Face["delete"]>): Promise<{ readonly revision: Revision }> {
+    return this.#on((face) => face.delete(...input));
+  }
+
+  watch(...input: Parameters<Face["watch"]>): AsyncIterable<ResourceWatchEvent> {
+    return this.face().watch(...input);
+  }
+
+  snapshot(...input: Parameters<Face["snapshot"]>): AsyncIterable<Uint8Array> {
+    return this.face().snapshot(...input);
+  }
+
+  restore(...input: Parameters<Face["restore"]>): Promise<Revision> {
+    return this.#on((face) => face.restore(...input));
+  }
+
+  /** Everything that the layers say of themselves, as plain data. */
+  health(): ClusterHealth {
+    return describeHealth(this.#healthInput());
+  }
+
+  /** The first invariant that does not hold here, or undefined. */
+  check(): BrokenInvariant | undefined {
+    return findBrokenInvariant(this.#healthInput());
+  }
+
+  /** Who is who, as this node can prove it. */
+  formation(): Formation {
+    return this.#require().directory.formation();
+  }
+
+  /** The layers of a running cluster, for those who show or serve them. */
+  running(): RunningCluster {
+    return this.#require();
+  }
+
+  /** The hash of the replicated state and the index that it is of. */
+  stateHash(): Promise<StateHash> {
+    return this.#require().machine.stateHash();
+  }
+
+  /** The chain as a file that can be verified offline. */
+  exportChain(): Uint8Array {
+    const { machine, store, origin, directory, holdsReplica } = this.#view();
+    const parts = holdsReplica && machine.formation.state !== undefined ? { genesis: origin.genesis.bytes, ...chainParts(store) } : directory.parts();
+    return this.#layers.attestor.exportChain(parts);
+  }
+
+  /** Makes a join token: the secret for the newcomer, its public half committed. */
+  async createToken(options: { readonly ttlMs: number; readonly uses: number; readonly signal?: AbortSignal }): Promise<JoinToken> {
+    const { attestor, clock, random } = this.#layers;
+    const running = this.#require();
+    const members = [...running.membership.view().members.values()].filter((member) => member.status === "alive");
+    const voters = replicasOf(this.formation(), "voter");
+    const { token, record } = attestor.createToken({
+      clusterId: running.origin.genesis.clusterId,
+      addresses: members.filter(({ id }) => voters.includes(id)).flatMap(({ addresses }) => addresses).slice(0, 16),
+      voters: voters.slice(0, 9),
+      expiresMs: Math.floor(clock.wallMs()) + options.ttlMs,
+      uses: options.uses,
+      random: random.bytes(48),
+    });
+    const command = sealEnvelope("token", encodeTokenCommand({ version: 1, type: "create", record }));
+    const { result } = await running.consensus.propose(command, options.signal === undefined ? {} : { signal: options.signal });
+    openResult(result);
+    return token;
+  }
+
+  /**
+   * Gives this node's place up: hands leadership and seat over and waits until the formation has let it go. The cluster still has
+   * to be shut down. Rejects with `CLUSTER_LEAVE_REFUSED`, or `CLUSTER_LEAVE_TIMEOUT` where the others did not get that far.
+   */
+  async leave(options: { readonly timeoutMs: number }): Promise<void> {
+    const running = this.#require();
+    const self = this.#layers.attestor.identity.id;
+    const signal = AbortSignal.timeout(options.timeoutMs);
+    await running.depart({ signal });
+    const { clock } = this.#layers;
+    const deadline = clock.monotonicMs() + options.timeoutMs;
+    while (running.directory.isKnown(self)) {
+      if (clock.monotonicMs() > deadline) {
+        throw new CommandRefusedError("CLUSTER_LEAVE_TIMEOUT", `${shortId(self)} is still in the formation after ${options.timeoutMs} ms`, { retryable: true });
+      }
+      await new Promise<void>((resolve) => {
+        clock.schedule(50, resolve);
+      });
+      // Once out of the log this node hears of its own release only from the chain that others show to it, or from their silence:
+      // those who applied the release no longer talk to this node.
+      await running.directory.refresh({ signal }).catch(() => undefined);
+      if (this.#released(running, self)) break;
+    }
+    await running.membership.leave({ timeoutMs: Math.min(options.timeoutMs, 1000) });
+  }
+
+  /** Hands leadership to the best caught-up voter where this node leads; resolves with who it was. */
+  async handOver(options: { readonly timeoutMs: number }): Promise<NodeId | undefined> {
+    const { consensus, directory } = this.#require();
+    const status = consensus.status();
+    if (status.role !== "leader") return undefined;
+    const formation = directory.formation();
+    const heirs = [...status.progress]
+      .filter(([id]) => formation.nodes.get(id)?.replica === "voter" && formation.nodes.get(id)?.state === "active")
+      .toSorted(([, a], [, b]) => b.matchIndex - a.matchIndex || a.silentMs - b.silentMs);
+    const heir = heirs[0]?.[0];
+    if (heir !== undefined) await consensus.transferLeadership(heir, options);
+    return heir;
+  }
+
+  /** The chain's head and the highest sealed one. */
+  chainHeads(): { readonly head: ChainHead; readonly sealed: ChainHead } | undefined {
+    const state = this.#require().machine.formation.state;
+    return state === undefined ? undefined : { head: state.head, sealed: state.sealed };
+  }
+
+  #released(running: RunningCluster, self: NodeId): boolean {
+    const view = running.membership.view();
+    const { role } = running.consensus.status();
+    return role === "outsider" && [...view.members.values()].every((member) => member.id === self || member.status !== "alive");
+  }
+
+  #view() {
+    const running = this.#require();
+    const { machine, store, origin, directory } = running;
+    return { machine, store, origin, directory, holdsReplica: running.holdsReplica() };
+  }
+
+  #healthInput(): HealthInput {
+    const running = this.#require();
+    return {
+      declaration: this.declaration,
+      node: this.#layers.attestor.identity.id,
+      clusterId: running.origin.genesis.clusterId,
+      running: true,
+      face: running.face(),
+      status: running.consensus.status(),
+      view: running.membership.view(),
+      formation: running.directory.formation(),
+      state: running.machine.formation.state,
+    };
+  }
+
+  #require(): RunningCluster {
+    if (this.#running === undefined) throw new ClusterNotStartedError(this.id());
+    return this.#running;
+  }
+
+  /** So that a call on a stopped cluster rejects, as every other failure does. */
+  async #on<T>(call: (face: Face) => Promise<T>): Promise<T> {
+    return call(this.face());
+  }
+}

@@ -1,0 +1,326 @@
+import {
+  parseNodeId,
+  replicasOf,
+  shortId,
+  silentLogger,
+  type Catalog,
+  type Consensus,
+  type ConsensusStatus,
+  type Face,
+  type FaceFactory,
+  type Formation,
+  type Logger,
+  type MachineStore,
+  type Membership,
+  type NodeId,
+  type Transport,
+} from "@revoada/fabric";
+import { memberKeys } from "@revoada/topology";
+import { Directory } from "./chain/directory.ts";
+import { Sealer } from "./chain/sealer.ts";
+import { decodeCanonical, encodeCanonical } from "./codec.ts";
+import type { ClusterDeclaration } from "./declaration.ts";
+import { Door } from "./door/door.ts";
+import { CommandRefusedError } from "./errors.ts";
+import { FormationLoop } from "./loop/formation-loop.ts";
+import { sealEnvelope } from "./machine/envelope.ts";
+import { ClusterMachine } from "./machine/machine.ts";
+import { openResult } from "./machine/result.ts";
+import type { CatalogLayer, ClusterLayers, ClusterOrigin } from "./parts.ts";
+import { protocols } from "./protocols.ts";
+import type { ReleaseStack } from "./release-stack.ts";
+
+/** The key under which a leader says in gossip that it leads, and in which term. */
+const leadsKey = "leads";
+
+/** Everything of a cluster that exists only while it runs. Built layer by layer; what is built is on the release stack. */
+export class RunningCluster {
+  readonly origin: ClusterOrigin;
+  readonly store: MachineStore;
+  readonly transport: Transport;
+  readonly machine: ClusterMachine;
+  readonly consensus: Consensus<Uint8Array, Uint8Array>;
+  readonly membership: Membership;
+  readonly directory: Directory;
+  readonly loop: FormationLoop;
+  readonly sealer: Sealer;
+  readonly catalog: Catalog;
+  readonly localFace: Face;
+  readonly remoteFace: Face | undefined;
+  readonly #declaration: ClusterDeclaration;
+  readonly #layers: ClusterLayers;
+  readonly #logger: Logger;
+  readonly #abort = new AbortController();
+  #admittedGeneration = -1;
+  #raisedFor = -1;
+
+  static async start(
+    declaration: ClusterDeclaration,
+    layers: ClusterLayers,
+    factory: FaceFactory,
+    stack: ReleaseStack,
+  ): Promise<RunningCluster> {
+    const origin = await layers.origin();
+    const store = await layers.store();
+    stack.push(() => store.close());
+    const transport = await layers.transport();
+    stack.push(() => transport.shutdown());
+    const running = new RunningCluster({ declaration, layers, factory, origin, store, transport }, stack);
+    await running.#startLayers(stack);
+    return running;
+  }
+
+  private constructor(
+    parts: {
+      readonly declaration: ClusterDeclaration;
+      readonly layers: ClusterLayers;
+      readonly factory: FaceFactory;
+      readonly origin: ClusterOrigin;
+      readonly store: MachineStore;
+      readonly transport: Transport;
+    },
+    stack: ReleaseStack,
+  ) {
+    const { declaration, layers, origin, store, transport } = parts;
+    this.#declaration = declaration;
+    this.#layers = layers;
+    this.#logger = layers.logger ?? silentLogger;
+    this.origin = origin;
+    this.store = store;
+    this.transport = transport;
+    const catalogLayer = layers.catalog();
+    const { attestor, clock, random } = layers;
+    const { genesis } = origin;
+    this.machine = new ClusterMachine({ store, attestor, clusterId: genesis.clusterId, catalog: catalogLayer.machine });
+    this.consensus = layers.consensus({
+      declaration,
+      genesis,
+      transport,
+      founding: origin.founding,
+      leaderHint: () => this.likelyLeader(),
+    });
+    stack.push(() => this.consensus.shutdown());
+    this.directory = new Directory(
+      {
+        attestor,
+        transport,
+        machine: this.machine,
+        store,
+        genesis,
+        clock,
+        random,
+        logger: this.#logger,
+        cadenceMs: declaration.strategy.reconciliationCadenceMs,
+        isCurrent: () => this.holdsReplica() && this.consensus.status().quorum,
+        onChange: () => this.#formationChanged(),
+      },
+      origin.chain,
+    );
+    stack.push(() => this.directory.stop());
+    this.membership = layers.membership({
+      declaration,
+      genesis,
+      transport,
+      keys: new Map([
+        [memberKeys.storeId, origin.storeId],
+        [memberKeys.zone, origin.zone],
+        [memberKeys.version, origin.version],
+      ]),
+      isKnown: (id) => this.directory.isKnown(id),
+      peers: () => [...this.directory.formation().nodes.keys()],
+    });
+    stack.push(() => this.membership.shutdown());
+    this.sealer = new Sealer({
+      attestor,
+      transport,
+      machine: this.machine,
+      store,
+      propose: (command, options) => this.consensus.propose(command, options),
+      clock,
+      logger: this.#logger,
+      signTimeoutMs: 4 * declaration.strategy.consensus.electionTimeoutMs,
+    });
+    stack.push(() => this.sealer.stop());
+    const { consensus, membership, machine, sealer, directory } = this;
+    const logger = this.#logger;
+    this.loop = new FormationLoop({ declaration, attestor, consensus, membership, machine, sealer, clock, logger });
+    const door = new Door({ attestor, transport, consensus, membership, machine, store, directory, loop: this.loop, sealer, genesis, logger });
+    stack.push(() => door.stop());
+    this.catalog = this.#createCatalog(catalogLayer);
+    this.localFace = parts.factory.create({ face: declaration.face, catalog: this.catalog, formats: layers.formats, clock, logger });
+    stack.push(() => this.localFace[Symbol.asyncDispose]());
+    this.remoteFace = layers.remoteFace?.({ transport, replicas: () => this.#replicas() });
+    if (this.remoteFace !== undefined) {
+      const { remoteFace } = this;
+      stack.push(() => remoteFace[Symbol.asyncDispose]());
+    }
+  }
+
+  /** Transport, then who is there, then who agrees, then genesis, then the loops, and the face last. */
+  async #startLayers(stack: ReleaseStack): Promise<void> {
+    const { transport, membership, consensus, machine, loop } = this;
+    this.#formationChanged();
+    await transport.start();
+    await membership.start();
+    stack.push(transport.handle(protocols.depart, { onRequest: (payload, { peer }) => this.#departPeer(payload, peer) }));
+    stack.push(machine.onApplied(() => this.#formationChanged()));
+    stack.push(consensus.onChange((status) => this.#consensusChanged(status)));
+    await consensus.start(machine);
+    await this.#ensureGenesis();
+    loop.start();
+    stack.push(() => loop.stop());
+    stack.push(this.#sealRegularly());
+    stack.push(() => this.#abort.abort());
+    await this.localFace.start();
+    stack.push(() => this.localFace.shutdown());
+    await this.remoteFace?.start();
+    const withdraw = this.#layers.serveFace?.({ transport, face: this.localFace });
+    if (withdraw !== undefined) stack.push(withdraw);
+  }
+
+  /** True where this node has a place in the log, as voter or learner. */
+  holdsReplica(): boolean {
+    const role = this.consensus.status().role;
+    return role !== "outsider" && role !== "stopped";
+  }
+
+  /** The face that can answer here: the local one over a replica, the remote one elsewhere. */
+  face(): Face {
+    return this.holdsReplica() || this.remoteFace === undefined ? this.localFace : this.remoteFace;
+  }
+
+  /** Who leads, as the log says or, without one, as gossip says. */
+  likelyLeader(): NodeId | undefined {
+    let leader: NodeId | undefined;
+    let term = -1;
+    for (const member of this.membership.view().members.values()) {
+      const claimed = Number(member.keys.get(leadsKey) ?? "-1");
+      if (member.status !== "alive" || !Number.isSafeInteger(claimed) || claimed <= term) continue;
+      leader = member.id;
+      term = claimed;
+    }
+    return leader;
+  }
+
+  /** Asks the leader to let this node go. Rejects with `CLUSTER_LEAVE_REFUSED` where its seat could not be given to anybody. */
+  async depart(options: { readonly signal: AbortSignal }): Promise<void> {
+    const self = this.#layers.attestor.identity.id;
+    const status = this.consensus.status();
+    if (status.role === "leader") {
+      await this.#commitDepart(self);
+      return;
+    }
+    const leader = status.leader ?? this.likelyLeader();
+    if (leader === undefined) throw new CommandRefusedError("RAFT_NO_QUORUM", "no leader is known that could let this node go", { retryable: true });
+    await this.transport.request(leader, protocols.depart, encodeCanonical({ version: 1 }), options);
+  }
+
+  async #departPeer(payload: Uint8Array, peer: NodeId): Promise<Uint8Array> {
+    decodeCanonical(payload, "depart");
+    // Only oneself can be taken out like this: the peer is proven by its key.
+    await this.#commitDepart(parseNodeId(peer));
+    return encodeCanonical({ version: 1 });
+  }
+
+  async #commitDepart(node: NodeId): Promise<void> {
+    const formation = this.machine.formation.state?.formation;
+    const voters = formation === undefined ? [] : replicasOf(formation, "voter");
+    const staying = [...(formation?.nodes ?? [])].filter(([id, record]) => id !== node && (record.state === "active" || record.state === "standby"));
+    if (voters.includes(node) && staying.length < voters.length) {
+      throw new CommandRefusedError(
+        "CLUSTER_LEAVE_REFUSED",
+        `${shortId(node)} votes, and ${staying.length} other nodes cannot hold ${voters.length} seats`,
+      );
+    }
+    await this.loop.commit([{ verb: "depart", node }], `${shortId(node)} asks to leave`);
+    this.loop.kick();
+  }
+
+  #createCatalog(layer: CatalogLayer): Catalog {
+    return layer.create({
+      store: this.store,
+      propose: async (command, options) => (await this.consensus.propose(sealEnvelope("catalog", command), options)).result,
+      readBarrier: async (options) => {
+        await this.consensus.readBarrier(options);
+      },
+      ageMs: () => this.#ageMs(),
+    });
+  }
+
+  /** How long ago this replica last knew itself current. */
+  #ageMs(): number {
+    const status = this.consensus.status();
+    return status.quorum ? 0 : status.quorumSinceMs;
+  }
+
+  #replicas(): readonly NodeId[] {
+    const formation = this.directory.formation();
+    const leader = this.likelyLeader();
+    const self = this.#layers.attestor.identity.id;
+    const replicas = [...replicasOf(formation, "voter"), ...replicasOf(formation, "learner")].filter((id) => id !== self);
+    return leader !== undefined && replicas.includes(leader) ? [leader, ...replicas.filter((id) => id !== leader)] : replicas;
+  }
+
+  /** The door follows the formation: who may speak, who is forgotten, and what to do when the formation thinks this node dead. */
+  #formationChanged(): void {
+    const formation = this.directory.formation();
+    if (formation.generation === this.#admittedGeneration) return;
+    this.#admittedGeneration = formation.generation;
+    this.transport.setAdmission((peer, channel) => channel === "join" || this.directory.isKnown(peer));
+    for (const id of this.membership.view().members.keys()) {
+      if (id !== this.#layers.attestor.identity.id && !formation.nodes.has(id)) this.membership.forget(id);
+    }
+    this.#answerEviction(formation);
+  }
+
+  #answerEviction(formation: Formation): void {
+    const self = this.#layers.attestor.identity.id;
+    const record = formation.nodes.get(self);
+    const own = this.membership.view().members.get(self);
+    if (record?.state !== "failed" || own === undefined || this.#raisedFor === formation.generation) return;
+    if (record.generation !== own.generation || own.incarnation > record.incarnation) return;
+    this.#raisedFor = formation.generation;
+    this.#logger.info("the formation took this node for dead; it says that it is not", { generation: formation.generation });
+    this.membership.raiseIncarnation();
+  }
+
+  #consensusChanged(status: ConsensusStatus): void {
+    const value = status.role === "leader" ? String(status.term) : "";
+    const self = this.#layers.attestor.identity.id;
+    if ((this.membership.view().members.get(self)?.keys.get(leadsKey) ?? "") !== value) this.membership.set(leadsKey, value);
+  }
+
+  /** The founder's first command; made again where a crash came between the log's beginning and its commit. */
+  async #ensureGenesis(): Promise<void> {
+    const { genesis } = this.origin;
+    if (genesis.founder !== this.#layers.attestor.identity.id || this.machine.position().index > 0) return;
+    if (!this.origin.founding && this.consensus.status().lastIndex > 0) return;
+    const { electionTimeoutMs } = this.#declaration.strategy.consensus;
+    const { result } = await this.consensus.propose(sealEnvelope("genesis", genesis.bytes), { timeoutMs: 20 * electionTimeoutMs + 5000 });
+    openResult(result);
+  }
+
+  #sealRegularly(): () => void {
+    const { clock } = this.#layers;
+    const { sealIntervalMs } = this.#declaration.strategy.attestation;
+    let cancel = (): void => undefined;
+    const schedule = (): void => {
+      cancel = clock.schedule(sealIntervalMs, () => {
+        void this.#sealOnce().finally(() => {
+          if (!this.#abort.signal.aborted) schedule();
+        });
+      });
+    };
+    schedule();
+    return () => cancel();
+  }
+
+  async #sealOnce(): Promise<void> {
+    if (this.consensus.status().role !== "leader" || !this.sealer.isDue()) return;
+    try {
+      await this.sealer.seal({ signal: this.#abort.signal });
+    } catch (error) {
+      this.#logger.debug("the head is not sealed yet", { error: String(error) });
+    }
+  }
+}
