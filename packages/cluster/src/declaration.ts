@@ -117,11 +117,10 @@ function scaled(strategy: FabricStrategy): unknown {
 }
 
 function unscaled(value: unknown): unknown {
-  const strategy = value as { readonly membership?: { readonly phiThresholdMilli?: unknown } } | undefined;
-  const milli = strategy?.membership?.phiThresholdMilli;
-  if (typeof milli !== "number") return value;
-  const { phiThresholdMilli: _milli, ...membership } = strategy?.membership as Record<string, unknown>;
-  return { ...strategy, membership: { ...membership, phiThreshold: milli / 1000 } };
+  const strategy = (value ?? {}) as { readonly membership?: Readonly<Record<string, unknown>> };
+  const { phiThresholdMilli, ...membership } = strategy.membership ?? {};
+  if (typeof phiThresholdMilli !== "number") return value;
+  return { ...strategy, membership: { ...membership, phiThreshold: phiThresholdMilli / 1000 } };
 }
 
 function deepFreeze<T>(value: T): T {

@@ -5,7 +5,6 @@ import {
   replicasOf,
   type FabricStrategy,
   type Formation,
-  type Generation,
   type LogIndex,
   type Member,
   type MemberStatus,
@@ -125,7 +124,7 @@ export class World {
       const steps = applyFormationCommand(this.formation, {
         version: 1,
         clusterId: "c" as never,
-        baseGeneration: this.formation.generation as Generation,
+        baseGeneration: this.formation.generation,
         transitions: decision.transitions,
         reason: decision.reason,
         decisionHash: "h" as never,
