@@ -34,7 +34,8 @@ export function blake3Attestor(identity: Identity): Attestor {
     openCommand: (bytes) => openCommand(bytes, verifier),
     makeBlock: (input) => blocks.make(input),
     signHead: (clusterId, head) => signHead(clusterId, head, identity),
-    checkHead: (clusterId, head, { signer, signature }) => verifier.verify(signer, sealStatement(clusterId, head), signature),
+    checkHead: (clusterId, head, { signer, signature }) =>
+      verifier.verify(signer, sealStatement(clusterId, head), signature),
     encodeSeal,
     readSeal: (bytes) => readSeal(bytes),
     openSeal(bytes: Uint8Array, clusterId: ClusterId, voters: ReadonlySet<NodeId>): Seal {

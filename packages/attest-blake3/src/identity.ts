@@ -33,7 +33,8 @@ const smallOrderKeys: ReadonlySet<string> = new Set([
  * used and not read.
  */
 export function identityFromSeed(seed: Uint8Array): Identity {
-  if (!(seed instanceof Uint8Array) || seed.length !== seedLength) throw new InvalidValueError("seed", seed, `${seedLength} bytes`);
+  if (!(seed instanceof Uint8Array) || seed.length !== seedLength)
+    throw new InvalidValueError("seed", seed, `${seedLength} bytes`);
   const key = createPrivateKey({ key: Buffer.concat([pkcs8Prefix, seed]), format: "der", type: "pkcs8" });
   const publicDer = createPublicKey(key).export({ format: "der", type: "spki" });
   const id = publicDer.subarray(spkiPrefix.length).toString("hex") as NodeId;

@@ -54,7 +54,10 @@ function encodeKeyFile(seed: Uint8Array): Uint8Array {
   bytes.set(magic, 0);
   new DataView(bytes.buffer).setUint16(magic.length, fileVersion);
   bytes.set(seed, headerLength);
-  bytes.set(hashBytes(bytes.subarray(0, headerLength + seedLength)).subarray(0, checksumLength), headerLength + seedLength);
+  bytes.set(
+    hashBytes(bytes.subarray(0, headerLength + seedLength)).subarray(0, checksumLength),
+    headerLength + seedLength,
+  );
   return bytes;
 }
 
@@ -62,10 +65,12 @@ function decodeKeyFile(path: string, bytes: Uint8Array): StoredIdentity {
   if (!equalBytes(bytes.subarray(0, magic.length), magic)) throw new KeyInvalidError(path, "its magic is wrong");
   if (bytes.length < headerLength) throw new KeyInvalidError(path, `${bytes.length} bytes, expected ${fileLength}`);
   const version = new DataView(bytes.buffer, bytes.byteOffset).getUint16(magic.length);
-  if (version !== fileVersion) throw new KeyInvalidError(path, `version ${version}, this program knows version ${fileVersion}`);
+  if (version !== fileVersion)
+    throw new KeyInvalidError(path, `version ${version}, this program knows version ${fileVersion}`);
   if (bytes.length !== fileLength) throw new KeyInvalidError(path, `not ${fileLength} bytes long`);
   const checksum = hashBytes(bytes.subarray(0, headerLength + seedLength)).subarray(0, checksumLength);
-  if (!equalBytes(bytes.subarray(headerLength + seedLength), checksum)) throw new KeyInvalidError(path, "its checksum is wrong");
+  if (!equalBytes(bytes.subarray(headerLength + seedLength), checksum))
+    throw new KeyInvalidError(path, "its checksum is wrong");
   const seed = copyBytes(bytes.subarray(headerLength, headerLength + seedLength));
   return { identity: identityFromSeed(seed), seed };
 }

@@ -15,7 +15,11 @@ function golden(name: string): Uint8Array {
 
 const everyVerb: readonly Transition[] = [
   admit("b"),
-  { verb: "admit", node: id("c"), admission: { ...(admit("c") as Extract<Transition, { verb: "admit" }>).admission, tokenId: "0f".repeat(16) } },
+  {
+    verb: "admit",
+    node: id("c"),
+    admission: { ...(admit("c") as Extract<Transition, { verb: "admit" }>).admission, tokenId: "0f".repeat(16) },
+  },
   { verb: "promote", node: id("b"), role: "master" },
   { verb: "promote", node: id("b"), role: "arbiter", replica: "voter" },
   { verb: "reassign", node: id("b"), role: "worker" },
@@ -42,11 +46,24 @@ describe("the formats of version 1", () => {
   test("are read from the golden files", () => {
     expect(node("b").openGenesis(golden("genesis.hex"))).toEqual(testGenesis);
     expect(node("b").openCommand(golden("command.hex"))).toEqual(everyCommand);
-    expect(readBlock(golden("block-first.hex"), 1)).toMatchObject({ height: 1, generation: 1, ordinal: 0, term: 1, index: 1 });
+    expect(readBlock(golden("block-first.hex"), 1)).toMatchObject({
+      height: 1,
+      generation: 1,
+      ordinal: 0,
+      term: 1,
+      index: 1,
+    });
     expect(readBlock(golden("block-later.hex"), 2).command).toBeUndefined();
     const voters = new Set(["a", "b", "d"].map(id));
-    expect(node("b").openSeal(golden("seal.hex"), clusterId, voters)).toMatchObject({ head: { height: 11 }, leader: id("b") });
-    expect(node("b").verifyChain(golden("chain.hex"), clusterId)).toMatchObject({ ok: true, head: { height: 11 }, sealed: { height: 11 } });
+    expect(node("b").openSeal(golden("seal.hex"), clusterId, voters)).toMatchObject({
+      head: { height: 11 },
+      leader: id("b"),
+    });
+    expect(node("b").verifyChain(golden("chain.hex"), clusterId)).toMatchObject({
+      ok: true,
+      head: { height: 11 },
+      sealed: { height: 11 },
+    });
   });
 
   test("name a token as the golden file does", () => {
@@ -95,7 +112,9 @@ describe("a genesis", () => {
     ["a zone of several lines", { zone: "a\nb" }],
     ["an operator twice", { operators: [id("e"), id("e")] }],
   ])("with %s is not signed", (_name, change) => {
-    expect(() => node("a").createGenesis({ ...input, ...change })).toThrow(expect.objectContaining({ code: "ATTEST_NOT_CANONICAL" }));
+    expect(() => node("a").createGenesis({ ...input, ...change })).toThrow(
+      expect.objectContaining({ code: "ATTEST_NOT_CANONICAL" }),
+    );
   });
 });
 
@@ -105,7 +124,9 @@ describe("a command", () => {
   });
 
   test("is signed by its proposer only", () => {
-    expect(() => node("b").signCommand(everyCommand)).toThrow(expect.objectContaining({ code: "FABRIC_INVALID_VALUE" }));
+    expect(() => node("b").signCommand(everyCommand)).toThrow(
+      expect.objectContaining({ code: "FABRIC_INVALID_VALUE" }),
+    );
   });
 
   test("is not taken for a genesis, nor its signature for that of a head", () => {
@@ -132,7 +153,9 @@ describe("a command", () => {
 
   test("with an unknown verb or version is not signed", () => {
     const invalid = expect.objectContaining({ code: "FABRIC_INVALID_VALUE" });
-    expect(() => node("a").signCommand({ ...everyCommand, transitions: [{ verb: "crown", node: id("b") } as never] })).toThrow(invalid);
+    expect(() =>
+      node("a").signCommand({ ...everyCommand, transitions: [{ verb: "crown", node: id("b") } as never] }),
+    ).toThrow(invalid);
     expect(() => node("a").signCommand({ ...everyCommand, version: 2 as never })).toThrow(invalid);
   });
 });
@@ -151,11 +174,16 @@ describe("a seal", () => {
 
   test("does not open for other voters, another cluster or without a majority", () => {
     const bytes = sealBy([node("a"), node("b")], clusterId, head);
-    const refused = expect.objectContaining({ code: "CHAIN_INVALID", fault: expect.objectContaining({ reason: "bad-seal", height: 4 }) });
+    const refused = expect.objectContaining({
+      code: "CHAIN_INVALID",
+      fault: expect.objectContaining({ reason: "bad-seal", height: 4 }),
+    });
     expect(() => node("f").openSeal(bytes, clusterId, new Set(["a", "c", "d"].map(id)))).toThrow(refused);
     expect(() => node("f").openSeal(bytes, zeroHash as never, voters)).toThrow(refused);
     expect(() => node("f").openSeal(bytes, clusterId, new Set(["a", "b", "c", "d"].map(id)))).toThrow(refused);
-    expect(() => node("f").openSeal(bytes.subarray(1), clusterId, voters)).toThrow(expect.objectContaining({ code: "CHAIN_INVALID" }));
+    expect(() => node("f").openSeal(bytes.subarray(1), clusterId, voters)).toThrow(
+      expect.objectContaining({ code: "CHAIN_INVALID" }),
+    );
   });
 
   test("is not encoded with one signer twice or with none", () => {

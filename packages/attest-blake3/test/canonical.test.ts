@@ -34,7 +34,9 @@ const refused: readonly (readonly [string, string])[] = [
 
 describe("canonical bytes", () => {
   test.each(refused)("%s is refused", (_name, hex) => {
-    expect(() => decodeCanonical(bytesOf(hex), limits)).toThrow(expect.objectContaining({ code: "ATTEST_NOT_CANONICAL" }));
+    expect(() => decodeCanonical(bytesOf(hex), limits)).toThrow(
+      expect.objectContaining({ code: "ATTEST_NOT_CANONICAL" }),
+    );
   });
 
   test("nesting of a million levels is refused and does not exhaust the stack", () => {
@@ -56,7 +58,9 @@ describe("canonical bytes", () => {
     ["a date", new Date(0)],
     ["a bigint", 1n],
   ])("%s has no canonical encoding", (_name, value) => {
-    expect(() => encodeCanonical([value as CanonicalValue])).toThrow(expect.objectContaining({ code: "ATTEST_NOT_CANONICAL" }));
+    expect(() => encodeCanonical([value as CanonicalValue])).toThrow(
+      expect.objectContaining({ code: "ATTEST_NOT_CANONICAL" }),
+    );
   });
 
   test("a value that holds itself is refused and does not exhaust the stack", () => {

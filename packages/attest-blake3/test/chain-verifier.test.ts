@@ -4,7 +4,19 @@ import type { ChainRecord } from "@revoada/attest-blake3";
 import { ChainVerifier, ed25519Verifier } from "@revoada/attest-blake3";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { admit, attestorOf, attestorOfId, ChainWriter, id, letters, node, sealBy, storeOf, testGenesis, writeStory } from "./support.ts";
+import {
+  admit,
+  attestorOf,
+  attestorOfId,
+  ChainWriter,
+  id,
+  letters,
+  node,
+  sealBy,
+  storeOf,
+  testGenesis,
+  writeStory,
+} from "./support.ts";
 
 const verifier = ed25519Verifier();
 const { clusterId } = testGenesis;
@@ -36,7 +48,13 @@ describe("a follower of the chain", () => {
     const story = writeStory();
     const follower = followerOf(story);
     const [first, second] = story.blocks() as [Uint8Array, Uint8Array];
-    expect(follower.addBlock(first)).toMatchObject({ height: 1, term: 1, index: 1, ordinal: 0, transition: admit("b") });
+    expect(follower.addBlock(first)).toMatchObject({
+      height: 1,
+      term: 1,
+      index: 1,
+      ordinal: 0,
+      transition: admit("b"),
+    });
     expect(follower.blocksToCome()).toBe(2);
     expect(follower.addBlock(second)).toMatchObject({ height: 2, ordinal: 1, transition: admit("c") });
   });
@@ -94,7 +112,9 @@ describe("a follower of the chain", () => {
     writer.propose([admit("b"), admit("c")]);
     const unsealed = writer.records.slice(1);
     const follower = followerOf(writer);
-    expect(() => follower.advance(unsealed)).toThrow(expect.objectContaining({ fault: expect.objectContaining({ reason: "bad-seal" }) }));
+    expect(() => follower.advance(unsealed)).toThrow(
+      expect.objectContaining({ fault: expect.objectContaining({ reason: "bad-seal" }) }),
+    );
     expect(follower.head()).toEqual({ height: 0, hash: clusterId });
     writer.seal("a");
     const proof = writer.records.slice(1);
@@ -125,11 +145,28 @@ interface HistoryStep {
   readonly seal: boolean;
 }
 
-const verbNames = ["pair", "swap", "admit", "promote", "seat", "demote", "settle", "depart", "evict", "forget", "cordon", "restore", "remove"];
+const verbNames = [
+  "pair",
+  "swap",
+  "admit",
+  "promote",
+  "seat",
+  "demote",
+  "settle",
+  "depart",
+  "evict",
+  "forget",
+  "cordon",
+  "restore",
+  "remove",
+];
 
 const history: fc.Arbitrary<readonly HistoryStep[]> = fc.array(
   fc.record({
-    verbs: fc.array(fc.record({ verb: fc.constantFrom(...verbNames), who: fc.nat(4), detail: fc.nat(5) }), { minLength: 1, maxLength: 6 }),
+    verbs: fc.array(fc.record({ verb: fc.constantFrom(...verbNames), who: fc.nat(4), detail: fc.nat(5) }), {
+      minLength: 1,
+      maxLength: 6,
+    }),
     seal: fc.boolean(),
   }),
   { minLength: 10, maxLength: 30 },
@@ -153,7 +190,11 @@ function transitionOf({ verb, who, detail }: HistoryStep["verbs"][number]): Tran
   const replica = (["voter", "voter", "voter", "voter", "learner", "none"] as const)[detail] ?? "none";
   if (verb === "admit") {
     const { admission } = admit(letter) as Extract<Transition, { verb: "admit" }>;
-    return { verb, node: id(letter), admission: { ...admission, generation: 1 + detail, storeId: storeOf(String(detail)) } };
+    return {
+      verb,
+      node: id(letter),
+      admission: { ...admission, generation: 1 + detail, storeId: storeOf(String(detail)) },
+    };
   }
   if (verb === "promote") return { verb, node: id(letter), role: detail < 4 ? "master" : "worker", replica };
   if (verb === "seat") return { verb, node: id(letter), replica };
@@ -226,7 +267,6 @@ describe("any history", () => {
         expect(follower.formation()).toEqual(writer.formation);
         blocks += writer.head.height;
         changes += voterChanges;
-
       }),
       { numRuns: 60, seed: 11 },
     );
@@ -238,7 +278,10 @@ describe("any history", () => {
 /** What a thief tries: blocks by his own rules and seals by whoever's keys he has. */
 const attack = fc.array(
   fc.record({
-    verbs: fc.array(fc.record({ verb: fc.constantFrom("evict", "unseat", "seat-own", "cordon"), who: fc.nat(4) }), { minLength: 1, maxLength: 4 }),
+    verbs: fc.array(fc.record({ verb: fc.constantFrom("evict", "unseat", "seat-own", "cordon"), who: fc.nat(4) }), {
+      minLength: 1,
+      maxLength: 4,
+    }),
     proposer: fc.boolean(),
     signers: fc.subarray(["stolen", "own-1", "own-2", "own-3"], { minLength: 1 }),
     seal: fc.boolean(),
@@ -278,7 +321,11 @@ describe("whoever stole the key of one voter of three", () => {
   }
 
   function sealByThieves(signers: readonly string[], head: ChainHead): Uint8Array {
-    return sealBy(signers.map((name) => thieves.get(name) as Attestor), clusterId, head);
+    return sealBy(
+      signers.map((name) => thieves.get(name) as Attestor),
+      clusterId,
+      head,
+    );
   }
 
   test("cannot have a block sealed, whatever he proposes, seats and signs", () => {
@@ -293,7 +340,11 @@ describe("whoever stole the key of one voter of three", () => {
         for (const step of steps) {
           const before = writer.records.length;
           const proposer = (step.proposer ? thieves.get("stolen") : thieves.get("own-1")) as Attestor;
-          forge(writer, step.verbs.flatMap(({ verb, who }) => forged(verb, who)), proposer);
+          forge(
+            writer,
+            step.verbs.flatMap(({ verb, who }) => forged(verb, who)),
+            proposer,
+          );
           const blocks = writer.records.slice(before);
           try {
             for (const { bytes } of blocks) follower.addBlock(bytes);
@@ -321,11 +372,16 @@ describe("whoever stole the key of one voter of three", () => {
     forge(writer, [...forged("seat-own", 0), ...forged("seat-own", 1)], node("b"));
     expect(writer.head.height).toBe(15);
     writer.records.push({ kind: "seal", bytes: sealByThieves(["stolen", "own-1", "own-2"], writer.head) });
-    expect(node("a").verifyChain(writer.file(), clusterId)).toMatchObject({ ok: false, fault: { reason: "bad-seal", height: 15 } });
+    expect(node("a").verifyChain(writer.file(), clusterId)).toMatchObject({
+      ok: false,
+      fault: { reason: "bad-seal", height: 15 },
+    });
     const follower = followerOf(writer);
     follower.advance(proof);
     const before = follower.head();
-    expect(() => follower.advance(writer.records.slice(1 + proof.length))).toThrow(expect.objectContaining({ code: "CHAIN_INVALID" }));
+    expect(() => follower.advance(writer.records.slice(1 + proof.length))).toThrow(
+      expect.objectContaining({ code: "CHAIN_INVALID" }),
+    );
     expect(follower.head()).toEqual(before);
   });
 });

@@ -45,7 +45,9 @@ describe("an identity", () => {
   });
 
   test("is not made from a seed of another length", () => {
-    expect(() => identityFromSeed(new Uint8Array(31))).toThrow(expect.objectContaining({ code: "FABRIC_INVALID_VALUE" }));
+    expect(() => identityFromSeed(new Uint8Array(31))).toThrow(
+      expect.objectContaining({ code: "FABRIC_INVALID_VALUE" }),
+    );
   });
 
   test("keeps signing alike when the seed that it was made from is wiped", () => {
@@ -85,7 +87,11 @@ describe("a signature", () => {
 
   test("has one form: s + L is refused", () => {
     const order = 2n ** 252n + 27742317777372353535851937790883648493n;
-    const s = signature.subarray(32).toReversed().reduce((sum, byte) => sum * 256n + BigInt(byte), 0n) + order;
+    const s =
+      signature
+        .subarray(32)
+        .toReversed()
+        .reduce((sum, byte) => sum * 256n + BigInt(byte), 0n) + order;
     const malleable = signature.slice();
     for (let index = 0; index < 32; index += 1) malleable[32 + index] = Number((s >> BigInt(8 * index)) & 255n);
     expect(verifier.verify(identity.id, message, malleable)).toBe(false);
@@ -108,7 +114,9 @@ describe("a signature", () => {
     for (const key of keys) {
       const der = Buffer.concat([Buffer.from("302a300506032b6570032100", "hex"), Buffer.from(key, "hex")]);
       const publicKey = createPublicKey({ key: der, format: "der", type: "spki" });
-      const fooled = Array.from({ length: 200 }, (_, index) => Uint8Array.of(index)).filter((text) => verify(null, text, publicKey, trivial));
+      const fooled = Array.from({ length: 200 }, (_, index) => Uint8Array.of(index)).filter((text) =>
+        verify(null, text, publicKey, trivial),
+      );
       expect(fooled.length, key).toBeGreaterThan(0);
       for (const text of fooled) expect(verifier.verify(key as NodeId, text, trivial)).toBe(false);
     }
@@ -176,7 +184,9 @@ describe("a key file", () => {
     await loadOrCreateIdentity(path);
     const whole = new Uint8Array(await readFile(path));
     await writeFile(path, whole.with(7, 2));
-    await expect(loadIdentity(path)).rejects.toMatchObject({ message: expect.stringContaining("version 2, this program knows version 1") });
+    await expect(loadIdentity(path)).rejects.toMatchObject({
+      message: expect.stringContaining("version 2, this program knows version 1"),
+    });
   });
 
   test("that is huge is refused without being read whole", async () => {

@@ -50,7 +50,13 @@ export function attestorOfId(nodeId: NodeId): Attestor {
 }
 
 export function admit(letter: string): Transition {
-  const admission = { storeId: storeOf(letter), generation: 1, incarnation: 0, zone: `zone-${letter}`, version: "0.1.0" };
+  const admission = {
+    storeId: storeOf(letter),
+    generation: 1,
+    incarnation: 0,
+    zone: `zone-${letter}`,
+    version: "0.1.0",
+  };
   return { verb: "admit", node: id(letter), admission };
 }
 
@@ -140,7 +146,11 @@ export class ChainWriter {
 
   /** A seal by these nodes, the first being the leader. */
   seal(signers: string, head: ChainHead = this.head): Uint8Array {
-    const bytes = sealBy([...signers].map((letter) => node(letter)), this.genesis.clusterId, head);
+    const bytes = sealBy(
+      [...signers].map((letter) => node(letter)),
+      this.genesis.clusterId,
+      head,
+    );
     this.records.push({ kind: "seal", bytes });
     return bytes;
   }

@@ -1,4 +1,4 @@
-import type { JoinToken, NodeId } from "@revoada/fabric";
+import type { NodeId } from "@revoada/fabric";
 import { describe, expect, test } from "vitest";
 import { toBase64url } from "../src/core/base64url.ts";
 import { attestorOf, id, node, testGenesis, zeroHash } from "./support.ts";
@@ -46,7 +46,10 @@ describe("a join token", () => {
     const text = attestor.encodeToken(token);
     for (let index = 0; index < text.length; index += 1) {
       const other = text[index] === "A" ? "B" : "A";
-      for (const changed of [text.slice(0, index) + other + text.slice(index + 1), text.slice(0, index) + text.slice(index + 1)]) {
+      for (const changed of [
+        text.slice(0, index) + other + text.slice(index + 1),
+        text.slice(0, index) + text.slice(index + 1),
+      ]) {
         expect(invalid(changed), changed).toMatchObject({ code: "TOKEN_INVALID" });
       }
     }
@@ -88,7 +91,12 @@ describe("a join token", () => {
       { voters: [id("a"), id("a")] },
       { clusterId: "nonsense" },
     ];
-    refused.FABRIC_INVALID_VALUE = [{ random: new Uint8Array(47) }, { uses: 0 }, { uses: 1.5 }, { expiresMs: Number.NaN }];
+    refused.FABRIC_INVALID_VALUE = [
+      { random: new Uint8Array(47) },
+      { uses: 0 },
+      { uses: 1.5 },
+      { expiresMs: Number.NaN },
+    ];
     for (const [code, changes] of Object.entries(refused)) {
       for (const change of changes) {
         expect(() => attestor.createToken({ ...input, ...(change as object) }), JSON.stringify(change)).toThrow(
@@ -113,7 +121,9 @@ describe("a proof of a token", () => {
     expect(attestor.checkTokenProof(record, zeroHash as never, channel, newcomer, proof)).toBe(false);
     expect(attestor.checkTokenProof(record, clusterId, channel, id("c"), proof)).toBe(false);
     expect(attestor.checkTokenProof(other.record, clusterId, channel, newcomer, proof)).toBe(false);
-    expect(attestor.checkTokenProof({ ...record, tokenId: other.record.tokenId }, clusterId, channel, newcomer, proof)).toBe(false);
+    expect(
+      attestor.checkTokenProof({ ...record, tokenId: other.record.tokenId }, clusterId, channel, newcomer, proof),
+    ).toBe(false);
   });
 
   test("that is nonsense is a wrong proof rather than an error", () => {
@@ -123,7 +133,7 @@ describe("a proof of a token", () => {
   });
 
   test("is not made for a connection that nothing binds", () => {
-    expect(() => attestor.proveToken(token as JoinToken, new Uint8Array(0), newcomer)).toThrow(
+    expect(() => attestor.proveToken(token, new Uint8Array(0), newcomer)).toThrow(
       expect.objectContaining({ code: "FABRIC_INVALID_VALUE" }),
     );
   });

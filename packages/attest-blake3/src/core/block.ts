@@ -50,10 +50,18 @@ function makeBlock(input: BlockInput, command: FormationCommand, commandHash: Ha
   const height = input.previous.height + 1;
   const step = input.generation - command.baseGeneration;
   if (!Number.isSafeInteger(input.ordinal) || input.ordinal < 0 || input.ordinal >= command.transitions.length) {
-    refuse("out-of-order", height, `ordinal ${input.ordinal} of a command of ${command.transitions.length} transitions`);
+    refuse(
+      "out-of-order",
+      height,
+      `ordinal ${input.ordinal} of a command of ${command.transitions.length} transitions`,
+    );
   }
   if (step < 1 || step > input.ordinal + 1) {
-    refuse("generation-gap", height, `ordinal ${input.ordinal} upon ${command.baseGeneration} cannot make ${input.generation}`);
+    refuse(
+      "generation-gap",
+      height,
+      `ordinal ${input.ordinal} upon ${command.baseGeneration} cannot make ${input.generation}`,
+    );
   }
   const bytes = encodeCanonical([
     domainOf("block"),

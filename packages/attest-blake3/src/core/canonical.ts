@@ -124,7 +124,8 @@ function checkShape(bytes: Uint8Array, maxDepth: number): void {
     if (offset > bytes.length) throw new NotCanonicalError("the bytes end in the middle of an item");
     if (head.major !== 4 && head.major !== 5) continue;
     const items = head.major === 4 ? head.argument : head.argument * 2;
-    if (items > bytes.length - offset) throw new NotCanonicalError("a list or map claims more items than there are bytes");
+    if (items > bytes.length - offset)
+      throw new NotCanonicalError("a list or map claims more items than there are bytes");
     if (expected.length > maxDepth) throw new NotCanonicalError(`more than ${maxDepth} levels`);
     expected.push(items);
   }
@@ -143,7 +144,8 @@ function readHead(bytes: Uint8Array, offset: number): ItemHead {
   const major = first >> 5;
   const minor = first & 31;
   if (major === 6) throw new NotCanonicalError("tags are not allowed");
-  if (major === 7 && (minor < 20 || minor > 22)) throw new NotCanonicalError("floats and simple values are not allowed");
+  if (major === 7 && (minor < 20 || minor > 22))
+    throw new NotCanonicalError("floats and simple values are not allowed");
   if (minor < 24) return { major, argument: minor, end: offset + 1 };
   if (minor > 27) throw new NotCanonicalError("indefinite lengths are not allowed");
   const width = 2 ** (minor - 24);

@@ -74,7 +74,8 @@ export class ChainFileReader {
     this.#file = file;
     this.#view = new DataView(file.buffer, file.byteOffset, file.byteLength);
     const shown = Math.min(magic.length, file.length);
-    if (!equalBytes(file.subarray(0, shown), magic.subarray(0, shown))) refuse("bad-magic", 0, "this is not a chain file");
+    if (!equalBytes(file.subarray(0, shown), magic.subarray(0, shown)))
+      refuse("bad-magic", 0, "this is not a chain file");
     if (file.length < headerLength) refuse("truncated", 0, `${file.length} bytes, a chain file has more`);
     const version = this.#view.getUint16(magic.length);
     if (version !== fileVersion) {
@@ -86,7 +87,8 @@ export class ChainFileReader {
   /** The next record, undefined after the trailer, which is checked then. */
   next(height: number): ChainRecord | undefined {
     if (this.#ended) return undefined;
-    if (this.#offset + recordHeadLength > this.#file.length) refuse("truncated", height, "the file ends without a trailer");
+    if (this.#offset + recordHeadLength > this.#file.length)
+      refuse("truncated", height, "the file ends without a trailer");
     const tag = this.#view.getUint8(this.#offset);
     const length = this.#view.getUint32(this.#offset + 1);
     if (tag === trailerTag) {
@@ -105,12 +107,14 @@ export class ChainFileReader {
     if (length > limit) refuse("malformed", height, `a record of ${length} bytes, expected at most ${limit}`);
     const start = this.#offset + recordHeadLength;
     const end = start + length;
-    if (end > this.#file.length) refuse("truncated", height, `the file ends ${end - this.#file.length} bytes before its record does`);
+    if (end > this.#file.length)
+      refuse("truncated", height, `the file ends ${end - this.#file.length} bytes before its record does`);
     return { start, end };
   }
 
   #readTrailer(length: number, height: number): void {
-    if (length !== trailerLength) refuse("malformed", height, `a trailer of ${length} bytes, expected ${trailerLength}`);
+    if (length !== trailerLength)
+      refuse("malformed", height, `a trailer of ${length} bytes, expected ${trailerLength}`);
     const { start, end } = this.#span(length, trailerLength, height);
     const count = this.#view.getBigUint64(start);
     if (count !== BigInt(this.#count)) {
@@ -120,7 +124,8 @@ export class ChainFileReader {
     if (!equalBytes(this.#file.subarray(start + 8, end), hashBytes(this.#file.subarray(0, this.#offset)))) {
       refuse("malformed", height, "the trailer holds another hash than that of the file");
     }
-    if (end !== this.#file.length) refuse("trailing-bytes", height, `${this.#file.length - end} bytes after the trailer`);
+    if (end !== this.#file.length)
+      refuse("trailing-bytes", height, `${this.#file.length - end} bytes after the trailer`);
     this.#ended = true;
   }
 }

@@ -173,9 +173,16 @@ export class ChainVerifier {
     const block = readBlock(bytes, height);
     if (block.height !== height) refuse("broken-link", height, `the block says that its height is ${block.height}`);
     if (block.previous !== state.head.hash) {
-      refuse("broken-link", height, `the block follows ${shortId(block.previous)}, expected ${shortId(state.head.hash)}`);
+      refuse(
+        "broken-link",
+        height,
+        `the block follows ${shortId(block.previous)}, expected ${shortId(state.head.hash)}`,
+      );
     }
-    const opened = this.blocksToCome() === 0 ? this.#openNext(block, height) : continued(state.opened as OpenedCommand, block, height);
+    const opened =
+      this.blocksToCome() === 0
+        ? this.#openNext(block, height)
+        : continued(state.opened as OpenedCommand, block, height);
     const step = opened.steps[opened.done] as FormationStep;
     if (block.ordinal !== step.ordinal) {
       refuse("out-of-order", height, `ordinal ${block.ordinal}, the next transition of its command is ${step.ordinal}`);
@@ -195,13 +202,18 @@ export class ChainVerifier {
     if (height <= base) refuse("bad-seal", height, `the chain is sealed up to ${base} already`);
     const covered = state.unsealed.slice(0, height - base);
     const last = covered[covered.length - 1];
-    if (height > state.head.height || last === undefined) refuse("bad-seal", height, `the chain ends at ${state.head.height}`);
-    if (last.hash !== hash) refuse("bad-seal", height, `it is over ${shortId(hash)}, the block there is ${shortId(last.hash)}`);
+    if (height > state.head.height || last === undefined)
+      refuse("bad-seal", height, `the chain ends at ${state.head.height}`);
+    if (last.hash !== hash)
+      refuse("bad-seal", height, `it is over ${shortId(hash)}, the block there is ${shortId(last.hash)}`);
     checkSeal(seal, this.genesis.clusterId, state.sealVoters, this.#verifier);
     state.sealedFormation =
       height === state.head.height
         ? state.formation
-        : covered.reduce((formation, { transition, timeMs }) => applyTransition(formation, transition, timeMs), state.sealedFormation);
+        : covered.reduce(
+            (formation, { transition, timeMs }) => applyTransition(formation, transition, timeMs),
+            state.sealedFormation,
+          );
     state.sealed = seal.head;
     state.unsealed = state.unsealed.slice(covered.length);
     if (state.pending !== undefined && height >= state.pending.endHeight) {
@@ -220,7 +232,8 @@ export class ChainVerifier {
     try {
       for (const record of records) this.#advanceOne(record);
       const { head, sealed } = this.#state;
-      if (head.height > 0 && sealed?.height !== head.height) refuse("bad-seal", head.height, "no seal covers the last block");
+      if (head.height > 0 && sealed?.height !== head.height)
+        refuse("bad-seal", head.height, "no seal covers the last block");
     } catch (error) {
       this.#state = before;
       throw error;
@@ -238,14 +251,19 @@ export class ChainVerifier {
     if (block.command === undefined) {
       refuse("missing-signature", height, "the first block of a command does not hold the signed command");
     }
-    if (hashOf(block.command) !== block.commandHash) refuse("malformed", height, "the command is not the one that the block names");
+    if (hashOf(block.command) !== block.commandHash)
+      refuse("malformed", height, "the command is not the one that the block names");
     const command = openCommand(block.command, this.#verifier, height);
     this.#checkPosition(block, command, height);
     const steps = stepsOf(state.formation, command, height);
     const before = voterStores(state.formation);
     const after = voterStores((steps[steps.length - 1] as FormationStep).formation);
     if (state.pending !== undefined && !sameVoters(before, after)) {
-      refuse("unsealed-voter-change", height, `voters change again, the change up to ${state.pending.endHeight} is not sealed`);
+      refuse(
+        "unsealed-voter-change",
+        height,
+        `voters change again, the change up to ${state.pending.endHeight} is not sealed`,
+      );
     }
     return { command, hash: block.commandHash, term: block.term, index: block.index, steps, done: 0 };
   }
@@ -298,7 +316,11 @@ function snapshotOf(state: VerifierState): VerifierState {
 function continued(opened: OpenedCommand, block: BlockFields, height: number): OpenedCommand {
   const missing = opened.steps.length - opened.done;
   if (block.commandHash !== opened.hash || block.index !== opened.index || block.term !== opened.term) {
-    refuse("out-of-order", height, `another command begins, ${missing} blocks of the one at index ${opened.index} are missing`);
+    refuse(
+      "out-of-order",
+      height,
+      `another command begins, ${missing} blocks of the one at index ${opened.index} are missing`,
+    );
   }
   if (block.command !== undefined) refuse("malformed", height, "a later block of a command holds the command again");
   return opened;

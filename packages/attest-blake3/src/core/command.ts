@@ -64,7 +64,9 @@ export function signCommand(command: FormationCommand, identity: Identity): Uint
 
 /** Decodes a command without judging its signature: for bytes that were judged before. Throws `CHAIN_INVALID`. */
 export function readCommand(bytes: Uint8Array, height = 0): FormationCommand {
-  return decodingAt(height, "malformed", () => readBody(decodeSigned(bytes, "command", { maxBytes: maxCommandBytes }).body));
+  return decodingAt(height, "malformed", () =>
+    readBody(decodeSigned(bytes, "command", { maxBytes: maxCommandBytes }).body),
+  );
 }
 
 /** Decodes a command and checks its proposer's signature. Throws `CHAIN_INVALID`. */

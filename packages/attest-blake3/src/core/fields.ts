@@ -9,14 +9,7 @@ const encoder = new TextEncoder();
 const controlCharacters = /[\p{Cc}\u2028\u2029]/u;
 
 /** What a record is: the first text of its bytes, so that bytes signed as one thing are never taken for another. */
-export type RecordKind =
-  | "genesis"
-  | "command"
-  | "block"
-  | "seal"
-  | "seal-statement"
-  | "token"
-  | "token-proof";
+export type RecordKind = "genesis" | "command" | "block" | "seal" | "seal-statement" | "token" | "token-proof";
 
 /** The domain separation string of a kind of record; it ends with the version. */
 export function domainOf(kind: RecordKind): string {
@@ -31,7 +24,9 @@ export function openRecord(bytes: Uint8Array, kind: RecordKind, limits: Canonica
   if (domain !== domainOf(kind)) {
     const prefix = `revoada/${kind}/`;
     if (domain.startsWith(prefix) && /^[1-9][0-9]{0,8}$/.test(domain.slice(prefix.length))) {
-      throw new UnknownVersionError(`a ${kind} of version ${domain.slice(prefix.length)}, this program knows version 1`);
+      throw new UnknownVersionError(
+        `a ${kind} of version ${domain.slice(prefix.length)}, this program knows version 1`,
+      );
     }
     throw new NotCanonicalError(`expected a ${kind}, got ${describeValue(domain)}`);
   }
@@ -61,7 +56,8 @@ export class FieldList {
 
   /** An integer from `least` to 2^53 - 1. */
   counter(name: string, least = 0): number {
-    const fits = (value: CanonicalValue): boolean => typeof value === "number" && Number.isSafeInteger(value) && value >= least;
+    const fits = (value: CanonicalValue): boolean =>
+      typeof value === "number" && Number.isSafeInteger(value) && value >= least;
     return this.#take(name, `an integer from ${least}`, fits) as number;
   }
 
@@ -121,7 +117,11 @@ export class FieldList {
 }
 
 /** A list of different ids, checked. */
-export function idList<T extends string>(values: readonly CanonicalValue[], length: number, what: string): readonly T[] {
+export function idList<T extends string>(
+  values: readonly CanonicalValue[],
+  length: number,
+  what: string,
+): readonly T[] {
   const fields = new FieldList(values, what);
   const ids = values.map((_, index) => fields.id<T>(String(index), length));
   if (new Set(ids).size !== ids.length) throw new NotCanonicalError(`${what}: one id stands twice`);

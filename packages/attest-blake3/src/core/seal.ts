@@ -1,4 +1,13 @@
-import type { ChainHead, ClusterId, Hash, Identity, NodeId, Seal, SealSignature, SignatureVerifier } from "@revoada/fabric";
+import type {
+  ChainHead,
+  ClusterId,
+  Hash,
+  Identity,
+  NodeId,
+  Seal,
+  SealSignature,
+  SignatureVerifier,
+} from "@revoada/fabric";
 import { shortId } from "@revoada/fabric";
 import { NotCanonicalError } from "../errors.ts";
 import { encodeCanonical } from "./canonical.ts";
@@ -40,16 +49,23 @@ export function readSeal(bytes: Uint8Array, height = 0): Seal {
  * Refuses a seal with `bad-seal` unless all of its signatures are right and of voters, the leader and a majority of the voters
  * among them. A wrong or a stranger's signature is refused even where enough others stand: honest leaders add none.
  */
-export function checkSeal(seal: Seal, clusterId: ClusterId, voters: ReadonlySet<NodeId>, verifier: SignatureVerifier): void {
+export function checkSeal(
+  seal: Seal,
+  clusterId: ClusterId,
+  voters: ReadonlySet<NodeId>,
+  verifier: SignatureVerifier,
+): void {
   const { height } = seal.head;
   const signers = new Set(seal.signatures.map(({ signer }) => signer));
   const stranger = seal.signatures.find(({ signer }) => !voters.has(signer));
   if (stranger !== undefined) refuse("bad-seal", height, `${shortId(stranger.signer)} did not vote then`);
   if (!signers.has(seal.leader)) refuse("bad-seal", height, `its leader ${shortId(seal.leader)} did not sign`);
-  if (signers.size * 2 <= voters.size) refuse("bad-seal", height, `${signers.size} of ${voters.size} voters signed, no majority`);
+  if (signers.size * 2 <= voters.size)
+    refuse("bad-seal", height, `${signers.size} of ${voters.size} voters signed, no majority`);
   const statement = sealStatement(clusterId, seal.head);
   for (const { signer, signature } of seal.signatures) {
-    if (!verifier.verify(signer, statement, signature)) refuse("bad-seal", height, `the signature of ${shortId(signer)} is wrong`);
+    if (!verifier.verify(signer, statement, signature))
+      refuse("bad-seal", height, `the signature of ${shortId(signer)} is wrong`);
   }
 }
 
@@ -57,17 +73,20 @@ function readFields(bytes: Uint8Array): Seal {
   const fields = openRecord(bytes, "seal", { maxBytes: maxSealBytes });
   const head = { height: fields.counter("height", 1), hash: fields.id<Hash>("hash", 32) };
   const leader = fields.id<NodeId>("leader", 32);
-  const signatures = fields.list("signatures", { least: 1, most: maxSealSignatures }).map((value, index): SealSignature => {
-    const item = new FieldList(value, `seal.signatures[${index}]`);
-    const signer = item.id<NodeId>("signer", 32);
-    const signature = item.bytes("signature", { least: signatureLength, most: signatureLength });
-    item.finish();
-    return { signer, signature };
-  });
+  const signatures = fields
+    .list("signatures", { least: 1, most: maxSealSignatures })
+    .map((value, index): SealSignature => {
+      const item = new FieldList(value, `seal.signatures[${index}]`);
+      const signer = item.id<NodeId>("signer", 32);
+      const signature = item.bytes("signature", { least: signatureLength, most: signatureLength });
+      item.finish();
+      return { signer, signature };
+    });
   fields.finish();
   for (const [index, { signer }] of signatures.entries()) {
     const before = signatures[index - 1];
-    if (before !== undefined && before.signer >= signer) throw new NotCanonicalError("seal.signatures: the signers do not rise");
+    if (before !== undefined && before.signer >= signer)
+      throw new NotCanonicalError("seal.signatures: the signers do not rise");
   }
   return { head, leader, signatures };
 }

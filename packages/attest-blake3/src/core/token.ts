@@ -37,7 +37,8 @@ export function createToken(
   input: TokenInput,
   identityOf: (seed: Uint8Array) => Identity,
 ): { readonly token: JoinToken; readonly record: TokenRecord } {
-  if (input.random.length !== tokenRandomLength) throw new InvalidValueError("random", input.random, `${tokenRandomLength} bytes`);
+  if (input.random.length !== tokenRandomLength)
+    throw new InvalidValueError("random", input.random, `${tokenRandomLength} bytes`);
   checkCount("expiresMs", input.expiresMs, 0);
   checkCount("uses", input.uses, 1);
   const tokenId = bytesToHex(input.random.subarray(0, 16));
@@ -112,7 +113,12 @@ function readBody(body: Uint8Array): JoinToken {
 }
 
 /** Signs, with the token's key, that this node stands at the other end of this very connection. */
-export function proveToken(token: JoinToken, channelBinding: Uint8Array, node: NodeId, identityOf: (seed: Uint8Array) => Identity): Uint8Array {
+export function proveToken(
+  token: JoinToken,
+  channelBinding: Uint8Array,
+  node: NodeId,
+  identityOf: (seed: Uint8Array) => Identity,
+): Uint8Array {
   if (!bindsChannel(channelBinding)) {
     const { least, most } = channelBindingLength;
     throw new InvalidValueError("channelBinding", channelBinding, `${least} to ${most} bytes`);
@@ -123,7 +129,12 @@ export function proveToken(token: JoinToken, channelBinding: Uint8Array, node: N
 /** True where `proof` was made with the token's key for this connection, cluster and node. Expiry and uses are for the caller. */
 export function checkTokenProof(
   record: TokenRecord,
-  claim: { readonly clusterId: ClusterId; readonly channelBinding: Uint8Array; readonly node: NodeId; readonly proof: Uint8Array },
+  claim: {
+    readonly clusterId: ClusterId;
+    readonly channelBinding: Uint8Array;
+    readonly node: NodeId;
+    readonly proof: Uint8Array;
+  },
   verifier: SignatureVerifier,
 ): boolean {
   if (!bindsChannel(claim.channelBinding)) return false;
@@ -138,11 +149,21 @@ export function checkTokenProof(
 }
 
 function proofStatement(tokenId: string, clusterId: ClusterId, channelBinding: Uint8Array, node: NodeId): Uint8Array {
-  return encodeCanonical([domainOf("token-proof"), idBytes(tokenId, 16), channelBinding, idBytes(clusterId, 32), idBytes(node, 32)]);
+  return encodeCanonical([
+    domainOf("token-proof"),
+    idBytes(tokenId, 16),
+    channelBinding,
+    idBytes(clusterId, 32),
+    idBytes(node, 32),
+  ]);
 }
 
 function bindsChannel(value: unknown): boolean {
-  return value instanceof Uint8Array && value.length >= channelBindingLength.least && value.length <= channelBindingLength.most;
+  return (
+    value instanceof Uint8Array &&
+    value.length >= channelBindingLength.least &&
+    value.length <= channelBindingLength.most
+  );
 }
 
 function checkCount(path: string, value: number, least: number): void {
@@ -155,7 +176,8 @@ function refusingAsToken<T>(read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (isFabricError(error, "ATTEST_NOT_CANONICAL", "ATTEST_UNKNOWN_VERSION")) throw new TokenInvalidError(error.message);
+    if (isFabricError(error, "ATTEST_NOT_CANONICAL", "ATTEST_UNKNOWN_VERSION"))
+      throw new TokenInvalidError(error.message);
     throw error;
   }
 }

@@ -43,7 +43,13 @@ function replay(
   if (missing > 0) refuse("truncated", head.height + 1, `the last ${missing} blocks of a command are missing`);
   const sealed = verifier.sealed();
   const { generation } = verifier.formation();
-  return { ok: true, clusterId: verifier.genesis.clusterId, head, ...(sealed === undefined ? {} : { sealed }), generation };
+  return {
+    ok: true,
+    clusterId: verifier.genesis.clusterId,
+    head,
+    ...(sealed === undefined ? {} : { sealed }),
+    generation,
+  };
 }
 
 function addRecord(verifier: ChainVerifier, record: ChainRecord, height: number): void {
