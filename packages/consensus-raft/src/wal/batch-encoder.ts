@@ -40,8 +40,8 @@ export interface EncodedBatch {
 }
 
 /**
- * Payloads up to this are copied behind their heads, longer ones are handed to `writev` as they are. Measured: a copy of 4 KiB
- * costs less than an element of a vector does.
+ * Payloads up to this are copied behind their heads, longer ones are handed to `writev` as they are. Between 1 KiB and 16 KiB no
+ * difference could be measured; at 256 bytes copying takes a fifth less CPU, at 64 KiB it is memory traffic for nothing.
  */
 const copyUpToBytes = 4096;
 const scratchKeepBytes = 1 << 20;

@@ -7,6 +7,9 @@ const minSegmentBytes = 4096;
 
 /** Throws `FABRIC_INVALID_VALUE` where an option is out of range. */
 export function checkOptions(options: WalOptions): WalOptions {
+  if (options.directory === "" || options.directory === ".") {
+    throw new InvalidValueError("directory", options.directory, "a directory of the log's own");
+  }
   checkBytes("segmentBytes", options.segmentBytes, minSegmentBytes, maxSegmentBytes / 4);
   checkBytes("allocateBytes", options.allocateBytes, minSegmentBytes, options.segmentBytes ?? 64 << 20);
   checkBytes("cacheBytes", options.cacheBytes, 0, Number.MAX_SAFE_INTEGER);

@@ -134,16 +134,16 @@ export class SegmentWriter {
     if (this.#offset + needed > this.#allocatedBytes) await this.#extend(this.#offset + needed);
   }
 
-  /** Extends the current segment at least to `needed` bytes. */
+  /**
+   * Extends the current segment at least to `needed` bytes. It is not synced here: the next batch's sync covers it, and two
+   * syncs of one file at a time could each report the other's failure.
+   */
   async #extend(needed: number): Promise<void> {
     const segment = this.#segment as Segment;
     const step = Math.max(needed, Math.min(this.#capacityBytes, this.#allocatedBytes + this.#options.allocateBytes));
     const target = alignUp(step, sectorBytes);
     try {
-      await segment.use(this.#options.disk, async (file) => {
-        await file.allocate(target);
-        await file.datasync();
-      });
+      await segment.use(this.#options.disk, (file) => file.allocate(target));
     } catch (error) {
       throw isFabricError(error, "DISK_FULL") ? new LogFullError(needed, error) : error;
     }
@@ -235,7 +235,7 @@ export class SegmentWriter {
         this.#options.logger.warn("the disk is full: the log lives on its reserve", { roomBytes: this.roomBytes });
         return;
       }
-      // The sync of this very file has failed: what it said about earlier writes cannot be known.
+      // A disk that fails here is not to be believed elsewhere.
       this.#failed = true;
       this.#options.onFailure("making room", error);
     }

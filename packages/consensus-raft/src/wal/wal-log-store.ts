@@ -317,8 +317,6 @@ class Wal implements WalLogStore {
         const startMs = this.#options.clock?.monotonicMs();
         const segment = image.segments.at(-1);
         await writer.write(group.map((pending) => pending.step), image);
-        // Room was made in the same file meanwhile: if that sync has failed, this one means nothing.
-        this.#throwIfFailed();
         this.#measure(group, startMs);
         if (image.segments.at(-1) !== segment) await this.#rolled();
       } catch (error) {
