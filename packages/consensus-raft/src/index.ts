@@ -3,4 +3,4 @@
  *
  * @packageDocumentation
  */
-export {};
+export { RaftCore } from "./core/raft-core.ts";

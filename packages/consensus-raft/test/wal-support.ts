@@ -1,9 +1,9 @@
 import type { HardState, LogBase, LogBatch, LogEntry, LogIndex, LogStore, Term } from "@revoada/fabric";
 import { seededRandom } from "../../fabric/src/memory/seeded-random.ts";
 import { memoryDisk, type MemoryDisk } from "../../fabric/src/memory/memory-disk.ts";
-import { walLogStore, type WalLogStore, type WalOptions } from "../src/wal/index.ts";
+import { verifyWal, walLogStore, type WalLogStore, type WalOptions } from "../src/wal/index.ts";
 
-export { memoryDisk, seededRandom, type MemoryDisk };
+export { memoryDisk, verifyWal, seededRandom, type MemoryDisk };
 
 /** Small segments, so that a short test rolls through many. */
 export function openable(disk: WalOptions["disk"], options: Partial<WalOptions> = {}): WalLogStore {

@@ -1,0 +1,300 @@
+import type { Configuration, Generation, LogEntry, LogIndex, NodeId, ReplicaId, StoreId, Term } from "@revoada/fabric";
+import { encodeConfiguration } from "../../src/core/configuration-codec.ts";
+import { configurationOf } from "../../src/core/configuration.ts";
+import { RaftCore } from "../../src/core/raft-core.ts";
+import type { CoreLimits, Effect, Event, Message, MessageBody } from "../../src/core/types.ts";
+
+export const electionTimeoutMs = 100;
+
+export function nodeId(n: number): NodeId {
+  return n.toString(16).padStart(64, "0") as NodeId;
+}
+
+export function storeIdOf(n: number, life = 0): StoreId {
+  return `${life.toString(16)}${n.toString(16).padStart(31, "0")}` as StoreId;
+}
+
+export function replica(n: number, life = 0): ReplicaId {
+  return { id: nodeId(n), storeId: storeIdOf(n, life) };
+}
+
+export function replicas(...numbers: readonly number[]): readonly ReplicaId[] {
+  return numbers.map((n) => replica(n));
+}
+
+export function generation(n: number): Generation {
+  return n as Generation;
+}
+
+export function entry(index: number, term: number, payload: string | Uint8Array = "", kind: LogEntry["kind"] = "command"): LogEntry {
+  const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : payload;
+  return { index: index as LogIndex, term: term as Term, kind, payload: bytes };
+}
+
+export function configurationEntry(index: number, term: number, configuration: Configuration): LogEntry {
+  return entry(index, term, encodeConfiguration(configuration), "configuration");
+}
+
+/** A linear congruential generator: the same seed, the same elections. */
+export function lcg(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+export interface NodeOptions {
+  readonly configuration?: Configuration;
+  readonly entries?: readonly LogEntry[];
+  readonly term?: number;
+  readonly vote?: NodeId;
+  readonly commitIndex?: number;
+  readonly appliedIndex?: number;
+  readonly integrity?: "ok" | "corrupt";
+  readonly life?: number;
+  readonly random?: () => number;
+  readonly limits?: Partial<CoreLimits>;
+  readonly snapshotIntervalEntries?: number;
+  readonly baseIndex?: number;
+  readonly baseTerm?: number;
+  readonly nowMs?: number;
+}
+
+/** What a disk holds: written only by persist effects that have completed. */
+export interface StoredLog {
+  term: number;
+  vote: string | undefined;
+  commitIndex: number;
+  entries: LogEntry[];
+  baseIndex: number;
+  baseTerm: number;
+  baseConfiguration: Configuration | undefined;
+}
+
+type Persist = Extract<Effect, { readonly type: "persist" }>;
+
+/** One core with a disk and a machine that complete when they are told to. */
+export class TestNode {
+  readonly number: number;
+  readonly options: NodeOptions;
+  readonly stored: StoredLog;
+  core: RaftCore;
+  nowMs: number;
+  /** Writes complete at once unless this is set. */
+  holdWrites = false;
+  /** The machine stops where it is while this is set. */
+  holdApply = false;
+  pendingWrites: Persist[] = [];
+  sent: Message[] = [];
+  applied: LogEntry[] = [];
+  effects: Effect[] = [];
+
+  constructor(n: number, options: NodeOptions = {}) {
+    this.number = n;
+    this.options = options;
+    this.nowMs = options.nowMs ?? 0;
+    this.stored = {
+      term: options.term ?? 0,
+      vote: options.vote,
+      commitIndex: options.commitIndex ?? 0,
+      entries: [...(options.entries ?? [])],
+      baseIndex: options.baseIndex ?? 0,
+      baseTerm: options.baseTerm ?? 0,
+      baseConfiguration: options.configuration,
+    };
+    this.core = this.#open(options.integrity ?? "ok");
+  }
+
+  get id(): NodeId {
+    return nodeId(this.number);
+  }
+
+  #open(integrity: "ok" | "corrupt"): RaftCore {
+    const { stored, options } = this;
+    const at = (index: number): LogEntry | undefined => stored.entries[index - stored.baseIndex - 1];
+    return new RaftCore({
+      ...replica(this.number, options.life),
+      electionTimeoutMs,
+      random: options.random ?? lcg(this.number * 7919 + 1),
+      appliedIndex: Math.max(options.appliedIndex ?? 0, stored.baseIndex),
+      snapshotIntervalEntries: options.snapshotIntervalEntries ?? 1_000_000,
+      ...(options.limits === undefined ? {} : { limits: options.limits }),
+      nowMs: this.nowMs,
+      log: {
+        hardState: {
+          term: stored.term as Term,
+          commitIndex: stored.commitIndex as LogIndex,
+          ...(stored.vote === undefined ? {} : { vote: stored.vote }),
+        },
+        base: {
+          index: stored.baseIndex as LogIndex,
+          term: stored.baseTerm as Term,
+          ...(stored.baseConfiguration === undefined ? {} : { configuration: stored.baseConfiguration }),
+        },
+        lastIndex: stored.baseIndex + stored.entries.length,
+        integrity,
+        configurations: [],
+        term: (index) => (index === stored.baseIndex ? stored.baseTerm : at(index)?.term),
+      },
+    });
+  }
+
+  /** Everything that was not durable is gone. */
+  restart(integrity: "ok" | "corrupt" = "ok"): void {
+    this.pendingWrites = [];
+    this.sent = [];
+    this.applied = this.applied.slice(0, 0);
+    this.core = this.#open(integrity);
+  }
+
+  step(event: Event): readonly Effect[] {
+    const effects = this.core.step(event, this.nowMs);
+    for (const effect of effects) this.#carryOut(effect);
+    return effects;
+  }
+
+  advance(ms: number): readonly Effect[] {
+    this.nowMs += ms;
+    return this.step({ type: "tick" });
+  }
+
+  receive(from: number, term: number, body: MessageBody, life = 0): readonly Effect[] {
+    const { storeId } = replica(this.number, this.options.life);
+    return this.step({
+      type: "message",
+      message: { from: nodeId(from), fromStore: storeIdOf(from, life), to: this.id, toStore: storeId, term, ...body },
+    });
+  }
+
+  #carryOut(effect: Effect): void {
+    this.effects.push(effect);
+    if (effect.type === "send") this.sent.push(effect.message);
+    if (effect.type === "persist") {
+      this.pendingWrites.push(effect);
+      if (!this.holdWrites) this.completeWrites();
+    }
+    if (effect.type === "apply" && !this.holdApply) {
+      const entries = effect.entries ?? this.stored.entries.slice(effect.from - this.stored.baseIndex - 1, effect.to - this.stored.baseIndex);
+      this.applied.push(...entries);
+      this.step({ type: "applied", index: effect.to });
+    }
+    if (effect.type === "read-log") this.#readLog(effect);
+  }
+
+  #readLog(effect: Extract<Effect, { readonly type: "read-log" }>): void {
+    const first = effect.from - this.stored.baseIndex - 1;
+    const entries = this.stored.entries.slice(first, effect.upTo - this.stored.baseIndex);
+    this.step({ type: "log-read", to: effect.to, term: effect.term, from: effect.from, entries });
+  }
+
+  /** Completes the writes that are under way, or the first `count` of them. */
+  completeWrites(count = Infinity): void {
+    for (let done = 0; done < count && this.pendingWrites.length > 0; done += 1) {
+      const write = this.pendingWrites.shift()!;
+      this.#write(write);
+      this.sent.push(...write.release);
+      this.step({ type: "persisted", seq: write.seq });
+    }
+  }
+
+  #write(write: Persist): void {
+    const { stored } = this;
+    if (write.hardState !== undefined) {
+      stored.term = write.hardState.term;
+      stored.vote = write.hardState.vote;
+      stored.commitIndex = write.hardState.commitIndex;
+    }
+    if (write.truncateFrom !== undefined) stored.entries.length = write.truncateFrom - stored.baseIndex - 1;
+    stored.entries.push(...write.entries);
+  }
+
+  /** Takes what was sent since the last time. */
+  takeSent(): readonly Message[] {
+    const sent = this.sent;
+    this.sent = [];
+    return sent;
+  }
+
+  /** The log as (index, term) pairs, in memory. */
+  log(): readonly string[] {
+    const lines: string[] = [];
+    for (let index = this.core.firstIndex; index <= this.core.lastIndex; index += 1) lines.push(`${index}/${this.core.termAt(index)}`);
+    return lines;
+  }
+}
+
+/** Cores on a network that loses what it is told to lose and keeps the order of the rest. */
+export class TestCluster {
+  readonly nodes: Map<NodeId, TestNode> = new Map();
+  /** True where a message gets through. */
+  passes: (message: Message) => boolean = () => true;
+  delivered: Message[] = [];
+
+  constructor(numbers: readonly number[], options: (n: number) => NodeOptions = () => ({})) {
+    const configuration = configurationOf(replicas(...numbers));
+    for (const n of numbers) this.add(n, { configuration, ...options(n) });
+  }
+
+  add(n: number, options: NodeOptions): TestNode {
+    const node = new TestNode(n, options);
+    this.nodes.set(node.id, node);
+    return node;
+  }
+
+  node(n: number): TestNode {
+    return this.nodes.get(nodeId(n))!;
+  }
+
+  /** Delivers until nothing is under way. */
+  settle(maxRounds = 1000): void {
+    for (let round = 0; round < maxRounds; round += 1) {
+      const batch = [...this.nodes.values()].flatMap((node) => node.takeSent());
+      if (batch.length === 0) return;
+      for (const message of batch) {
+        if (!this.passes(message)) continue;
+        this.delivered.push(message);
+        const node = this.nodes.get(message.to);
+        node?.step({ type: "message", message });
+      }
+    }
+    throw new Error("the cluster does not come to rest");
+  }
+
+  /** Lets time pass everywhere, delivering after each slice. */
+  run(totalMs: number, sliceMs = 10): void {
+    for (let passed = 0; passed < totalMs; passed += sliceMs) {
+      for (const node of this.nodes.values()) node.advance(sliceMs);
+      this.settle();
+    }
+  }
+
+  elect(n: number): TestNode {
+    const node = this.node(n);
+    // Whoever followed another leader must have lost it first.
+    for (const each of this.nodes.values()) each.nowMs += electionTimeoutMs;
+    node.step({ type: "campaign" });
+    this.settle();
+    if (!node.core.isLeader) throw new Error(`node ${n} was not elected`);
+    return node;
+  }
+
+  propose(n: number, ...texts: readonly string[]): void {
+    const payloads = texts.map((text) => new TextEncoder().encode(text));
+    this.node(n).step({ type: "propose", id: 1, payloads });
+  }
+
+  /** Nobody hears these nodes and they hear nobody but each other. */
+  isolate(...numbers: readonly number[]): void {
+    const cut = new Set(numbers.map(nodeId));
+    this.passes = (message) => cut.has(message.from) === cut.has(message.to);
+  }
+
+  heal(): void {
+    this.passes = () => true;
+  }
+
+  leaders(): readonly number[] {
+    return [...this.nodes.values()].filter((node) => node.core.isLeader).map((node) => node.number);
+  }
+}
