@@ -1,0 +1,180 @@
+import { createHash } from "node:crypto";
+import {
+  replicasOf,
+  type AppliedEntry,
+  type Configuration,
+  type ConsensusStatus,
+  type Formation,
+  type NodeId,
+  type StoreReader,
+} from "@revoada/fabric";
+import type { Totals } from "./totals.ts";
+import type { Trace } from "./trace.ts";
+import { require } from "./violation.ts";
+
+/** At every index divisible by this, each replica's whole state is hashed and compared. */
+export const hashEveryEntries = 64;
+
+interface Committed {
+  readonly term: number;
+  readonly digest: string;
+}
+
+interface NodeHistory {
+  term: number;
+  commitIndex: number;
+  appliedIndex: number;
+  durableIndex: number;
+  /** Which life of the process the above is of; commit and applied start again with it. */
+  life: number;
+}
+
+/** Watches every replica of a run and throws at the first broken invariant. */
+export class Monitor {
+  readonly #totals: Totals;
+  readonly #trace: Trace;
+  readonly #leaders = new Map<number, NodeId>();
+  readonly #committed = new Map<number, Committed>();
+  readonly #hashes = new Map<number, string>();
+  readonly #votersAt = new Map<number, string>();
+  readonly #nodes = new Map<NodeId, NodeHistory>();
+  #highest = 0;
+
+  constructor(totals: Totals, trace: Trace) {
+    this.#totals = totals;
+    this.#trace = trace;
+  }
+
+  /** The highest index that any replica has applied. */
+  get highestCommitted(): number {
+    return this.#highest;
+  }
+
+  started(node: NodeId): void {
+    const history = this.#history(node);
+    history.life += 1;
+    history.commitIndex = 0;
+    history.appliedIndex = 0;
+  }
+
+  /** Checks one replica's own promises: what only rises, and who leads. */
+  observe(node: NodeId, status: ConsensusStatus, nowMs: number): void {
+    const history = this.#history(node);
+    require(status.term >= history.term, "monotonic-term", () => `${node} went from term ${history.term} to ${status.term}`);
+    require(status.commitIndex >= history.commitIndex, "monotonic-commit", () => `${node} went from ${history.commitIndex} to ${status.commitIndex}`);
+    require(status.appliedIndex >= history.appliedIndex, "monotonic-applied", () => `${node} went from ${history.appliedIndex} to ${status.appliedIndex}`);
+    require(
+      status.appliedIndex <= Math.min(status.commitIndex, Math.max(status.durableIndex, status.firstIndex - 1)),
+      "applied-within-durable",
+      () => `${node} applied ${status.appliedIndex}, committed ${status.commitIndex}, durable ${status.durableIndex}`,
+    );
+    if (status.lastIndex < history.durableIndex && status.term > history.term) this.#totals.truncations += 1;
+    history.term = status.term;
+    history.commitIndex = status.commitIndex;
+    history.appliedIndex = status.appliedIndex;
+    history.durableIndex = status.durableIndex;
+    if (status.role === "leader") this.#observeLeader(node, status, nowMs);
+  }
+
+  #observeLeader(node: NodeId, status: ConsensusStatus, nowMs: number): void {
+    const known = this.#leaders.get(status.term);
+    require(known === undefined || known === node, "election-safety", () => `term ${status.term} is led by ${known} and ${node}`);
+    if (known !== undefined) return;
+    this.#leaders.set(status.term, node);
+    this.#totals.elections += 1;
+    this.#trace.record(nowMs, node, `leads term ${status.term}`);
+    require(status.lastIndex >= this.#highest, "leader-completeness", () => `${node} leads with ${status.lastIndex}, ${this.#highest} is committed`);
+  }
+
+  /** Called with what a replica is about to apply. */
+  applying(node: NodeId, entries: readonly AppliedEntry<Uint8Array>[], status: ConsensusStatus | undefined): void {
+    for (const entry of entries) {
+      const digest = digestOf(entry);
+      const known = this.#committed.get(entry.index);
+      require(
+        known === undefined || (known.term === entry.term && known.digest === digest),
+        "state-machine-safety",
+        () => `${node} applies another entry at ${entry.index} (term ${entry.term}, was ${known?.term})`,
+      );
+      if (known !== undefined) continue;
+      require(entry.index === this.#highest + 1, "committed-in-order", () => `${entry.index} follows ${this.#highest}`);
+      this.#committed.set(entry.index, { term: entry.term, digest });
+      this.#highest = entry.index;
+      if (entry.kind === "configuration") this.#observeConfiguration(entry.configuration);
+      if (status !== undefined) this.#requireQuorum(node, entry.index, status.configuration);
+    }
+  }
+
+  /** What is committed must be durable on a majority, wherever it is first applied. */
+  #requireQuorum(node: NodeId, index: number, configuration: Configuration): void {
+    for (const voters of [configuration.voters, configuration.outgoing]) {
+      if (voters === undefined || voters.length === 0) continue;
+      const holders = voters.filter(({ id }) => (this.#nodes.get(id)?.durableIndex ?? 0) >= index).length;
+      require(holders > voters.length / 2, "committed-on-quorum", () => `${node} applies ${index}, durable on ${holders} of ${voters.length}`);
+    }
+  }
+
+  #observeConfiguration(configuration: Configuration): void {
+    const joint = configuration.outgoing !== undefined;
+    const voters = configuration.voters.map(({ id, storeId }) => `${id}:${storeId}`).toSorted().join();
+    require(configuration.voters.length % 2 === 1, "odd-voters", () => `${configuration.voters.length} voters at generation ${configuration.generation}`);
+    const expected = this.#votersAt.get(configuration.generation);
+    // The founder's own configuration is older than the formation.
+    if (expected !== undefined && configuration.generation > 0) {
+      require(expected === voters, "configuration-is-formation", () => `generation ${configuration.generation} has other voters than the log`);
+    }
+    if (!joint) this.#totals.membershipChanges += 1;
+  }
+
+  /** Notes the formation after a replica applied something. */
+  observeFormation(formation: Formation): void {
+    const voters = replicasOf(formation, "voter").map((id) => `${id}:${formation.nodes.get(id)?.storeId}`).join();
+    const known = this.#votersAt.get(formation.generation);
+    require(known === undefined || known === voters, "one-formation-per-generation", () => `generation ${formation.generation} has two voter sets`);
+    this.#votersAt.set(formation.generation, voters);
+  }
+
+  /** Notes how far a replica's log is durable, as soon as it is. */
+  observeDurable(node: NodeId, durableIndex: number): void {
+    const history = this.#history(node);
+    history.durableIndex = Math.max(history.durableIndex, durableIndex);
+  }
+
+  /** Compares a replica's state at an index with what others had there. */
+  observeState(node: NodeId, index: number, store: StoreReader, trees: readonly string[]): void {
+    const hash = hashOf(store, trees);
+    const known = this.#hashes.get(index);
+    require(known === undefined || known === hash, "equal-state", () => `${node} has another state at index ${index}`);
+    this.#hashes.set(index, hash);
+  }
+
+  /** How many indexes were compared, and on how many entries. */
+  compared(): { readonly states: number; readonly entries: number } {
+    return { states: this.#hashes.size, entries: this.#committed.size };
+  }
+
+  #history(node: NodeId): NodeHistory {
+    let history = this.#nodes.get(node);
+    if (history === undefined) {
+      history = { term: 0, commitIndex: 0, appliedIndex: 0, durableIndex: 0, life: 0 };
+      this.#nodes.set(node, history);
+    }
+    return history;
+  }
+}
+
+function digestOf(entry: AppliedEntry<Uint8Array>): string {
+  const hash = createHash("sha256").update(entry.kind);
+  if (entry.kind === "command") hash.update(entry.command);
+  if (entry.kind === "configuration") hash.update(JSON.stringify(entry.configuration));
+  return hash.digest("base64url");
+}
+
+function hashOf(store: StoreReader, trees: readonly string[]): string {
+  const hash = createHash("sha256");
+  for (const tree of trees) {
+    hash.update(`\0${tree}\0`);
+    for (const { key, value } of store.range(tree)) hash.update(`${key.length}:${value.length}:`).update(key).update(value);
+  }
+  return hash.digest("base64url");
+}
