@@ -1,10 +1,22 @@
 import type { TLSSocket } from "node:tls";
+import { segmentBytes } from "./core/segment.ts";
 
-/** Payloads up to this size are copied into one buffer with their headers: a write call costs more than the copy. */
-const copiedBytes = 4096;
-const slabBytes = 16 * 1024;
+/**
+ * Payloads up to this size are copied into one buffer with their headers. A write call costs more than a small copy, and
+ * `node:tls` copies a write of several buffers anyway, into memory that it takes anew each time.
+ */
+const copiedBytes = segmentBytes;
+/** Buffers grow with the traffic from this size to that of a burst. */
+const firstSlabBytes = 16 * 1024;
 /** Bytes handed to the socket at once, so that progress can be seen and streams take turns. */
 const burstBytes = 256 * 1024;
+const spareSlabs = 3;
+
+interface Chunk {
+  readonly bytes: Uint8Array;
+  /** The buffer that is free again once this chunk is written. */
+  readonly freed: Buffer | undefined;
+}
 
 /**
  * What waits to be written to one connection.
@@ -14,10 +26,12 @@ const burstBytes = 256 * 1024;
 export class Outbox {
   readonly #socket: TLSSocket;
   readonly #onDrain: () => void;
-  #slab: Buffer = Buffer.allocUnsafeSlow(slabBytes);
+  #slab: Buffer = Buffer.allocUnsafeSlow(firstSlabBytes);
   #slabStart = 0;
   #slabEnd = 0;
-  #chunks: Uint8Array[] = [];
+  #chunks: Chunk[] = [];
+  #writing: readonly Chunk[] = [];
+  readonly #spare: Buffer[] = [];
   #waitingBytes = 0;
   #writingBytes = 0;
   #writtenBytes = 0;
@@ -49,7 +63,7 @@ export class Outbox {
 
   /** Makes room for a header; returns its offset in {@link slab}. */
   reserve(bytes: number): number {
-    if (this.#slab.length - this.#slabEnd < bytes) this.#nextSlab();
+    if (this.#slab.length - this.#slabEnd < bytes) this.#nextSlab(bytes);
     const offset = this.#slabEnd;
     this.#slabEnd += bytes;
     this.#waitingBytes += bytes;
@@ -65,9 +79,10 @@ export class Outbox {
       this.#slab.set(bytes, offset);
       return;
     }
-    this.#seal();
+    this.#seal(undefined);
     for (let offset = 0; offset < length; offset += burstBytes) {
-      this.#chunks.push(length <= burstBytes ? bytes : bytes.subarray(offset, offset + burstBytes));
+      const part = length <= burstBytes ? bytes : bytes.subarray(offset, offset + burstBytes);
+      this.#chunks.push({ bytes: part, freed: undefined });
     }
     this.#waitingBytes += length;
     if (!this.#scheduled) this.#schedule();
@@ -75,10 +90,10 @@ export class Outbox {
 
   /** Hands everything to the socket at once; nothing may be added afterwards. */
   finish(): void {
-    this.#seal();
+    this.#seal(undefined);
     this.#closed = true;
     this.#socket.cork();
-    for (const chunk of this.#chunks) this.#socket.write(chunk);
+    for (const chunk of this.#chunks) this.#socket.write(chunk.bytes);
     this.#socket.uncork();
     this.#chunks = [];
   }
@@ -107,27 +122,28 @@ export class Outbox {
 
   #write(): void {
     if (this.#closed || this.#waitingBytes === 0) return;
-    this.#seal();
+    this.#seal(undefined);
     const chunks = this.#takeBurst();
+    this.#writing = chunks;
     this.#waitingBytes -= this.#writingBytes;
     const last = chunks.length - 1;
     if (last === 0) {
-      this.#socket.write(chunks[0] as Uint8Array, this.#written);
+      this.#socket.write((chunks[0] as Chunk).bytes, this.#written);
       return;
     }
     this.#socket.cork();
-    for (let index = 0; index < last; index++) this.#socket.write(chunks[index] as Uint8Array);
-    this.#socket.write(chunks[last] as Uint8Array, this.#written);
+    for (let index = 0; index < last; index++) this.#socket.write((chunks[index] as Chunk).bytes);
+    this.#socket.write((chunks[last] as Chunk).bytes, this.#written);
     this.#socket.uncork();
   }
 
-  #takeBurst(): Uint8Array[] {
+  #takeBurst(): Chunk[] {
     let count = 0;
     let bytes = 0;
     for (const chunk of this.#chunks) {
-      if (count > 0 && bytes + chunk.length > burstBytes) break;
+      if (count > 0 && bytes + chunk.bytes.length > burstBytes) break;
       count += 1;
-      bytes += chunk.length;
+      bytes += chunk.bytes.length;
     }
     this.#writingBytes = bytes;
     if (count < this.#chunks.length) return this.#chunks.splice(0, count);
@@ -139,26 +155,31 @@ export class Outbox {
   #onWritten(): void {
     this.#writtenBytes += this.#writingBytes;
     this.#writingBytes = 0;
+    for (const { freed } of this.#writing) if (freed !== undefined && this.#spare.length < spareSlabs) this.#spare.push(freed);
+    this.#writing = [];
     if (this.#closed) return;
     if (this.#waitingBytes === 0) {
       // The kernel has copied everything, so the slab is ours again.
       this.#slabStart = 0;
       this.#slabEnd = 0;
-    } else if (!this.#scheduled) {
-      this.#write();
     }
     this.#onDrain();
+    // What streams have added just now need not wait for another turn: the socket would idle.
+    if (this.#writingBytes === 0) this.#write();
   }
 
-  #seal(): void {
+  #seal(freed: Buffer | undefined): void {
     if (this.#slabEnd === this.#slabStart) return;
-    this.#chunks.push(this.#slab.subarray(this.#slabStart, this.#slabEnd));
+    this.#chunks.push({ bytes: this.#slab.subarray(this.#slabStart, this.#slabEnd), freed });
     this.#slabStart = this.#slabEnd;
   }
 
-  #nextSlab(): void {
-    this.#seal();
-    this.#slab = Buffer.allocUnsafeSlow(slabBytes);
+  /** A full buffer means traffic: the next one is larger, and those that were written are used again. */
+  #nextSlab(bytes: number): void {
+    const full = this.#slab;
+    this.#seal(full.length === burstBytes ? full : undefined);
+    const grown = Math.min(burstBytes, Math.max(full.length * 2, bytes));
+    this.#slab = this.#spare.pop() ?? Buffer.allocUnsafeSlow(grown);
     this.#slabStart = 0;
     this.#slabEnd = 0;
   }

@@ -13,6 +13,7 @@ const eagerBytes = 1024 * 1024;
  * Holds at most one incomplete frame: twice what of it has arrived plus 1 MiB, whatever length its prefix claims.
  */
 export class FrameReader {
+  readonly #allocate: (bytes: number) => Uint8Array;
   #maxBytes: number;
   #sink: FrameSink;
   /** Bytes of the incomplete frame, prefix included; only the first `#filled` are valid. */
@@ -20,7 +21,13 @@ export class FrameReader {
   #filled = 0;
   #stopped = false;
 
-  constructor(maxBytes: number, sink: FrameSink) {
+  /** `allocate` may give bytes of any content: none is handed out before it was received. */
+  constructor(
+    maxBytes: number,
+    sink: FrameSink,
+    allocate: (bytes: number) => Uint8Array = (bytes) => new Uint8Array(bytes),
+  ) {
+    this.#allocate = allocate;
     this.#maxBytes = maxBytes;
     this.#sink = sink;
   }
@@ -59,7 +66,7 @@ export class FrameReader {
 
   #keep(chunk: Uint8Array, offset: number, needed: number): void {
     const rest = chunk.subarray(offset);
-    this.#partial = new Uint8Array(Math.max(rest.length, Math.min(needed, eagerBytes)));
+    this.#partial = this.#allocate(Math.max(rest.length, Math.min(needed, eagerBytes)));
     this.#partial.set(rest);
     this.#filled = rest.length;
   }
@@ -88,7 +95,7 @@ export class FrameReader {
     let partial = this.#partial as Uint8Array;
     const filled = this.#filled + bytes.length;
     if (filled > partial.length) {
-      const grown = new Uint8Array(Math.min(needed, Math.max(eagerBytes, filled * 2)));
+      const grown = this.#allocate(Math.min(needed, Math.max(eagerBytes, filled * 2)));
       grown.set(partial.subarray(0, this.#filled));
       this.#partial = partial = grown;
     }
