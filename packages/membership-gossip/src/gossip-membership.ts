@@ -14,7 +14,8 @@ import {
   silentMetrics,
 } from "@revoada/fabric";
 import { ChangeFeed } from "./change-feed.ts";
-import { type Effect, GossipCore } from "./core/core.ts";
+import { GossipCore } from "./core/core.ts";
+import type { Effect } from "./core/effects.ts";
 import { tickMs } from "./core/local-health.ts";
 import { Refusal } from "./core/refusal.ts";
 import type { Now } from "./core/store.ts";
@@ -271,7 +272,10 @@ class GossipMembership implements Membership {
   #noteStatus(id: NodeId, from: string | undefined, to: string): void {
     if (from === to || id === this.#options.identity.id) return;
     const evidence = this.#core.member(id)?.standing.evidence;
-    this.#metrics.count("revoada_membership_transitions_total", 1, { to, ...(evidence === undefined ? {} : { evidence }) });
+    this.#metrics.count("revoada_membership_transitions_total", 1, {
+      to,
+      ...(evidence === undefined ? {} : { evidence }),
+    });
     this.#logger.info("a member's status changed", { member: shortId(id), from, to, evidence });
   }
 
@@ -292,8 +296,10 @@ class GossipMembership implements Membership {
 
   #gauge(): void {
     const counts = new Map<string, number>();
-    for (const { standing } of this.#core.members()) counts.set(standing.status, (counts.get(standing.status) ?? 0) + 1);
-    for (const status of statuses) this.#metrics.gauge("revoada_membership_members", counts.get(status) ?? 0, { status });
+    for (const { standing } of this.#core.members())
+      counts.set(standing.status, (counts.get(standing.status) ?? 0) + 1);
+    for (const status of statuses)
+      this.#metrics.gauge("revoada_membership_members", counts.get(status) ?? 0, { status });
     this.#metrics.gauge("revoada_membership_local_health_score", this.health().score);
   }
 
@@ -367,7 +373,10 @@ class GossipMembership implements Membership {
     this.#stopTimers();
     this.#perform();
     const farewells = peers.map((peer) =>
-      this.#options.transport.request(peer, gossipProtocol, frame, { signal: this.#abort.signal, timeoutMs: options.timeoutMs }),
+      this.#options.transport.request(peer, gossipProtocol, frame, {
+        signal: this.#abort.signal,
+        timeoutMs: options.timeoutMs,
+      }),
     );
     let cancel = (): void => {};
     const deadline = new Promise<void>((resolve) => {

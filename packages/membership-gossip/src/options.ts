@@ -43,7 +43,8 @@ export interface GossipMembershipOptions {
 }
 
 function requirePositive(name: string, value: number): void {
-  if (!Number.isFinite(value) || value <= 0) throw new MembershipOptionsError(`${name}: expected a positive number, got ${value}`);
+  if (!Number.isFinite(value) || value <= 0)
+    throw new MembershipOptionsError(`${name}: expected a positive number, got ${value}`);
 }
 
 /** Refuses options that could not work. Throws `MEMBERSHIP_INVALID_OPTIONS`. */

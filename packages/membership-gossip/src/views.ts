@@ -1,5 +1,6 @@
 import type { Member, MembershipView, NodeId } from "@revoada/fabric";
-import type { GossipCore, MemberFacts } from "./core/core.ts";
+import type { GossipCore } from "./core/core.ts";
+import type { MemberFacts } from "./core/effects.ts";
 
 /** A map that cannot be changed any more once it has been handed out. */
 class FrozenMap<K, V> extends Map<K, V> {

@@ -17,7 +17,12 @@ function tell(core: GossipCore, from: number, items: readonly SignedItem[], nowM
   return refusals(core.takeEffects());
 }
 
-function signedVerdict(observer: number, subject: number, opinion: Verdict["opinion"], changes: Partial<Verdict> = {}): SignedItem {
+function signedVerdict(
+  observer: number,
+  subject: number,
+  opinion: Verdict["opinion"],
+  changes: Partial<Verdict> = {},
+): SignedItem {
   const identity = identityOf(observer);
   const payload = encodeVerdict(clusterId, {
     observer: identity.id,
@@ -33,21 +38,38 @@ function signedVerdict(observer: number, subject: number, opinion: Verdict["opin
 }
 
 function population(core: GossipCore, count: number): void {
-  tell(core, 1, Array.from({ length: count }, (_, index) => signedRecord(index + 1)));
+  tell(
+    core,
+    1,
+    Array.from({ length: count }, (_, index) => signedRecord(index + 1)),
+  );
 }
 
 test("one exchange makes two nodes hold the same, whoever opened it", () => {
   fc.assert(
-    fc.property(fc.uniqueArray(fc.integer({ min: 2, max: 40 }), { maxLength: 20 }), fc.nat({ max: 20 }), (others, split) => {
-      const left = coreOf(0);
-      const right = coreOf(1);
-      tell(left, 1, others.slice(0, split).map((number) => signedRecord(number)));
-      tell(right, 0, others.slice(split).map((number) => signedRecord(number)));
-      exchange(left, id(0), right, id(1), 10);
-      const known = (core: GossipCore) => [...core.members()].map(({ record }) => `${record.id}/${record.version}`).sort();
-      expect(known(left)).toEqual(known(right));
-      expect(known(left)).toHaveLength(others.length + 2);
-    }),
+    fc.property(
+      fc.uniqueArray(fc.integer({ min: 2, max: 40 }), { maxLength: 20 }),
+      fc.nat({ max: 20 }),
+      (others, split) => {
+        const left = coreOf(0);
+        const right = coreOf(1);
+        tell(
+          left,
+          1,
+          others.slice(0, split).map((number) => signedRecord(number)),
+        );
+        tell(
+          right,
+          0,
+          others.slice(split).map((number) => signedRecord(number)),
+        );
+        exchange(left, id(0), right, id(1), 10);
+        const known = (core: GossipCore) =>
+          [...core.members()].map(({ record }) => `${record.id}/${record.version}`).sort();
+        expect(known(left)).toEqual(known(right));
+        expect(known(left)).toHaveLength(others.length + 2);
+      },
+    ),
     { numRuns: 25 },
   );
 });
@@ -77,8 +99,10 @@ test("a state that does not fit a frame arrives over several rounds, and no fram
     const open = left.openRound();
     const digest = right.answer(id(0), open, now(rounds)) as Uint8Array;
     const question = left.digestReceived(id(1), digest, now(rounds));
-    for (const frame of [open, digest, question ?? open]) expect(frame.length).toBeLessThanOrEqual(limits.frameMaxBytes);
-    if (question !== undefined) left.received(id(1), right.answer(id(0), question, now(rounds)) as Uint8Array, now(rounds));
+    for (const frame of [open, digest, question ?? open])
+      expect(frame.length).toBeLessThanOrEqual(limits.frameMaxBytes);
+    if (question !== undefined)
+      left.received(id(1), right.answer(id(0), question, now(rounds)) as Uint8Array, now(rounds));
   }
   expect([...right.members()]).toHaveLength(32);
   expect(rounds).toBeGreaterThan(2);
@@ -89,10 +113,15 @@ test("thousands of members reconcile within frames of 64 KiB", () => {
   const left = coreOf(0);
   const right = coreOf(1);
   for (let number = 2; number < count; number += 100) {
-    tell(left, 1, Array.from({ length: 100 }, (_, index) => signedRecord(number + index)));
+    tell(
+      left,
+      1,
+      Array.from({ length: 100 }, (_, index) => signedRecord(number + index)),
+    );
   }
   let rounds = 0;
-  for (; [...right.members()].length < [...left.members()].length && rounds < 50; rounds++) exchange(right, id(1), left, id(0), rounds);
+  for (; [...right.members()].length < [...left.members()].length && rounds < 50; rounds++)
+    exchange(right, id(1), left, id(0), rounds);
   expect([...right.members()]).toHaveLength([...left.members()].length);
   expect(rounds).toBeLessThan(30);
 });
@@ -127,7 +156,9 @@ test("a replayed older record changes nothing and costs no signature check", () 
   const core = coreOf(0, { verifier });
   tell(core, 1, [signedRecord(2, { version: 5, keys: new Map([["zone", "new"]]) })]);
   const checks = verifier.checks;
-  expect(tell(core, 1, [signedRecord(2, { version: 4 }), signedRecord(2, { version: 5, keys: new Map([["zone", "new"]]) })])).toEqual([]);
+  expect(
+    tell(core, 1, [signedRecord(2, { version: 4 }), signedRecord(2, { version: 5, keys: new Map([["zone", "new"]]) })]),
+  ).toEqual([]);
   expect(core.member(id(2))?.record.keys.get("zone")).toBe("new");
   expect(verifier.checks).toBe(checks);
 });
@@ -180,7 +211,10 @@ test("accusations under made-up keys count for nothing", () => {
 test("a forged death is refused", () => {
   const core = coreOf(0);
   population(core, 2);
-  const forged = { payload: signedVerdict(1, 2, "closed").payload, signature: identityOf(2).sign(signedVerdict(1, 2, "closed").payload) };
+  const forged = {
+    payload: signedVerdict(1, 2, "closed").payload,
+    signature: identityOf(2).sign(signedVerdict(1, 2, "closed").payload),
+  };
   expect(tell(core, 2, [forged])).toEqual(["signature"]);
   expect(core.member(id(2))?.standing.status).toBe("alive");
 });
@@ -188,7 +222,10 @@ test("a forged death is refused", () => {
 test("an accusation of an incarnation that the subject never had is ignored", () => {
   const core = coreOf(0);
   population(core, 2);
-  tell(core, 1, [signedVerdict(1, 2, "closed", { incarnation: 9 }), signedVerdict(1, 0, "closed", { incarnation: Number.MAX_SAFE_INTEGER })]);
+  tell(core, 1, [
+    signedVerdict(1, 2, "closed", { incarnation: 9 }),
+    signedVerdict(1, 0, "closed", { incarnation: Number.MAX_SAFE_INTEGER }),
+  ]);
   expect(core.member(id(2))?.standing.status).toBe("alive");
   expect(core.incarnation).toBe(0);
 });
@@ -262,14 +299,16 @@ test("what an earlier run left behind under the own key is surpassed, and a twin
   const core = coreOf(0);
   tell(core, 1, [signedRecord(0, { generation: generation + 7, incarnation: 3, version: 44 })]);
   expect(core.generation).toBe(generation + 8);
-  for (let twin = 0; twin < 50; twin++) tell(core, 1, [signedRecord(0, { generation: core.generation, incarnation: core.incarnation + 1, version: 1 })]);
+  for (let twin = 0; twin < 50; twin++)
+    tell(core, 1, [signedRecord(0, { generation: core.generation, incarnation: core.incarnation + 1, version: 1 })]);
   expect(core.incarnation).toBeLessThan(20);
 });
 
 test("quotas are refused at set, and what was set before stands", () => {
   const core = coreOf(0);
   const quota = { code: "MEMBERSHIP_QUOTA" };
-  for (const key of ["", "Zone", "k".repeat(65), "a b", "a/b"]) expect(() => core.set(key, "v", now(0))).toThrow(expect.objectContaining(quota));
+  for (const key of ["", "Zone", "k".repeat(65), "a b", "a/b"])
+    expect(() => core.set(key, "v", now(0))).toThrow(expect.objectContaining(quota));
   expect(() => core.set("zone", "x".repeat(513), now(0))).toThrow(expect.objectContaining(quota));
   expect(() => core.set("zone", "é".repeat(257), now(0))).toThrow(expect.objectContaining(quota));
   expect(() => core.set("zone", "\ud800", now(0))).toThrow(expect.objectContaining(quota));

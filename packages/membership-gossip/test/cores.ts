@@ -1,11 +1,17 @@
 import type { MembershipStrategy, NodeId, Random } from "@revoada/fabric";
-import { type Effect, GossipCore, type GossipCoreOptions } from "../src/core/core.ts";
+import { GossipCore, type GossipCoreOptions } from "../src/core/core.ts";
+import type { Effect } from "../src/core/effects.ts";
 import { encodeRecord, type GossipRecord, type SignedItem } from "../src/core/items.ts";
 import { Refusal } from "../src/core/refusal.ts";
 import { clusterId, CountingVerifier, identityOf } from "./identities.ts";
 
 export const wallMs = 1_767_225_600_000;
-export const homelab: MembershipStrategy = { phiThreshold: 8, gossipCadenceMs: 100, failureDetectorTimeoutMs: 300, suspicionMs: 2_000 };
+export const homelab: MembershipStrategy = {
+  phiThreshold: 8,
+  gossipCadenceMs: 100,
+  failureDetectorTimeoutMs: 300,
+  suspicionMs: 2_000,
+};
 
 /** A small xorshift, so that a core under test draws the same numbers each time. */
 export function numbers(seed: number): Random {

@@ -22,7 +22,9 @@ test("a record of format 1 has these bytes", () => {
       ["version", "0.1.0"],
     ]),
   });
-  expect(toHex(payload)).toMatchInlineSnapshot(`"8b757265766f6164612f676f737369702f7265636f7264015820c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c15820b1f804dabc68274c1233995c5a9119b56935bcdd83b7de07ec726dcedc4e9ce71a6955b9000207001b0000019b7c010400816d31302e302e302e313a3730303082826776657273696f6e65302e312e3082647a6f6e656162"`);
+  expect(toHex(payload)).toMatchInlineSnapshot(
+    `"8b757265766f6164612f676f737369702f7265636f7264015820c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c15820b1f804dabc68274c1233995c5a9119b56935bcdd83b7de07ec726dcedc4e9ce71a6955b9000207001b0000019b7c010400816d31302e302e302e313a3730303082826776657273696f6e65302e312e3082647a6f6e656162"`,
+  );
 });
 
 test("a verdict of format 1 has these bytes", () => {
@@ -35,9 +37,13 @@ test("a verdict of format 1 has these bytes", () => {
     incarnation: 0,
     opinion: "closed",
   });
-  expect(toHex(payload)).toMatchInlineSnapshot(`"8a767265766f6164612f676f737369702f76657264696374015820c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c15820b1f804dabc68274c1233995c5a9119b56935bcdd83b7de07ec726dcedc4e9ce71a6955b9000358206a0f6a283a8e4e86d2a3d60ef9e37ec33f2ab6071a30e0a477735128e7571eb01a6955b9010004"`);
+  expect(toHex(payload)).toMatchInlineSnapshot(
+    `"8a767265766f6164612f676f737369702f76657264696374015820c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c15820b1f804dabc68274c1233995c5a9119b56935bcdd83b7de07ec726dcedc4e9ce71a6955b9000358206a0f6a283a8e4e86d2a3d60ef9e37ec33f2ab6071a30e0a477735128e7571eb01a6955b9010004"`,
+  );
 });
 
 test("a beat of format 1 has these bytes", () => {
-  expect(toHex(encodeFrame(clusterId, { type: "beat", generation: 1_767_225_600, incarnation: 0, sequence: 9 }))).toMatchInlineSnapshot(`"86015820c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1051a6955b9000009"`);
+  expect(
+    toHex(encodeFrame(clusterId, { type: "beat", generation: 1_767_225_600, incarnation: 0, sequence: 9 })),
+  ).toMatchInlineSnapshot(`"86015820c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1051a6955b9000009"`);
 });

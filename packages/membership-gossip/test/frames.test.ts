@@ -2,7 +2,14 @@ import { encode } from "cborg";
 import { fc } from "./property.ts";
 import { expect, test } from "vitest";
 import { decodeFrame, encodeFrame, type Frame } from "../src/core/frames.ts";
-import { decodeItem, encodeRecord, encodeVerdict, type GossipRecord, type Opinion, type Verdict } from "../src/core/items.ts";
+import {
+  decodeItem,
+  encodeRecord,
+  encodeVerdict,
+  type GossipRecord,
+  type Opinion,
+  type Verdict,
+} from "../src/core/items.ts";
 import { limits } from "../src/core/limits.ts";
 import { Refusal } from "../src/core/refusal.ts";
 import { clusterId, identityOf, otherClusterId } from "./identities.ts";
@@ -11,7 +18,14 @@ const counter = fc.nat({ max: Number.MAX_SAFE_INTEGER });
 const id = fc.integer({ min: 0, max: 20 }).map((number) => identityOf(number).id);
 const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
 const item = fc.record({ payload: fc.uint8Array({ maxLength: 300 }), signature: bytes(64) });
-const entry = fc.record({ id, generation: counter, incarnation: counter, version: counter, recordTag: bytes(8), verdictsTag: bytes(8) });
+const entry = fc.record({
+  id,
+  generation: counter,
+  incarnation: counter,
+  version: counter,
+  recordTag: bytes(8),
+  verdictsTag: bytes(8),
+});
 const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({ type: fc.constant("open" as const), buckets: bytes(256), items: fc.array(item, { maxLength: 5 }) }),
   fc.record({
@@ -21,7 +35,11 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
     graves: fc.array(fc.record({ id, generation: counter, incarnation: counter }), { maxLength: 4 }),
     items: fc.array(item, { maxLength: 5 }),
   }),
-  fc.record({ type: fc.constant("exchange" as const), items: fc.array(item, { maxLength: 5 }), wants: fc.array(id, { maxLength: 9 }) }),
+  fc.record({
+    type: fc.constant("exchange" as const),
+    items: fc.array(item, { maxLength: 5 }),
+    wants: fc.array(id, { maxLength: 9 }),
+  }),
   fc.record({ type: fc.constant("news" as const), items: fc.array(item, { maxLength: 5 }) }),
   fc.record({ type: fc.constant("beat" as const), generation: counter, incarnation: counter, sequence: counter }),
   fc.constant({ type: "watch" as const }),
@@ -98,7 +116,9 @@ test("a frame that was cut short or altered is refused or reads as another frame
   fc.assert(
     fc.property(frame, fc.nat(), fc.integer({ min: 1, max: 255 }), fc.boolean(), (sent, place, flip, cut) => {
       const wire = encodeFrame(clusterId, sent);
-      const altered = cut ? wire.subarray(0, place % wire.length) : wire.with(place % wire.length, (wire[place % wire.length] ?? 0) ^ flip);
+      const altered = cut
+        ? wire.subarray(0, place % wire.length)
+        : wire.with(place % wire.length, (wire[place % wire.length] ?? 0) ^ flip);
       refusalOf(() => decodeFrame(altered, clusterId));
       if (cut) expect(refusalOf(() => decodeFrame(altered, clusterId))).not.toBe("believed");
     }),
@@ -134,7 +154,8 @@ test("keys beyond the quotas are refused in records of others too", () => {
     addresses: [],
     keys: new Map(),
   };
-  const withKeys = (keys: readonly [string, string][]) => refusalOf(() => decodeItem(encodeRecord(clusterId, { ...base, keys: new Map(keys) }), clusterId));
+  const withKeys = (keys: readonly [string, string][]) =>
+    refusalOf(() => decodeItem(encodeRecord(clusterId, { ...base, keys: new Map(keys) }), clusterId));
   expect(withKeys([["zone", "a"]])).toBe("believed");
   expect(withKeys([["Zone", "a"]])).toBe("malformed");
   expect(withKeys([["k".repeat(65), "a"]])).toBe("oversize");

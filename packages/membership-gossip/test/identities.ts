@@ -8,8 +8,16 @@ const publicKeys = new Map<NodeId, KeyObject>();
 export const clusterId = "c1".repeat(32) as ClusterId;
 export const otherClusterId = "c2".repeat(32) as ClusterId;
 
+const identities = new Map<number, Identity>();
+
 /** A real ed25519 identity that is the same for the same number. */
 export function identityOf(number: number): Identity {
+  const made = identities.get(number) ?? makeIdentity(number);
+  identities.set(number, made);
+  return made;
+}
+
+function makeIdentity(number: number): Identity {
   const seed = Buffer.alloc(32);
   seed.writeUInt32BE(number + 1, 0);
   const privateKey = createPrivateKey({ key: Buffer.concat([pkcs8Head, seed]), format: "der", type: "pkcs8" });
@@ -27,7 +35,11 @@ export class CountingVerifier implements SignatureVerifier {
     try {
       let key = publicKeys.get(signer);
       if (key === undefined) {
-        key = createPublicKey({ key: Buffer.concat([spkiHead, Buffer.from(signer, "hex")]), format: "der", type: "spki" });
+        key = createPublicKey({
+          key: Buffer.concat([spkiHead, Buffer.from(signer, "hex")]),
+          format: "der",
+          type: "spki",
+        });
         publicKeys.set(signer, key);
       }
       return verify(null, message, key, signature);

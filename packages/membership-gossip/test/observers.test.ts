@@ -2,14 +2,21 @@ import { expect, test } from "vitest";
 import { idWords, ObserverPlan } from "../src/core/observers.ts";
 import { identityOf } from "./identities.ts";
 
-function plan(count: number, zones = 1): { readonly plan: ObserverPlan; readonly ids: ReturnType<typeof identityOf>["id"][] } {
+function plan(
+  count: number,
+  zones = 1,
+): { readonly plan: ObserverPlan; readonly ids: ReturnType<typeof identityOf>["id"][] } {
   const ids = Array.from({ length: count }, (_, number) => identityOf(number).id);
-  return { ids, plan: new ObserverPlan(ids.map((id, index) => ({ id, zone: `z${index % zones}`, words: idWords(id) }))) };
+  return {
+    ids,
+    plan: new ObserverPlan(ids.map((id, index) => ({ id, zone: `z${index % zones}`, words: idWords(id) }))),
+  };
 }
 
 test("up to nine nodes, everybody observes everybody", () => {
   const { plan: nine, ids } = plan(9);
-  for (const subject of ids) expect([...nine.observersOf(subject)].sort()).toEqual(ids.filter((id) => id !== subject).sort());
+  for (const subject of ids)
+    expect([...nine.observersOf(subject)].sort()).toEqual(ids.filter((id) => id !== subject).sort());
 });
 
 test("beyond nine, each node has eight observers, and both sides agree on who they are", () => {
@@ -32,7 +39,7 @@ test("observers are spread over the zones", () => {
   const { plan: zoned, ids } = plan(60, 4);
   for (const subject of ids) {
     const zones = zoned.observersOf(subject).map((id) => ids.indexOf(id) % 4);
-    expect(zones.sort()).toEqual([0, 0, 1, 1, 2, 2, 3, 3]);
+    expect(zones.toSorted((left, right) => left - right)).toEqual([0, 0, 1, 1, 2, 2, 3, 3]);
   }
 });
 

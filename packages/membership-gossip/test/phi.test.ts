@@ -7,7 +7,7 @@ test("the tail agrees with tables of the normal distribution", () => {
     [0, 0.5],
     [1, 0.158655253931457],
     [2, 0.022750131948179],
-    [3, 0.001349898031630],
+    [3, 0.00134989803163],
     [5, 2.866515719235352e-7],
     [8, 6.220960574271785e-16],
     [-2, 0.977249868051821],
@@ -17,15 +17,19 @@ test("the tail agrees with tables of the normal distribution", () => {
 
 test("phi keeps rising where the probability is too small for a double", () => {
   // −log10 Q(40) from the asymptotic series, where Q(40) itself is below the smallest double.
-  expect(normalTailPhi(40)).toBeCloseTo(349.4370, 2);
+  expect(normalTailPhi(40)).toBeCloseTo(349.437, 2);
   expect(Number.isFinite(normalTailPhi(1e6))).toBe(true);
 });
 
 test("more silence never means less suspicion", () => {
   fc.assert(
-    fc.property(fc.double({ min: -8, max: 60, noNaN: true }), fc.double({ min: 1e-3, max: 5, noNaN: true }), (z, step) => {
-      expect(normalTailPhi(z + step)).toBeGreaterThan(normalTailPhi(z) - 1e-7);
-    }),
+    fc.property(
+      fc.double({ min: -8, max: 60, noNaN: true }),
+      fc.double({ min: 1e-3, max: 5, noNaN: true }),
+      (z, step) => {
+        expect(normalTailPhi(z + step)).toBeGreaterThan(normalTailPhi(z) - 1e-7);
+      },
+    ),
   );
 });
 

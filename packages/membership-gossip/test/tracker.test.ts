@@ -71,7 +71,8 @@ test("a low local health stretches the timeouts", () => {
 test("who refutes without being heard is accused again later and later, unless somebody else accuses it too", () => {
   const tracker = beating(5_000);
   const accusedAt = (fromMs: number): number => {
-    for (let nowMs = fromMs; nowMs < fromMs + 200_000; nowMs += 50) if (tracker.evaluate(at(nowMs)) === "suspect") return nowMs;
+    for (let nowMs = fromMs; nowMs < fromMs + 200_000; nowMs += 50)
+      if (tracker.evaluate(at(nowMs)) === "suspect") return nowMs;
     return Number.POSITIVE_INFINITY;
   };
   let lastMs = accusedAt(5_000);

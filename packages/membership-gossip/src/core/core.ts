@@ -10,15 +10,26 @@ import type {
   SignatureVerifier,
 } from "@revoada/fabric";
 import { decodeFrame, encodeFrame, type Frame } from "./frames.ts";
-import { accuses, encodeVerdict, type GossipRecord, type Opinion, type SignedItem, type Verdict } from "./items.ts";
-import { Judge, type Standing } from "./judge.ts";
+import type { Effect, MemberFacts } from "./effects.ts";
+import {
+  accuses,
+  encodeVerdict,
+  type GossipRecord,
+  type Opinion,
+  sayTheSame,
+  type SignedItem,
+  subjectKey,
+  type Verdict,
+} from "./items.ts";
+import { Heartbeats } from "./heartbeats.ts";
+import { Judge } from "./judge.ts";
 import { limits, observersPerSubject } from "./limits.ts";
 import { LocalHealthMonitor } from "./local-health.ts";
 import { News } from "./news.ts";
 import { OwnRecord } from "./own-record.ts";
 import { choosePartners, sample } from "./partners.ts";
 import { bucketTags, ItemBasket, makeDigest, planExchange } from "./reconcile.ts";
-import { Refusal, type RefusalReason } from "./refusal.ts";
+import { Refusal } from "./refusal.ts";
 import { GossipStore, type HeldVerdict, type Now, type Outcome, type Subject } from "./store.ts";
 
 export interface GossipCoreOptions {
@@ -31,31 +42,6 @@ export interface GossipCoreOptions {
   readonly addresses: readonly Address[];
   readonly keys: ReadonlyMap<string, string>;
   readonly isKnown: ((id: NodeId) => boolean) | undefined;
-}
-
-/** What the driver is to do or to tell, in order. */
-export type Effect =
-  | { readonly type: "send"; readonly peer: NodeId; readonly frame: Uint8Array }
-  /** A member is new or differs from before; `status` is present where that is what changed. */
-  | { readonly type: "member"; readonly id: NodeId; readonly status?: { readonly from: MemberStatus | undefined; readonly to: MemberStatus } }
-  | { readonly type: "forgotten"; readonly id: NodeId }
-  | { readonly type: "addresses"; readonly id: NodeId; readonly addresses: readonly Address[] }
-  /** Knock at a door: others, or silence, say that nobody is there any more. */
-  | { readonly type: "probe"; readonly id: NodeId }
-  | { readonly type: "refused"; readonly reason: RefusalReason; readonly peer: NodeId | undefined; readonly detail: string }
-  /** The local node was accused and answered with a new incarnation. */
-  | { readonly type: "refuted"; readonly by: NodeId; readonly incarnation: number }
-  /** A record under the own key that is not of this process was met. */
-  | { readonly type: "own-conflict"; readonly generation: number; readonly resolved: boolean };
-
-/** What is known of one node, for views. */
-export interface MemberFacts {
-  readonly record: GossipRecord;
-  readonly standing: Standing;
-}
-
-function newsKey(item: GossipRecord | Verdict): string {
-  return "observer" in item ? `${item.subject}/${item.observer}` : item.id;
 }
 
 /**
@@ -71,11 +57,9 @@ export class GossipCore {
   readonly #judge: Judge;
   readonly #own: OwnRecord;
   readonly #news = new News();
-  readonly #watchers = new Map<NodeId, number>();
-  readonly #toldMs = new Map<NodeId, number>();
+  readonly #heartbeats: Heartbeats;
   #effects: Effect[] = [];
   #verdictSequence = 0;
-  #beatSequence = 0;
   #rounds = 0;
   #now: Now;
 
@@ -87,6 +71,7 @@ export class GossipCore {
     this.#store = new GossipStore({ self: this.#self, clusterId, verifier, isKnown });
     this.#health = new LocalHealthMonitor(now.nowMs, strategy.gossipCadenceMs);
     this.#own = new OwnRecord(options);
+    this.#heartbeats = new Heartbeats(this.#self, strategy.gossipCadenceMs);
     this.#judge = new Judge({
       self: this.#self,
       strategy,
@@ -125,7 +110,7 @@ export class GossipCore {
     const { record, item } = this.#own.publish(this.#now.wallMs);
     const previous = this.#store.subjects.get(this.#self)?.record;
     const subject = this.#store.put(record, item);
-    this.#news.add(newsKey(record), item, this.#store.subjects.size);
+    this.#news.add(subjectKey(record), item, this.#store.subjects.size);
     this.#judge.recordChanged(subject, previous, this.#now.nowMs);
     this.#effects.push({ type: "member", id: this.#self });
   }
@@ -212,7 +197,7 @@ export class GossipCore {
     const payload = encodeVerdict(this.#options.clusterId, verdict);
     const item = { payload, signature: this.#options.identity.sign(payload) };
     this.#store.putVerdict(subject, { verdict, item, sinceMs: this.#now.nowMs });
-    this.#news.add(newsKey(verdict), item, this.#store.subjects.size);
+    this.#news.add(subjectKey(verdict), item, this.#store.subjects.size);
     const audience = new Set([...this.#audience(), ...this.#judge.plan.observersOf(subject.id)]);
     audience.delete(this.#self);
     if (accuses(opinion) && opinion !== "closed") audience.add(subject.id);
@@ -259,19 +244,15 @@ export class GossipCore {
 
   #sendBeats(): void {
     if (this.#own.left) return;
-    this.#beatSequence += 1;
     const frame = this.#encode({
       type: "beat",
       generation: this.#own.generation,
       incarnation: this.#own.incarnation,
-      sequence: this.#beatSequence,
+      sequence: this.#heartbeats.nextSequence(),
     });
-    const audience = new Set(this.#judge.plan.observersOf(this.#self));
-    for (const [watcher, untilMs] of this.#watchers) {
-      if (untilMs > this.#now.nowMs) audience.add(watcher);
-      else this.#watchers.delete(watcher);
+    for (const peer of this.#heartbeats.audience(this.#judge.plan, this.#now.nowMs)) {
+      this.#effects.push({ type: "send", peer, frame });
     }
-    for (const peer of audience) this.#effects.push({ type: "send", peer, frame });
   }
 
   /** Views differ for a while; so observers also ask for the signs of life that they are waiting for. */
@@ -289,15 +270,15 @@ export class GossipCore {
       if (subject.id === this.#self) continue;
       const status = this.#judge.standing(subject.id)?.status;
       if (!this.#store.admits(subject.id)) this.#remove(subject.id, undefined);
-      else if ((status === "dead" || status === "left") && subject.record.notAfterMs < wallMs) this.#remove(subject.id, wallMs);
+      else if ((status === "dead" || status === "left") && subject.record.notAfterMs < wallMs)
+        this.#remove(subject.id, wallMs);
     }
   }
 
   #remove(id: NodeId, graveAtWallMs: number | undefined): void {
     if (!this.#store.remove(id, graveAtWallMs)) return;
     this.#news.remove(id);
-    this.#watchers.delete(id);
-    this.#toldMs.delete(id);
+    this.#heartbeats.forget(id);
     this.#judge.removed(id);
     this.#effects.push({ type: "forgotten", id });
   }
@@ -316,7 +297,10 @@ export class GossipCore {
   /** Whom to open a round with. */
   partners(seeds: readonly NodeId[]): readonly NodeId[] {
     const strangers = seeds.filter((id) => id !== this.#self && this.#judge.standing(id)?.status !== "left");
-    return choosePartners({ live: this.#ids("alive", "suspect"), dead: this.#ids("dead"), seeds: strangers }, this.#options.random);
+    return choosePartners(
+      { live: this.#ids("alive", "suspect"), dead: this.#ids("dead"), seeds: strangers },
+      this.#options.random,
+    );
   }
 
   openRound(): Uint8Array {
@@ -342,7 +326,11 @@ export class GossipCore {
     if (frame.type === "open") {
       this.#takeItems(peer, frame.items);
       const digest = makeDigest(this.#store, frame.buckets, this.#options.random);
-      return this.#encode({ type: "digest", ...digest, items: [...this.#lastWords(peer), ...this.#news.collect()].slice(0, limits.itemsPerFrameMax) });
+      return this.#encode({
+        type: "digest",
+        ...digest,
+        items: [...this.#lastWords(peer), ...this.#news.collect()].slice(0, limits.itemsPerFrameMax),
+      });
     }
     if (frame.type === "exchange") {
       this.#takeItems(peer, frame.items);
@@ -392,19 +380,18 @@ export class GossipCore {
         this.#takeBeat(peer, frame);
         return;
       case "watch":
-        this.#takeWatch(peer);
+        if (this.#store.subjects.has(peer)) this.#heartbeats.watchedBy(peer, this.#now.nowMs);
         return;
       case "open":
       case "digest":
       case "exchange":
-        this.#effects.push({ type: "refused", reason: "malformed", peer, detail: `${frame.type} is no one-way message` });
+        this.#effects.push({
+          type: "refused",
+          reason: "malformed",
+          peer,
+          detail: `${frame.type} is no one-way message`,
+        });
     }
-  }
-
-  #takeWatch(peer: NodeId): void {
-    if (!this.#store.subjects.has(peer)) return;
-    if (!this.#watchers.has(peer) && this.#watchers.size >= limits.watchersMax) return;
-    this.#watchers.set(peer, this.#now.nowMs + 100 * this.#options.strategy.gossipCadenceMs);
   }
 
   #takeBeat(peer: NodeId, beat: Extract<Frame, { type: "beat" }>): void {
@@ -429,13 +416,9 @@ export class GossipCore {
     }
   }
 
-  /** Tells a node that is taken for dead and speaks what is said of it, not more often than every few cadences. */
+  /** Tells a node that is taken for dead, and speaks, what is said of it. */
   #tell(peer: NodeId, items: readonly SignedItem[]): void {
-    const lastMs = this.#toldMs.get(peer) ?? Number.NEGATIVE_INFINITY;
-    if (this.#now.nowMs - lastMs < 3 * this.#options.strategy.gossipCadenceMs) return;
-    if (this.#toldMs.size >= limits.membersMax) this.#toldMs.clear();
-    this.#toldMs.set(peer, this.#now.nowMs);
-    this.#push([peer], items);
+    if (this.#heartbeats.mayTell(peer, this.#now.nowMs)) this.#push([peer], items);
   }
 
   /** Honest nodes check before they relay: after the first forgery the rest of a frame is not worth a look. */
@@ -464,7 +447,12 @@ export class GossipCore {
         this.#verdictTaken(outcome.subject, outcome.held);
         return;
       case "equivocation":
-        this.#effects.push({ type: "refused", reason: "equivocation", peer, detail: `${outcome.origin} signed two contents` });
+        this.#effects.push({
+          type: "refused",
+          reason: "equivocation",
+          peer,
+          detail: `${outcome.origin} signed two contents`,
+        });
         if (!outcome.kept) return;
         this.#judge.review(outcome.subject, this.#now.nowMs);
         this.#effects.push({ type: "member", id: outcome.subject.id });
@@ -481,7 +469,7 @@ export class GossipCore {
 
   #recordTaken(subject: Subject, previous: GossipRecord | undefined, item: SignedItem): void {
     const { record } = subject;
-    this.#news.add(newsKey(record), item, this.#store.subjects.size);
+    this.#news.add(subjectKey(record), item, this.#store.subjects.size);
     this.#effects.push({ type: "addresses", id: record.id, addresses: record.addresses });
     this.#judge.recordChanged(subject, previous, this.#now.nowMs);
     if (previous === undefined || !sayTheSame(previous, record)) this.#effects.push({ type: "member", id: record.id });
@@ -489,7 +477,7 @@ export class GossipCore {
 
   #verdictTaken(subject: Subject, held: HeldVerdict): void {
     const { verdict, item } = held;
-    this.#news.add(newsKey(verdict), item, this.#store.subjects.size);
+    this.#news.add(subjectKey(verdict), item, this.#store.subjects.size);
     if (subject.id === this.#self) {
       if (accuses(verdict.opinion) && !this.#own.left) this.#refute(verdict);
       return;
@@ -527,7 +515,8 @@ export class GossipCore {
     this.#now = now;
     const subject = this.#store.subjects.get(id);
     const current = subject?.record;
-    if (subject === undefined || current?.generation !== life.generation || current.incarnation !== life.incarnation) return;
+    if (subject === undefined || current?.generation !== life.generation || current.incarnation !== life.incarnation)
+      return;
     this.#judge.closed(subject, now.nowMs);
   }
 
@@ -557,13 +546,4 @@ export class GossipCore {
   health(nowMs: number): LocalHealth {
     return this.#health.report(nowMs);
   }
-}
-
-/** True where a view would show no difference. */
-function sayTheSame(left: GossipRecord, right: GossipRecord): boolean {
-  if (left.generation !== right.generation || left.incarnation !== right.incarnation || left.status !== right.status) return false;
-  if (left.keys.size !== right.keys.size || left.addresses.length !== right.addresses.length) return false;
-  if (left.addresses.some((address, index) => address !== right.addresses[index])) return false;
-  for (const [key, value] of left.keys) if (right.keys.get(key) !== value) return false;
-  return true;
 }

@@ -142,7 +142,12 @@ function decodeBody(kind: unknown, fields: readonly unknown[]): Frame {
       return { type: "news", items: decodeItems(asTuple(fields, 1)[0]) };
     case kinds.beat: {
       const [generation, incarnation, sequence] = asTuple(fields, 3);
-      return { type: "beat", generation: asCounter(generation), incarnation: asCounter(incarnation), sequence: asCounter(sequence) };
+      return {
+        type: "beat",
+        generation: asCounter(generation),
+        incarnation: asCounter(incarnation),
+        sequence: asCounter(sequence),
+      };
     }
     case kinds.watch:
       asTuple(fields, 0);
@@ -157,6 +162,7 @@ export function decodeFrame(bytes: Uint8Array, clusterId: ClusterId): Frame {
   const [version, cluster, kind, ...fields] = decodeStrictly(bytes, limits.frameMaxBytes);
   if (version !== frameVersion) throw new Refusal("version", "a frame of a format that is not known here");
   const own = fromHex(clusterId);
-  if (asBytes(cluster, 32).some((byte, index) => byte !== own[index])) throw new Refusal("cluster", "a frame of another cluster");
+  if (asBytes(cluster, 32).some((byte, index) => byte !== own[index]))
+    throw new Refusal("cluster", "a frame of another cluster");
   return decodeBody(kind, fields);
 }

@@ -45,7 +45,9 @@ export interface Verdict {
   readonly opinion: Opinion;
 }
 
-export type Item = { readonly kind: "record"; readonly record: GossipRecord } | { readonly kind: "verdict"; readonly verdict: Verdict };
+export type Item =
+  | { readonly kind: "record"; readonly record: GossipRecord }
+  | { readonly kind: "verdict"; readonly verdict: Verdict };
 
 const recordDomain = "revoada/gossip/record";
 const verdictDomain = "revoada/gossip/verdict";
@@ -175,4 +177,19 @@ export function compareVerdicts(left: Verdict, right: Verdict): number {
 /** True where the opinion speaks against its subject. */
 export function accuses(opinion: Opinion): boolean {
   return opinion === "suspect" || opinion === "silent" || opinion === "closed";
+}
+
+/** Names what an item is about: a newer one under the same name replaces an older one. */
+export function subjectKey(item: GossipRecord | Verdict): string {
+  return "observer" in item ? `${item.subject}/${item.observer}` : item.id;
+}
+
+/** True where a view would show no difference. */
+export function sayTheSame(left: GossipRecord, right: GossipRecord): boolean {
+  if (left.generation !== right.generation || left.incarnation !== right.incarnation || left.status !== right.status)
+    return false;
+  if (left.keys.size !== right.keys.size || left.addresses.length !== right.addresses.length) return false;
+  if (left.addresses.some((address, index) => address !== right.addresses[index])) return false;
+  for (const [key, value] of left.keys) if (right.keys.get(key) !== value) return false;
+  return true;
 }

@@ -104,13 +104,18 @@ export class Judge {
     this.#plannedMs = nowMs;
     const candidates = [...store.subjects.values()].filter((subject) => this.#isCandidate(subject));
     this.#plan = new ObserverPlan(
-      candidates.map((subject) => ({ id: subject.id, zone: subject.record.keys.get(zoneKey) ?? "", words: subject.words })),
+      candidates.map((subject) => ({
+        id: subject.id,
+        zone: subject.record.keys.get(zoneKey) ?? "",
+        words: subject.words,
+      })),
     );
     const lagMs = this.#options.health.lagMs(nowMs);
     for (const subject of store.subjects.values()) {
       const standing = this.#standings.get(subject.id);
       // Whoever found a death keeps listening to the dead, so as to know them when they are back.
-      const wanted = this.#plan.observes(self, subject.id) || (standing?.status === "dead" && this.#trackers.has(subject.id));
+      const wanted =
+        this.#plan.observes(self, subject.id) || (standing?.status === "dead" && this.#trackers.has(subject.id));
       if (!wanted) this.#trackers.delete(subject.id);
       else if (!this.#trackers.has(subject.id)) this.#trackers.set(subject.id, new BeatTracker(strategy, nowMs, lagMs));
     }
@@ -122,14 +127,21 @@ export class Judge {
   }
 
   /** A new record of a subject was taken in. */
-  recordChanged(subject: Subject, previous: { readonly generation: number; readonly incarnation: number } | undefined, nowMs: number): void {
+  recordChanged(
+    subject: Subject,
+    previous: { readonly generation: number; readonly incarnation: number } | undefined,
+    nowMs: number,
+  ): void {
     const { generation, incarnation } = subject.record;
     const tracker = this.#trackers.get(subject.id);
     const wasDead = this.#standings.get(subject.id)?.status === "dead";
     if (previous !== undefined && generation !== previous.generation) {
       this.#closed.delete(subject.id);
       if (tracker !== undefined) {
-        this.#trackers.set(subject.id, new BeatTracker(this.#options.strategy, nowMs, this.#options.health.lagMs(nowMs)));
+        this.#trackers.set(
+          subject.id,
+          new BeatTracker(this.#options.strategy, nowMs, this.#options.health.lagMs(nowMs)),
+        );
       }
     } else if (previous !== undefined && incarnation !== previous.incarnation) {
       this.#closed.delete(subject.id);
@@ -137,7 +149,13 @@ export class Judge {
     }
     this.refresh(subject, nowMs);
     const standing = this.#standings.get(subject.id);
-    if (standing !== undefined && wasDead && standing.deadAt === undefined && tracker !== undefined && standing.status === "alive") {
+    if (
+      standing !== undefined &&
+      wasDead &&
+      standing.deadAt === undefined &&
+      tracker !== undefined &&
+      standing.status === "alive"
+    ) {
       standing.awaitingBeats = this.#trackers.get(subject.id)?.steady !== true;
       this.refresh(subject, nowMs);
     }
@@ -198,7 +216,8 @@ export class Judge {
 
   #opinion(subject: Subject, said: Opinion, nowMs: number): Opinion {
     const closed = this.#closed.get(subject.id);
-    if (closed?.generation === subject.record.generation && closed.incarnation === subject.record.incarnation) return "closed";
+    if (closed?.generation === subject.record.generation && closed.incarnation === subject.record.incarnation)
+      return "closed";
     // A death is taken back by its subject alone.
     if (said === "silent" || said === "closed") return said;
     const circumstances = this.circumstances(nowMs);
@@ -214,7 +233,8 @@ export class Judge {
     if (!tracker.steady || tracker.lastBeatMs === undefined) return false;
     let accusedMs = Number.NEGATIVE_INFINITY;
     for (const [observer, held] of subject.verdicts) {
-      if (observer !== this.#options.self && accuses(held.verdict.opinion)) accusedMs = Math.max(accusedMs, held.sinceMs);
+      if (observer !== this.#options.self && accuses(held.verdict.opinion))
+        accusedMs = Math.max(accusedMs, held.sinceMs);
     }
     return accusedMs > Number.NEGATIVE_INFINITY && tracker.lastBeatMs > accusedMs;
   }
@@ -229,7 +249,8 @@ export class Judge {
       this.#standings.set(subject.id, standing);
     }
     const { generation, incarnation } = subject.record;
-    if (standing.deadAt?.generation !== generation || standing.deadAt.incarnation !== incarnation) standing.deadAt = undefined;
+    if (standing.deadAt?.generation !== generation || standing.deadAt.incarnation !== incarnation)
+      standing.deadAt = undefined;
     const { status, evidence } = this.#conclude(subject, standing, nowMs);
     standing.evidence = evidence;
     if (status === before && evidence === evidenceBefore) return;
@@ -240,7 +261,8 @@ export class Judge {
       standing.awaitingBeats = false;
       this.#trackers.get(subject.id)?.lose();
     }
-    if (status === "dead" || status === "left" || before === undefined || before === "dead" || before === "left") this.#replanLater();
+    if (status === "dead" || status === "left" || before === undefined || before === "dead" || before === "left")
+      this.#replanLater();
     this.#options.changed(subject, standing, before);
   }
 
@@ -260,11 +282,15 @@ export class Judge {
     const vouched = count.vouching > 0;
     if (!vouched && count.closed + count.silent >= needed) return { status: "dead", evidence: "silent" };
     const own = said !== undefined && accuses(said);
-    if (!vouched && (own || standing.awaitingBeats || count.standing >= needed)) return { status: "suspect", evidence: undefined };
+    if (!vouched && (own || standing.awaitingBeats || count.standing >= needed))
+      return { status: "suspect", evidence: undefined };
     return { status: "alive", evidence: undefined };
   }
 
-  #countAccusers(subject: Subject, nowMs: number): { closed: number; silent: number; standing: number; vouching: number } {
+  #countAccusers(
+    subject: Subject,
+    nowMs: number,
+  ): { closed: number; silent: number; standing: number; vouching: number } {
     const count = { closed: 0, silent: 0, standing: 0, vouching: 0 };
     const standingSinceMs = nowMs - this.#options.strategy.failureDetectorTimeoutMs;
     for (const [observer, held] of subject.verdicts) {

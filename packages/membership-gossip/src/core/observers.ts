@@ -69,7 +69,8 @@ export class ObserverPlan {
     let ahead = 0;
     for (const rival of this.#zones.get(watcher.zone) ?? []) {
       if (rival.id === observer || rival.id === subject) continue;
-      if (outranks(rival, rendezvousWeight(watched.words, rival.words), watcher, weight) && ++ahead >= this.#share) return false;
+      if (outranks(rival, rendezvousWeight(watched.words, rival.words), watcher, weight) && ++ahead >= this.#share)
+        return false;
     }
     return true;
   }

@@ -1,4 +1,4 @@
-import type { Address, ClusterId, Identity } from "@revoada/fabric";
+import { type Address, type ClusterId, describeValue, type Identity } from "@revoada/fabric";
 import { MembershipQuotaError } from "../errors.ts";
 import { utf8Length } from "./bytes.ts";
 import { encodeRecord, type GossipRecord, keyPattern, type SignedItem } from "./items.ts";
@@ -80,11 +80,13 @@ export class OwnRecord {
   /** Sets a key; false where it says so already. Throws `MEMBERSHIP_QUOTA`. */
   set(key: string, value: string): boolean {
     if (typeof key !== "string" || !keyPattern.test(key)) {
-      throw new MembershipQuotaError(`key ${JSON.stringify(String(key).slice(0, 80))}: expected 1 to 64 of [a-z0-9.-]`);
+      throw new MembershipQuotaError(`key ${describeValue(key)}: expected 1 to 64 of [a-z0-9.-]`);
     }
-    if (typeof value !== "string" || !value.isWellFormed()) throw new MembershipQuotaError(`value of ${key}: expected well-formed text`);
+    if (typeof value !== "string" || !value.isWellFormed())
+      throw new MembershipQuotaError(`value of ${key}: expected well-formed text`);
     const bytes = utf8Length(value);
-    if (bytes > limits.valueMaxBytes) throw new MembershipQuotaError(`value of ${key}: ${bytes} bytes where ${limits.valueMaxBytes} are allowed`);
+    if (bytes > limits.valueMaxBytes)
+      throw new MembershipQuotaError(`value of ${key}: ${bytes} bytes where ${limits.valueMaxBytes} are allowed`);
     const before = this.#keys.get(key);
     if (before === value) return false;
     if (before === undefined && this.#keys.size >= limits.keysMax) {
@@ -95,13 +97,19 @@ export class OwnRecord {
     if (size <= limits.recordMaxBytes - counterHeadroomBytes) return true;
     if (before === undefined) this.#keys.delete(key);
     else this.#keys.set(key, before);
-    throw new MembershipQuotaError(`key ${key}: the record would have ${size} bytes where ${limits.recordMaxBytes - counterHeadroomBytes} are allowed`);
+    throw new MembershipQuotaError(
+      `key ${key}: the record would have ${size} bytes where ${limits.recordMaxBytes - counterHeadroomBytes} are allowed`,
+    );
   }
 
   /** True where the addresses are other ones than before. */
   setAddresses(addresses: readonly Address[]): boolean {
     const bounded = boundAddresses(addresses);
-    if (bounded.length === this.#addresses.length && bounded.every((address, index) => address === this.#addresses[index])) return false;
+    if (
+      bounded.length === this.#addresses.length &&
+      bounded.every((address, index) => address === this.#addresses[index])
+    )
+      return false;
     this.#addresses = bounded;
     return true;
   }

@@ -82,7 +82,8 @@ export function makeDigest(
       for (const subject of subjects) entries.push(entryOf(subject));
       continue;
     }
-    for (const subject of rotate(subjects, random).slice(0, entriesPerDigest - entries.length)) entries.push(entryOf(subject));
+    for (const subject of rotate(subjects, random).slice(0, entriesPerDigest - entries.length))
+      entries.push(entryOf(subject));
     break;
   }
   const graves: GraveEntry[] = [];
@@ -105,7 +106,11 @@ export interface ExchangePlan {
 }
 
 /** Compares a digest with what is held here. */
-export function planExchange(store: GossipStore, digest: Extract<Frame, { type: "digest" }>, random: Random): ExchangePlan {
+export function planExchange(
+  store: GossipStore,
+  digest: Extract<Frame, { type: "digest" }>,
+  random: Random,
+): ExchangePlan {
   const push: Subject[] = [];
   const wants: NodeId[] = [];
   const listed = new Set<NodeId>();
@@ -129,7 +134,9 @@ export function planExchange(store: GossipStore, digest: Extract<Frame, { type: 
     if (listed.has(subject.id) || !complete.has(bucketOf(subject.id))) continue;
     const grave = buried.get(subject.id);
     const { generation, incarnation } = subject.record;
-    const covered = grave !== undefined && (generation < grave.generation || (generation === grave.generation && incarnation <= grave.incarnation));
+    const covered =
+      grave !== undefined &&
+      (generation < grave.generation || (generation === grave.generation && incarnation <= grave.incarnation));
     if (!covered) push.push(subject);
   }
   return { push: rotate(push, random), wants: rotate(wants, random).slice(0, limits.wantsMax) };

@@ -28,7 +28,8 @@ export function decodeStrictly(bytes: Uint8Array, maxBytes: number): readonly un
 /** A list of at most `maxLength` elements. */
 export function asList(value: unknown, maxLength: number): readonly unknown[] {
   if (!Array.isArray(value)) throw new Refusal("malformed", "not a list");
-  if (value.length > maxLength) throw new Refusal("oversize", `a list of ${value.length} where ${maxLength} are allowed`);
+  if (value.length > maxLength)
+    throw new Refusal("oversize", `a list of ${value.length} where ${maxLength} are allowed`);
   return value;
 }
 
@@ -41,7 +42,8 @@ export function asTuple(value: unknown, length: number): readonly unknown[] {
 
 /** An integer from 0 to 2^53 - 1. */
 export function asCounter(value: unknown): number {
-  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw new Refusal("malformed", "not a counter");
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0)
+    throw new Refusal("malformed", "not a counter");
   return value;
 }
 
@@ -66,6 +68,7 @@ export function asNodeId(value: unknown): NodeId {
 /** A text of at most `maxLength` UTF-16 units. */
 export function asText(value: unknown, maxLength: number): string {
   if (typeof value !== "string") throw new Refusal("malformed", "not a text");
-  if (value.length > maxLength) throw new Refusal("oversize", `a text of ${value.length} where ${maxLength} are allowed`);
+  if (value.length > maxLength)
+    throw new Refusal("oversize", `a text of ${value.length} where ${maxLength} are allowed`);
   return value;
 }

@@ -1,7 +1,14 @@
 import type { ClusterId, NodeId, SignatureVerifier } from "@revoada/fabric";
 import { compareBytes } from "./bytes.ts";
 import { Graveyard } from "./graves.ts";
-import { compareRecords, compareVerdicts, decodeItem, type GossipRecord, type SignedItem, type Verdict } from "./items.ts";
+import {
+  compareRecords,
+  compareVerdicts,
+  decodeItem,
+  type GossipRecord,
+  type SignedItem,
+  type Verdict,
+} from "./items.ts";
 import { limits } from "./limits.ts";
 import { idWords } from "./observers.ts";
 import { Refusal, type RefusalReason } from "./refusal.ts";
@@ -99,13 +106,15 @@ export class GossipStore {
 
   #applyRecord(record: GossipRecord, item: SignedItem, now: Now): Outcome {
     if (record.notAfterMs <= now.wallMs) return refused("expired", `expired at ${record.notAfterMs}`);
-    if (record.notAfterMs > now.wallMs + limits.recordLifeMaxMs) return refused("far-future", `lives until ${record.notAfterMs}`);
+    if (record.notAfterMs > now.wallMs + limits.recordLifeMaxMs)
+      return refused("far-future", `lives until ${record.notAfterMs}`);
     const generationMaxSeconds = now.wallMs / 1_000 + limits.generationAheadMaxSeconds;
     if (record.generation > generationMaxSeconds) return refused("far-future", `generation ${record.generation}`);
     const held = this.subjects.get(record.id);
     if (record.id === this.#options.self) return this.#applyOwn(record, item, held);
     if (!this.admits(record.id)) return refused("unknown-node", `record of ${record.id}`);
-    if (this.graves.covers(record.id, record.generation, record.incarnation)) return refused("grave", `record of ${record.id}`);
+    if (this.graves.covers(record.id, record.generation, record.incarnation))
+      return refused("grave", `record of ${record.id}`);
     if (held === undefined) return this.#addSubject(record, item);
     const order = compareRecords(record, held.record);
     if (order < 0 || (order === 0 && compareBytes(item.payload, held.item.payload) === 0)) return ignored;
@@ -147,7 +156,14 @@ export class GossipStore {
       this.#replace(held, record, item);
       return held;
     }
-    const subject: Subject = { id: record.id, words: idWords(record.id), record, item, verdicts: new Map(), verdictsTag: new SetTag() };
+    const subject: Subject = {
+      id: record.id,
+      words: idWords(record.id),
+      record,
+      item,
+      verdicts: new Map(),
+      verdictsTag: new SetTag(),
+    };
     this.subjects.set(record.id, subject);
     this.#bucket(record.id).toggle(item);
     return subject;
@@ -163,7 +179,8 @@ export class GossipStore {
     const bucket = this.#bucket(subject.id);
     bucket.toggle(subject.item);
     bucket.toggle(item);
-    const renewed = record.generation !== subject.record.generation || record.incarnation !== subject.record.incarnation;
+    const renewed =
+      record.generation !== subject.record.generation || record.incarnation !== subject.record.incarnation;
     subject.record = record;
     subject.item = item;
     if (!renewed) return;
@@ -173,11 +190,13 @@ export class GossipStore {
   #applyVerdict(verdict: Verdict, item: SignedItem, now: Now): Outcome {
     const subject = this.subjects.get(verdict.subject);
     if (subject === undefined || verdict.observer === verdict.subject) return ignored;
-    if (verdict.generation !== subject.record.generation || verdict.incarnation !== subject.record.incarnation) return ignored;
+    if (verdict.generation !== subject.record.generation || verdict.incarnation !== subject.record.incarnation)
+      return ignored;
     if (!this.#mayJudge(verdict.observer)) return ignored;
     const held = subject.verdicts.get(verdict.observer);
     const order = held === undefined ? 1 : compareVerdicts(verdict, held.verdict);
-    if (order < 0 || (held !== undefined && order === 0 && compareBytes(item.payload, held.item.payload) === 0)) return ignored;
+    if (order < 0 || (held !== undefined && order === 0 && compareBytes(item.payload, held.item.payload) === 0))
+      return ignored;
     if (held === undefined && !this.#hasRoom(subject, verdict.observer)) return ignored;
     if (!this.#verify(verdict.observer, item)) return refused("signature", `verdict of ${verdict.observer}`);
     const kept = held === undefined || order > 0 || compareBytes(item.payload, held.item.payload) > 0;

@@ -12,7 +12,8 @@ export class SetTag {
 
   /** Puts an item in, or takes it out again. */
   toggle(item: SignedItem): void {
-    for (let index = 0; index < tagBytes; index++) this.bytes[index] = (this.bytes[index] ?? 0) ^ (item.signature[index] ?? 0);
+    for (let index = 0; index < tagBytes; index++)
+      this.bytes[index] = (this.bytes[index] ?? 0) ^ (item.signature[index] ?? 0);
   }
 }
 

@@ -88,7 +88,9 @@ export class BeatTracker {
 
   #tooQuiet(now: Circumstances): boolean {
     const silenceMs = this.#silenceMs(now, this.#silentSinceMs) / now.stretch;
-    return silenceMs >= this.#strategy.failureDetectorTimeoutMs && this.#window.phi(silenceMs) >= this.#strategy.phiThreshold;
+    return (
+      silenceMs >= this.#strategy.failureDetectorTimeoutMs && this.#window.phi(silenceMs) >= this.#strategy.phiThreshold
+    );
   }
 
   /** Judges the silence. */
