@@ -1,9 +1,8 @@
 import type { HardState, LogBase, LogBatch, LogEntry, LogIndex, LogStore, Term } from "@revoada/fabric";
-import { seededRandom } from "../../fabric/src/memory/seeded-random.ts";
-import { memoryDisk, type MemoryDisk } from "../../fabric/src/memory/memory-disk.ts";
-import { verifyWal, walLogStore, type WalLogStore, type WalOptions } from "../src/wal/index.ts";
+import { memoryDisk, seededRandom, type MemoryDisk } from "@revoada/fabric/memory";
+import { formatWalReport, inspectWal, verifyWal, walLogStore, type WalLogStore, type WalOptions } from "../src/wal/index.ts";
 
-export { memoryDisk, verifyWal, seededRandom, type MemoryDisk };
+export { formatWalReport, inspectWal, memoryDisk, verifyWal, seededRandom, type MemoryDisk };
 
 /** Small segments, so that a short test rolls through many. */
 export function openable(disk: WalOptions["disk"], options: Partial<WalOptions> = {}): WalLogStore {
