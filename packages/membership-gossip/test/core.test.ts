@@ -4,7 +4,7 @@ import type { GossipCore } from "../src/core/core.ts";
 import { encodeVerdict, type SignedItem, type Verdict } from "../src/core/items.ts";
 import { limits } from "../src/core/limits.ts";
 import { Refusal } from "../src/core/refusal.ts";
-import { coreOf, exchange, now, numbers, refusals, signedRecord, wallMs } from "./cores.ts";
+import { coreOf, exchange, homelab, now, numbers, refusals, signedRecord, wallMs } from "./cores.ts";
 import { clusterId, CountingVerifier, identityOf, otherClusterId } from "./identities.ts";
 import { fc } from "./property.ts";
 
@@ -236,11 +236,14 @@ test("the accused refutes by raising its incarnation, and is alive again for tho
   exchange(accused, id(0), judge, id(1), 0);
   tell(judge, 2, [signedRecord(2)]);
   tell(judge, 2, [signedVerdict(2, 0, "silent")]);
-  expect(judge.member(id(0))?.standing.status).toBe("dead");
+  expect(judge.member(id(0))?.standing.status).toBe("alive");
+  // Foreign news of a silence has to stand for a moment, so that it can be answered.
+  judge.round(now(homelab.failureDetectorTimeoutMs));
+  expect(judge.member(id(0))?.standing).toMatchObject({ status: "dead", evidence: "silent" });
   tell(accused, 1, [signedRecord(2)]);
-  tell(accused, 2, [signedVerdict(2, 0, "silent")], 50);
+  tell(accused, 2, [signedVerdict(2, 0, "silent")], 350);
   expect(accused.incarnation).toBe(1);
-  exchange(judge, id(1), accused, id(0), 100);
+  exchange(judge, id(1), accused, id(0), 400);
   expect(judge.member(id(0))?.record.incarnation).toBe(1);
   expect(judge.member(id(0))?.standing.status).toBe("alive");
 });

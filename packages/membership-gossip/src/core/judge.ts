@@ -274,31 +274,41 @@ export class Judge {
     if (subject.record.status === "left") return { status: "left", evidence: undefined };
     if (subject.id === this.#options.self) return { status: "alive", evidence: undefined };
     if (standing.deadAt !== undefined) return { status: "dead", evidence: standing.evidence };
-    const count = this.#countAccusers(subject, nowMs);
-    const needed = this.#accusersNeeded();
     const said = subject.verdicts.get(this.#options.self)?.verdict.opinion;
+    const count = this.#countAccusers(subject, said === "silent" || said === "closed", nowMs);
+    const needed = this.#accusersNeeded();
     // One foreign word is not enough against one's own ears, however few nodes there are.
     if (count.closed >= (said === "heard" ? 2 : needed)) return { status: "dead", evidence: "closed" };
-    const vouched = count.vouching > 0;
-    if (!vouched && count.closed + count.silent >= needed) return { status: "dead", evidence: "silent" };
-    const own = said !== undefined && accuses(said);
-    if (!vouched && (own || standing.awaitingBeats || count.standing >= needed))
-      return { status: "suspect", evidence: undefined };
-    return { status: "alive", evidence: undefined };
+    if (count.vouching > 0 || this.#hears(subject, nowMs)) return { status: "alive", evidence: undefined };
+    if (count.dead >= needed) return { status: "dead", evidence: "silent" };
+    const accusedHere = said !== undefined && accuses(said);
+    const suspect = accusedHere || standing.awaitingBeats || count.accusing >= needed;
+    return { status: suspect ? "suspect" : "alive", evidence: undefined };
   }
 
+  /** True where this node itself hears the subject at present: fresher news than what others say of a silence. */
+  #hears(subject: Subject, nowMs: number): boolean {
+    const tracker = this.#trackers.get(subject.id);
+    return tracker?.hearing === "heard" && tracker.steady && !tracker.quiet(this.circumstances(nowMs));
+  }
+
+  /**
+   * Counts who says what. Foreign silence counts only after it has stood for a while, so that the subject and those who hear it
+   * can answer first (news of a silence may be old, as after a partition), unless this node has found the death itself.
+   */
   #countAccusers(
     subject: Subject,
+    foundHere: boolean,
     nowMs: number,
-  ): { closed: number; silent: number; standing: number; vouching: number } {
-    const count = { closed: 0, silent: 0, standing: 0, vouching: 0 };
-    const standingSinceMs = nowMs - this.#options.strategy.failureDetectorTimeoutMs;
+  ): { closed: number; dead: number; accusing: number; vouching: number } {
+    const count = { closed: 0, dead: 0, accusing: 0, vouching: 0 };
+    const standsSinceMs = nowMs - this.#options.strategy.failureDetectorTimeoutMs;
     for (const [observer, held] of subject.verdicts) {
       const { opinion } = held.verdict;
       if (opinion === "closed") count.closed += 1;
-      if (opinion === "silent") count.silent += 1;
-      // A foreign suspicion shows only once the subject and those who hear it have had the time to answer it.
-      if (accuses(opinion) && (observer === this.#options.self || held.sinceMs <= standingSinceMs)) count.standing += 1;
+      const counts = foundHere || observer === this.#options.self || held.sinceMs <= standsSinceMs;
+      if (counts && (opinion === "silent" || opinion === "closed")) count.dead += 1;
+      if (counts && accuses(opinion)) count.accusing += 1;
       if (opinion === "heard" && this.#trusts(observer)) count.vouching += 1;
     }
     return count;
