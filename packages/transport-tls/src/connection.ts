@@ -183,7 +183,7 @@ export class Connection {
     if (this.#pingSentMs === undefined) {
       if (nowMs - wire.receivedAtMs < limits.pingIntervalMs) return;
       this.#pingSentMs = nowMs;
-      this.#pingToken = (this.#pingToken + 1) >>> 0;
+      this.#pingToken += 1;
       this.#control({ kind: "ping", token: this.#pingToken });
       return;
     }
@@ -254,7 +254,8 @@ export class Connection {
         this.#control({ kind: "pong", token: frame.token });
         break;
       case "pong":
-        if (frame.token !== this.#pingToken) throw new ProtocolViolationError(`pong ${frame.token} to no ping`);
+        // An answer may be late, after another ping; one to a ping that was never sent is made up.
+        if (frame.token === 0 || frame.token > this.#pingToken) throw new ProtocolViolationError(`pong ${frame.token} to no ping`);
         return;
     }
     this.#dropSlowReader();

@@ -153,9 +153,10 @@ export class PeerStream implements Duplex {
   onData(totalBytes: number | undefined, last: boolean, payload: Uint8Array): void {
     if (this.#broken !== undefined) return;
     if (this.#remoteEnded) throw new ProtocolViolationError(`data on stream ${this.id} after its end`);
-    const assembly = totalBytes === undefined ? this.#assembly : this.#begin(totalBytes);
-    if (assembly === undefined) throw new ProtocolViolationError(`stream ${this.id} continues a message that never began`);
+    // Before memory is set aside for the rest: the first segment must have had its credit.
     this.#receiveWindow.receive(segmentCost(payload.length));
+    const assembly = totalBytes === undefined ? this.#assembly : this.#begin(totalBytes, segmentCost(payload.length));
+    if (assembly === undefined) throw new ProtocolViolationError(`stream ${this.id} continues a message that never began`);
     assembly.filled += payload.length;
     const complete = assembly.filled === assembly.totalBytes;
     if (last !== complete || (!last && payload.length !== segmentBytes)) {
@@ -210,9 +211,9 @@ export class PeerStream implements Duplex {
     this.#largeHeldBytes = 0;
   }
 
-  #begin(totalBytes: number): Assembly {
+  #begin(totalBytes: number, receivedCost: number): Assembly {
     if (this.#assembly !== undefined) throw new ProtocolViolationError(`stream ${this.id} began a message within another`);
-    const largeBytes = this.#receiveWindow.shortfall(messageCost(totalBytes));
+    const largeBytes = this.#receiveWindow.shortfall(messageCost(totalBytes) - receivedCost);
     if (largeBytes > 0) {
       this.#carrier.reserveLarge(this, largeBytes, () => {
         this.#largeHeldBytes += largeBytes;

@@ -29,9 +29,9 @@ export class ReceiveWindow {
     }
   }
 
-  /** How much more than is granted a message of `totalBytes` that now begins will need. */
-  shortfall(totalBytes: number): number {
-    return Math.max(0, this.#received + totalBytes - this.#granted);
+  /** How much more than is granted the rest of a message, `remainingBytes`, will need. */
+  shortfall(remainingBytes: number): number {
+    return Math.max(0, this.#received + remainingBytes - this.#granted);
   }
 
   /** Lets the sender send `bytes` more. */

@@ -1,0 +1,280 @@
+import { X509Certificate } from "node:crypto";
+import { connect as connectTcp, createServer as createTcpServer, type AddressInfo, type Socket } from "node:net";
+import type { Transport } from "@revoada/fabric";
+import { describe, expect, test } from "vitest";
+import { Foreigner, credentials, foreignServer } from "./foreign.ts";
+import { bytes, echo, Events, gossip, ManualClock, Nodes, portOf, text, until } from "./harness.ts";
+
+const code = (expected: string) => ({ code: expected });
+
+/** A TCP hop between two nodes that can stop passing bytes on without closing anything. */
+class Hop implements AsyncDisposable {
+  readonly #sockets: Socket[] = [];
+  readonly #server = createTcpServer();
+  #target = 0;
+
+  async start(target: Transport): Promise<string> {
+    this.#target = portOf(target.listening()[0]);
+    this.#server.on("connection", (near) => {
+      const far = connectTcp(this.#target, "127.0.0.1");
+      for (const socket of [near, far]) {
+        socket.on("error", () => {});
+        this.#sockets.push(socket);
+      }
+      near.pipe(far);
+      far.pipe(near);
+    });
+    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
+    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  blackHole(): void {
+    for (const socket of this.#sockets) socket.unpipe().pause();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+/** Left reaches right through a hop; both run on manual clocks. */
+async function hopped(nodes: Nodes, hop: Hop) {
+  const clock = new ManualClock();
+  const left = await nodes.start(1, { clock, listen: [] });
+  const right = await nodes.start(2, { clock });
+  right.handle(echo, { onRequest: async (payload) => (payload.length > 0 ? payload : new Promise(() => {})) });
+  left.setAddresses(right.localId, [await hop.start(right)]);
+  await left.request(right.localId, echo, bytes("warm"));
+  return { clock, left, right };
+}
+
+describe("deadlines", () => {
+  test("a request without an answer is rejected at its own deadline, and others go on", async () => {
+    await using nodes = new Nodes();
+    const clock = new ManualClock();
+    const [left, right] = await nodes.pair({ clock });
+    let asked = 0;
+    right.handle(echo, { onRequest: (payload) => (asked++, payload.length > 0 ? Promise.resolve(payload) : new Promise(() => {})) });
+    const outcomes: string[] = [];
+    const ask = (timeoutMs: number): Promise<unknown> =>
+      left.request(right.localId, echo, bytes(""), { timeoutMs }).catch((error) => outcomes.push(`${timeoutMs} ${error.code}`));
+    const all = [ask(3000), ask(1000), ask(2000)];
+    await until(() => asked === 3);
+    clock.advance(999);
+    expect(text(await left.request(right.localId, echo, bytes("x")))).toBe("x");
+    expect(outcomes).toEqual([]);
+    clock.advance(1);
+    await all[1];
+    expect(outcomes).toEqual(["1000 TRANSPORT_TIMEOUT"]);
+    clock.advance(1000);
+    await all[2];
+    clock.advance(1000);
+    await Promise.all(all);
+    expect(outcomes).toEqual(["1000 TRANSPORT_TIMEOUT", "2000 TRANSPORT_TIMEOUT", "3000 TRANSPORT_TIMEOUT"]);
+  });
+
+  test("a dial that nobody answers ends at its deadline", async () => {
+    await using nodes = new Nodes();
+    const clock = new ManualClock();
+    const left = await nodes.start(1, { clock });
+    const right = nodes.make(2);
+    const accepted = Promise.withResolvers<Socket>();
+    const silent = createTcpServer((socket) => accepted.resolve(socket));
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    left.setAddresses(right.localId, [`127.0.0.1:${(silent.address() as AddressInfo).port}`]);
+    const refused = expect(left.request(right.localId, echo, bytes(""))).rejects.toMatchObject(code("TRANSPORT_UNREACHABLE"));
+    const socket = await accepted.promise;
+    clock.advance(3000);
+    await refused;
+    socket.destroy();
+    await new Promise((resolve) => silent.close(resolve));
+  });
+
+  test("an acceptor that proves its key and then says nothing ends at the handshake's deadline", async () => {
+    await using nodes = new Nodes();
+    const clock = new ManualClock();
+    const left = await nodes.start(1, { clock });
+    const right = nodes.make(2);
+    const mute = await foreignServer(credentials(2));
+    left.setAddresses(right.localId, [mute.address]);
+    const refused = expect(left.request(right.localId, echo, bytes(""))).rejects.toMatchObject(code("TRANSPORT_UNREACHABLE"));
+    await until(() => mute.heard() > 0);
+    clock.advance(3000);
+    await refused;
+    await mute.close();
+  });
+
+  test("a stalled inbound handshake is dropped, before TLS and before hello", async () => {
+    await using nodes = new Nodes();
+    const clock = new ManualClock();
+    const node = await nodes.start(1, { clock });
+    const before = clock.pending;
+    const dripping = connectTcp(portOf(node.listening()[0]), "127.0.0.1");
+    dripping.on("error", () => {});
+    dripping.resume();
+    const closed = new Promise((resolve) => dripping.once("close", resolve));
+    const silent = new Foreigner(node.listening()[0], credentials(3));
+    await silent.secured;
+    // Both handshakes have a timer, the second one also for its hello.
+    await until(() => clock.pending >= before + 3);
+    clock.advance(3000);
+    await Promise.all([closed, silent.closed]);
+    expect(silent.received).toHaveLength(0);
+  });
+
+  test("of too many pending handshakes the oldest is dropped and an honest peer comes through", async () => {
+    await using nodes = new Nodes();
+    const node = await nodes.start(1, { limits: { pendingHandshakes: 4 } });
+    node.handle(echo, { onRequest: async (payload) => payload });
+    const closed: number[] = [];
+    const sockets = Array.from({ length: 8 }, (_, index) => {
+      const socket = connectTcp(portOf(node.listening()[0]), "127.0.0.1");
+      socket.on("error", () => {});
+      socket.on("close", () => closed.push(index));
+      socket.resume();
+      return socket;
+    });
+    await until(() => closed.length === 4);
+    const friend = await nodes.start(2, { listen: [], addresses: [[node.localId, node.listening()]] });
+    expect(text(await friend.request(node.localId, echo, bytes("hi")))).toBe("hi");
+    for (const socket of sockets) socket.destroy();
+  });
+});
+
+describe("signs of life", () => {
+  test("an idle connection is pinged and stays", async () => {
+    await using nodes = new Nodes();
+    await using hop = new Hop();
+    const { clock, left, right } = await hopped(nodes, hop);
+    const events = new Events(left);
+    for (let beat = 0; beat < 40; beat++) {
+      const heard = left.statistics()[0]?.receivedBytes ?? 0;
+      clock.advance(1000);
+      await until(() => (left.statistics()[0]?.receivedBytes ?? 0) > heard);
+    }
+    expect(events.seen).toEqual([]);
+    expect(text(await left.request(right.localId, echo, bytes("still")))).toBe("still");
+  });
+
+  test("a peer that falls silent without closing is a timeout, and its requests are rejected", async () => {
+    await using nodes = new Nodes();
+    await using hop = new Hop();
+    const { clock, left, right } = await hopped(nodes, hop);
+    const events = new Events(left);
+    const lost = expect(left.request(right.localId, echo, bytes(""), { timeoutMs: 60_000 })).rejects.toMatchObject(
+      code("TRANSPORT_CLOSED"),
+    );
+    await until(() => (left.statistics()[0]?.queuedBytes ?? 0) === 0);
+    hop.blackHole();
+    for (let beat = 0; beat < 12; beat++) clock.advance(500);
+    expect(await events.disconnected(right.localId)).toMatchObject({ reason: "timeout" });
+    await lost;
+  });
+
+  test("a host that stood still itself does not blame its peers", async () => {
+    await using nodes = new Nodes();
+    await using hop = new Hop();
+    const { clock, left, right } = await hopped(nodes, hop);
+    const events = new Events(left);
+    clock.advance(1000);
+    clock.leap(60_000);
+    clock.advance(500);
+    expect(text(await left.request(right.localId, echo, bytes("awake again")))).toBe("awake again");
+    expect(events.seen).toEqual([]);
+  });
+
+  test("output that the peer's side does not take is not kept for ever", async () => {
+    await using nodes = new Nodes();
+    await using hop = new Hop();
+    const { clock, left, right } = await hopped(nodes, hop);
+    const events = new Events(left);
+    hop.blackHole();
+    const chunk = new Uint8Array(8 * 1024 * 1024);
+    expect(left.send(right.localId, echo, chunk)).toBe(true);
+    while (left.send(right.localId, echo, chunk));
+    expect(left.statistics()[0]?.queuedBytes).toBeLessThanOrEqual(32 * 1024 * 1024);
+    await expect(left.request(right.localId, echo, chunk)).rejects.toMatchObject(code("TRANSPORT_BACKPRESSURE"));
+    for (let beat = 0; beat < 24; beat++) clock.advance(500);
+    expect(await events.disconnected(right.localId)).toMatchObject({ reason: "timeout" });
+    await until(() => left.statistics()[0]?.queuedBytes === 0);
+  });
+});
+
+describe("dialling again", () => {
+  test("after a failure there is a pause, which new addresses end at once", async () => {
+    await using nodes = new Nodes();
+    const clock = new ManualClock();
+    const left = await nodes.start(1, { clock });
+    const right = await nodes.start(2, { clock });
+    right.handle(echo, { onRequest: async (payload) => payload });
+    left.setAddresses(right.localId, ["127.0.0.1:1"]);
+    await expect(left.request(right.localId, echo, bytes(""))).rejects.toMatchObject(code("TRANSPORT_UNREACHABLE"));
+    expect(left.send(right.localId, echo, bytes("in the pause"))).toBe(false);
+    const waiting = left.request(right.localId, echo, bytes("now"));
+    left.setAddresses(right.localId, right.listening());
+    expect(text(await waiting)).toBe("now");
+  });
+
+  test("what waits for a connection is bounded in bytes and rejected when the dial fails", async () => {
+    await using nodes = new Nodes();
+    const clock = new ManualClock();
+    const left = await nodes.start(1, { clock, limits: { queueBytes: 16 * 1024 * 1024 } });
+    const right = nodes.make(2);
+    const mute = await foreignServer(credentials(2));
+    left.setAddresses(right.localId, [mute.address]);
+    const chunk = new Uint8Array(8 * 1024 * 1024);
+    expect([1, 2, 3].map(() => left.send(right.localId, echo, chunk))).toEqual([true, true, false]);
+    await expect(left.request(right.localId, echo, chunk)).rejects.toMatchObject(code("TRANSPORT_BACKPRESSURE"));
+    expect(left.statistics()[0]?.queuedBytes).toBe(16 * 1024 * 1024);
+    await until(() => mute.heard() > 0);
+    clock.advance(3000);
+    await until(() => left.statistics()[0]?.queuedBytes === 0);
+    await mute.close();
+  });
+
+  test("one channel that is full does not hold another up", async () => {
+    await using nodes = new Nodes();
+    await using hop = new Hop();
+    const { left, right } = await hopped(nodes, hop);
+    right.handle(gossip, { onRequest: async (payload) => payload });
+    hop.blackHole();
+    while (left.send(right.localId, echo, new Uint8Array(8 * 1024 * 1024)));
+    expect(text(await left.request(right.localId, gossip, bytes("quick")))).toBe("quick");
+  });
+});
+
+test("the certificate is renewed before it expires, for those who dial and those who are dialled", async () => {
+  await using nodes = new Nodes();
+  const clock = new ManualClock();
+  const limits = { certificateValidityMs: 60_000, pingIntervalMs: 1_000_000 };
+  const node = await nodes.start(1, { clock, limits });
+  const look = async (): Promise<X509Certificate> => {
+    const foreigner = new Foreigner(node.listening()[0], credentials(3));
+    await foreigner.secured;
+    const certificate = foreigner.socket.getPeerX509Certificate() as X509Certificate;
+    foreigner.socket.destroy();
+    await foreigner.closed;
+    return certificate;
+  };
+  const first = await look();
+  clock.advance(39_999);
+  expect((await look()).serialNumber).toBe(first.serialNumber);
+  clock.advance(1);
+  const second = await look();
+  expect(second.serialNumber).not.toBe(first.serialNumber);
+  expect(second.publicKey.equals(first.publicKey)).toBe(true);
+  expect(Date.parse(second.validTo)).toBeGreaterThan(Date.parse(first.validTo));
+  expect(Date.parse(first.validTo)).toBeGreaterThan(clock.wallMs());
+});
+
+test("a transport that was shut down leaves no timer behind", async () => {
+  await using nodes = new Nodes();
+  const clock = new ManualClock();
+  const [left, right] = await nodes.pair({ clock });
+  right.handle(echo, { onRequest: async (payload) => payload });
+  await left.request(right.localId, echo, bytes(""));
+  await left.shutdown();
+  await right.shutdown();
+  expect(clock.pending).toBe(0);
+});
