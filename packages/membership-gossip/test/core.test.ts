@@ -230,7 +230,7 @@ test("an accusation of an incarnation that the subject never had is ignored", ()
   expect(core.incarnation).toBe(0);
 });
 
-test("the accused refutes by raising its incarnation, and is alive again for those who had it dead", () => {
+test("the accused refutes by raising its incarnation, and is alive again once it has been heard twice", () => {
   const accused = coreOf(0);
   const judge = coreOf(1);
   exchange(accused, id(0), judge, id(1), 0);
@@ -245,7 +245,13 @@ test("the accused refutes by raising its incarnation, and is alive again for tho
   expect(accused.incarnation).toBe(1);
   exchange(judge, id(1), accused, id(0), 400);
   expect(judge.member(id(0))?.record.incarnation).toBe(1);
-  expect(judge.member(id(0))?.standing.status).toBe("alive");
+  // Its observer wants to hear it as well: twice.
+  const heard = [1, 2].map((sequence) => {
+    const frame = encodeFrame(clusterId, { type: "beat", generation, incarnation: 1, sequence });
+    judge.received(id(0), frame, now(400 + sequence * 100));
+    return judge.member(id(0))?.standing.status;
+  });
+  expect(heard).toEqual(["suspect", "alive"]);
 });
 
 test("leaving is not dying, cannot be taken back within a generation, and can with the next", () => {
