@@ -69,6 +69,21 @@ describe("appending", () => {
     await log.close();
   });
 
+  test("what is not durable yet can be read however little is kept in memory", async () => {
+    const log = openable(memoryDisk(), { cacheBytes: 0, flushBytes: 1 });
+    await log.open();
+    const first = log.append(batch(entries(1, 5, 1)));
+    const second = log.append(batch(entries(6, 9, 1)));
+    const third = log.append(batch(entries(4, 8, 2), { truncateFrom: 4 }));
+    await first;
+    expect((await readAll(log, 1, 8)).map((one) => one.term)).toEqual([1, 1, 1, 2, 2, 2, 2, 2]);
+    await second;
+    expect((await readAll(log, 1, 8)).map((one) => one.term)).toEqual([1, 1, 1, 2, 2, 2, 2, 2]);
+    await third;
+    expect((await readAll(log, 1, 8)).map((one) => one.term)).toEqual([1, 1, 1, 2, 2, 2, 2, 2]);
+    await log.close();
+  });
+
   test("entries larger than a segment, and payloads with sectors of zeros, come back as they were", async () => {
     const disk = memoryDisk();
     const log = openable(disk);
