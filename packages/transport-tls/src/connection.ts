@@ -224,27 +224,28 @@ export class Connection {
     if (!this.wire.ended) this.wire.outbox.append(encodeControl(frame));
   }
 
-  #onFrame(frame: Frame): void {
+  #onFrame(frame: Frame): "done" | "keeps" {
     switch (frame.kind) {
       case "request":
         this.#onRequest(frame.id, frame.protocol, frame.payload);
         break;
       case "response":
         this.#onResponse(frame.id, frame.payload);
-        return;
+        return "keeps";
       case "failure":
         this.#onFailure(frame.id, frame.failure);
-        return;
+        return "done";
       case "message":
         this.#onMessage(frame.protocol, frame.payload);
-        return;
+        return "keeps";
       case "protocol":
         this.#remoteProtocols.introduce(frame.index, frame.name);
-        return;
+        return "done";
       case "stream-open":
         this.#onStreamOpen(frame.id, frame.protocol, frame.creditBytes);
         break;
       case "stream-data":
+        return this.#streams.onData(frame);
       case "stream-credit":
       case "stream-end":
       case "stream-abort":
@@ -256,9 +257,10 @@ export class Connection {
       case "pong":
         // An answer may be late, after another ping; one to a ping that was never sent is made up.
         if (frame.token === 0 || frame.token > this.#pingToken) throw new ProtocolViolationError(`pong ${frame.token} to no ping`);
-        return;
+        return "done";
     }
     this.#dropSlowReader();
+    return frame.kind === "request" ? "keeps" : "done";
   }
 
   /** A peer that asks and asks and reads no answer must not fill our memory. */

@@ -77,7 +77,10 @@ export class Dial {
     this.#stage = "greeting";
     wire.onEnd = (reason, cause) => this.#onEnd(reason, cause);
     this.#cancelDeadline = clock.schedule(limits.handshakeTimeoutMs, () => wire.end("timeout"));
-    wire.read((body) => this.#onFrame(wire, body));
+    wire.read((body) => {
+      this.#onFrame(wire, body);
+      return "done";
+    });
     wire.outbox.append(encodeHello(this.#owner.session));
   }
 

@@ -35,7 +35,10 @@ export class Inbound {
 
   /** Starts to read. */
   start(): void {
-    this.wire.read((body) => this.#onFrame(body));
+    this.wire.read((body) => {
+      this.#onFrame(body);
+      return "done";
+    });
   }
 
   /** The dialler's session. Empty before its hello. */

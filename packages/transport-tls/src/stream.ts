@@ -40,7 +40,10 @@ interface Incoming {
 interface Assembly {
   readonly totalBytes: number;
   readonly largeBytes: number;
+  /** What came before there was a buffer: within the window, or all of a message of one segment. */
   readonly parts: Uint8Array[];
+  /** For the whole message, once memory was set aside for it. */
+  buffer: Uint8Array | undefined;
   filled: number;
 }
 
@@ -149,26 +152,30 @@ export class PeerStream implements Duplex {
     next.resolve();
   }
 
-  /** Takes a segment from the wire. Throws `TRANSPORT_PROTOCOL_VIOLATION`. */
-  onData(totalBytes: number | undefined, last: boolean, payload: Uint8Array): void {
-    if (this.#broken !== undefined) return;
+  /** Takes a segment from the wire; says whether its bytes are still needed. Throws `TRANSPORT_PROTOCOL_VIOLATION`. */
+  onData(totalBytes: number | undefined, last: boolean, payload: Uint8Array): "done" | "keeps" {
+    if (this.#broken !== undefined) return "done";
     if (this.#remoteEnded) throw new ProtocolViolationError(`data on stream ${this.id} after its end`);
     // Before memory is set aside for the rest: the first segment must have had its credit.
     this.#receiveWindow.receive(segmentCost(payload.length));
     const assembly = totalBytes === undefined ? this.#assembly : this.#begin(totalBytes, segmentCost(payload.length));
     if (assembly === undefined) throw new ProtocolViolationError(`stream ${this.id} continues a message that never began`);
-    assembly.filled += payload.length;
-    const complete = assembly.filled === assembly.totalBytes;
-    if (last !== complete || (!last && payload.length !== segmentBytes)) {
-      throw new ProtocolViolationError(`segment of ${payload.length} bytes at ${assembly.filled} of ${assembly.totalBytes}`);
+    const offset = assembly.filled;
+    const end = offset + payload.length;
+    const complete = end === assembly.totalBytes;
+    if (end > assembly.totalBytes || last !== complete || (!last && payload.length !== segmentBytes)) {
+      throw new ProtocolViolationError(`segment of ${payload.length} bytes at ${offset} of ${assembly.totalBytes}`);
     }
-    assembly.parts.push(payload);
-    if (!complete) return;
-    this.#assembly = undefined;
-    const [only] = assembly.parts;
-    const message = assembly.parts.length === 1 && only !== undefined ? only : Buffer.concat(assembly.parts);
-    this.#incoming.push({ message, largeBytes: assembly.largeBytes });
-    this.#wake();
+    assembly.filled = end;
+    const { buffer } = assembly;
+    if (buffer === undefined) assembly.parts.push(payload);
+    else buffer.set(payload, offset);
+    if (complete) {
+      this.#assembly = undefined;
+      this.#incoming.push({ message: buffer ?? joined(assembly.parts), largeBytes: assembly.largeBytes });
+      this.#wake();
+    }
+    return buffer === undefined ? "keeps" : "done";
   }
 
   /** Takes credit from the wire. Throws `TRANSPORT_PROTOCOL_VIOLATION`. */
@@ -213,16 +220,24 @@ export class PeerStream implements Duplex {
 
   #begin(totalBytes: number, receivedCost: number): Assembly {
     if (this.#assembly !== undefined) throw new ProtocolViolationError(`stream ${this.id} began a message within another`);
-    const largeBytes = this.#receiveWindow.shortfall(messageCost(totalBytes) - receivedCost);
-    if (largeBytes > 0) {
-      this.#carrier.reserveLarge(this, largeBytes, () => {
-        this.#largeHeldBytes += largeBytes;
-        this.#receiveWindow.grant(largeBytes);
-        this.#carrier.writeCredit(this.id, largeBytes);
-      });
+    const cost = messageCost(totalBytes);
+    const shortfall = this.#receiveWindow.shortfall(cost - receivedCost);
+    const largeBytes = cost > this.#receiveWindow.windowBytes ? shortfall : 0;
+    const assembly: Assembly = { totalBytes, largeBytes, parts: [], buffer: undefined, filled: 0 };
+    this.#assembly = assembly;
+    if (largeBytes === 0) {
+      if (totalBytes > segmentBytes) prepare(assembly);
+      // A message within the window needs no more than what the consumer frees, but all of that.
+      if (shortfall > 0) this.#credit(this.#receiveWindow.refill());
+      return assembly;
     }
-    this.#assembly = { totalBytes, largeBytes, parts: [], filled: 0 };
-    return this.#assembly;
+    this.#carrier.reserveLarge(this, largeBytes, () => {
+      prepare(assembly);
+      this.#largeHeldBytes += largeBytes;
+      this.#receiveWindow.grant(largeBytes);
+      this.#carrier.writeCredit(this.id, largeBytes);
+    });
+    return assembly;
   }
 
   #consumed(incoming: Incoming): void {
@@ -231,7 +246,11 @@ export class PeerStream implements Duplex {
       this.#carrier.freeLarge(incoming.largeBytes);
     }
     const credit = this.#receiveWindow.consume(messageCost(incoming.message.length));
-    if (credit > 0 && !this.#remoteEnded) this.#carrier.writeCredit(this.id, credit);
+    this.#credit(this.#assembly === undefined ? credit : credit + this.#receiveWindow.refill());
+  }
+
+  #credit(bytes: number): void {
+    if (bytes > 0 && !this.#remoteEnded) this.#carrier.writeCredit(this.id, bytes);
   }
 
   #enqueue(message: Uint8Array | "end"): Promise<void> {
@@ -264,4 +283,21 @@ export class PeerStream implements Duplex {
   #releaseIfOver(): void {
     if (this.#localEnded && this.#remoteEnded) this.#carrier.release(this);
   }
+}
+
+/** Gives a message its buffer, with what has come of it so far. */
+function prepare(assembly: Assembly): void {
+  // Never read before it is overwritten: a message is handed out only when every byte of it has come.
+  const buffer = Buffer.allocUnsafeSlow(assembly.totalBytes);
+  let offset = 0;
+  for (const part of assembly.parts.splice(0)) {
+    buffer.set(part, offset);
+    offset += part.length;
+  }
+  assembly.buffer = buffer;
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const [only] = parts;
+  return parts.length === 1 && only !== undefined ? only : Buffer.concat(parts);
 }

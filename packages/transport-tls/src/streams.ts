@@ -76,13 +76,16 @@ export class Streams implements StreamCarrier {
     this.#control({ kind: "stream-abort", id, failure });
   }
 
+  /** Takes a segment; says whether its bytes are still needed. Throws `TRANSPORT_PROTOCOL_VIOLATION`. */
+  onData(frame: Extract<Frame, { readonly kind: "stream-data" }>): "done" | "keeps" {
+    return this.#open.get(frame.id)?.onData(frame.totalBytes, frame.last, frame.payload) ?? "done";
+  }
+
   /** Frames of a stream that is gone here were under way when it went, and mean nothing. */
-  onFrame(frame: Extract<Frame, { readonly kind: "stream-data" | "stream-credit" | "stream-end" | "stream-abort" }>): void {
+  onFrame(frame: Extract<Frame, { readonly kind: "stream-credit" | "stream-end" | "stream-abort" }>): void {
     const stream = this.#open.get(frame.id);
     if (stream === undefined) return;
     switch (frame.kind) {
-      case "stream-data":
-        return stream.onData(frame.totalBytes, frame.last, frame.payload);
       case "stream-credit":
         return stream.onCredit(frame.creditBytes);
       case "stream-end":

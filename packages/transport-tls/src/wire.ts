@@ -61,7 +61,7 @@ export class Wire {
     this.binding = new Uint8Array(socket.exportKeyingMaterial(bindingBytes, exporterLabel, Buffer.alloc(0)));
     this.outbox = new Outbox(socket, () => this.onDrain());
     this.receivedAtMs = options.clock.monotonicMs();
-    this.#reader = new FrameReader(maxGreetingBytes, () => {}, (bytes) => Buffer.allocUnsafeSlow(bytes));
+    this.#reader = new FrameReader(maxGreetingBytes, () => "done", (bytes) => Buffer.allocUnsafeSlow(bytes));
     socket.setNoDelay(true);
   }
 

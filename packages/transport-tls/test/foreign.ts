@@ -1,6 +1,5 @@
+import { generateKeyPairSync, randomBytes, sign, X509Certificate } from "node:crypto";
 import { connect, type ConnectionOptions, createServer, type Server, type TLSSocket } from "node:tls";
-import { readFileSync } from "node:fs";
-import { randomBytes } from "node:crypto";
 import type { Address } from "@revoada/fabric";
 import { loadPrivateKey, selfSigned } from "../src/certificate.ts";
 import { encodeHello } from "../src/core/greeting.ts";
@@ -11,10 +10,24 @@ export function credentials(byte: number): { readonly key: string; readonly cert
   return selfSigned(loadPrivateKey(seed(byte)), Date.now() - 60_000, 3_600_000, randomBytes(16));
 }
 
-/** An RSA certificate that any TLS stack would take for a self-signed one. */
-export function rsaCredentials(): { readonly key: string; readonly cert: string } {
-  const read = (name: string): string => readFileSync(new URL(`./fixtures/${name}`, import.meta.url), "utf8");
-  return { key: read("rsa-key.pem"), cert: read("rsa-cert.pem") };
+/** A self-signed certificate over a key of another kind, which TLS itself has nothing against. */
+export function otherCredentials(kind: "rsa" | "ec"): { readonly key: string; readonly cert: string } {
+  const { privateKey, publicKey } =
+    kind === "rsa" ? generateKeyPairSync("rsa", { modulusLength: 2048 }) : generateKeyPairSync("ec", { namedCurve: "P-256" });
+  // sha256WithRSAEncryption and ecdsa-with-SHA256.
+  const algorithm = Buffer.from(kind === "rsa" ? "300d06092a864886f70d01010b0500" : "300a06082a8648ce3d040302", "hex");
+  const name = der(0x30, der(0x31, der(0x30, Buffer.from("06035504030c0178", "hex"))));
+  const validity = der(0x30, der(0x17, Buffer.from("200101000000Z")), der(0x17, Buffer.from("490101000000Z")));
+  const spki = publicKey.export({ format: "der", type: "spki" });
+  const body = der(0x30, Buffer.from("a003020102020101", "hex"), algorithm, name, validity, name, spki);
+  const signature = der(0x03, Buffer.of(0), sign("sha256", body, privateKey));
+  const cert = new X509Certificate(der(0x30, body, algorithm, signature)).toString();
+  return { key: privateKey.export({ format: "pem", type: "pkcs8" }) as string, cert };
+}
+
+function der(tag: number, ...parts: readonly Uint8Array[]): Buffer {
+  const content = Buffer.concat(parts);
+  return Buffer.concat([Buffer.of(tag, 0x82, content.length >>> 8, content.length & 0xff), content]);
 }
 
 /** A TLS client that does as it pleases. */
@@ -43,9 +56,9 @@ export class Foreigner {
   }
 
   /** Says hello as a dialler would and waits for the answer. */
-  async greet(): Promise<void> {
+  async greet(hello: Uint8Array = encodeHello(randomBytes(16))): Promise<void> {
     await this.secured;
-    this.socket.write(encodeHello(randomBytes(16)));
+    this.socket.write(hello);
     await new Promise<void>((resolve) => {
       const look = (): void => {
         if (this.received.length < 27) return;

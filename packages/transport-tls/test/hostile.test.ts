@@ -4,7 +4,8 @@ import { fork } from "node:child_process";
 import type { NodeId, Transport } from "@revoada/fabric";
 import { describe, expect, test } from "vitest";
 import { encodeControl, kinds, writeUint32 } from "../src/core/frame.ts";
-import { credentials, foreignServer, Foreigner, rsaCredentials } from "./foreign.ts";
+import { decodeGreeting, encodeHello } from "../src/core/greeting.ts";
+import { credentials, foreignServer, Foreigner, otherCredentials } from "./foreign.ts";
 import { bulk, bytes, echo, Events, gossip, Nodes, portOf, text, until } from "./harness.ts";
 
 const code = (expected: string) => ({ code: expected });
@@ -39,16 +40,18 @@ describe("who answers a dial", () => {
     await impostor.close();
   });
 
-  test("an RSA certificate is no identity, whatever it says", async () => {
-    await using nodes = new Nodes();
-    const left = await nodes.start(1);
-    const right = nodes.make(2);
-    const impostor = await foreignServer(rsaCredentials());
-    left.setAddresses(right.localId, [impostor.address]);
-    await expect(left.request(right.localId, echo, bytes("secret"))).rejects.toMatchObject(code("TRANSPORT_WRONG_PEER"));
-    expect(impostor.heard()).toBe(0);
-    await impostor.close();
-  });
+  for (const kind of ["rsa", "ec"] as const) {
+    test(`a certificate over an ${kind} key is no identity, whatever it says`, async () => {
+      await using nodes = new Nodes();
+      const left = await nodes.start(1);
+      const right = nodes.make(2);
+      const impostor = await foreignServer(otherCredentials(kind));
+      left.setAddresses(right.localId, [impostor.address]);
+      await expect(left.request(right.localId, echo, bytes("secret"))).rejects.toMatchObject(code("TRANSPORT_WRONG_PEER"));
+      expect(impostor.heard()).toBe(0);
+      await impostor.close();
+    });
+  }
 
   test("a wrong key at one address does not keep the right one at another from being found", async () => {
     await using nodes = new Nodes();
@@ -90,7 +93,8 @@ describe("who answers a dial", () => {
 describe("who dials in", () => {
   const strangers: readonly (readonly [string, () => object, string?])[] = [
     ["no certificate", () => ({})],
-    ["an RSA certificate", () => rsaCredentials()],
+    ["an RSA certificate", () => otherCredentials("rsa")],
+    ["an EC certificate", () => otherCredentials("ec")],
     ["this node's own key", () => credentials(1)],
     ["an unknown channel", () => credentials(3), "revoada/other/1"],
     ["TLS 1.2", () => ({ ...credentials(3), maxVersion: "TLSv1.2" })],
@@ -149,6 +153,17 @@ describe("who dials in", () => {
     expect(handled).toBe(0);
     expect(asked).toContain("true consensus");
     expect(asked).toContain("true join");
+  });
+
+  test("a dialler that speaks only versions of the future is told that there is none in common", async () => {
+    await using nodes = new Nodes();
+    const node = await victim(nodes);
+    const foreigner = new Foreigner(node.listening()[0], credentials(3));
+    const hello = encodeHello(randomBytes(16));
+    hello.set([2, 3], 9);
+    await foreigner.greet(hello);
+    await foreigner.closed;
+    expect(decodeGreeting(foreigner.received.subarray(4))).toMatchObject({ verdict: { kind: "version-mismatch" } });
   });
 
   test("a policy that throws admits nobody", async () => {

@@ -32,6 +32,12 @@ class Hop implements AsyncDisposable {
     for (const socket of this.#sockets) socket.unpipe().pause();
   }
 
+  /** Ends the half towards the target; the other half learns nothing. */
+  cutTarget(): void {
+    for (const socket of this.#sockets) socket.unpipe();
+    for (const socket of this.#sockets.filter((_, index) => index % 2 === 1)) socket.destroy();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
@@ -231,6 +237,25 @@ describe("dialling again", () => {
     clock.advance(3000);
     await until(() => left.statistics()[0]?.queuedBytes === 0);
     await mute.close();
+  });
+
+  test("a peer that has lost the connection insists, and the one that still believes in it gives it up", async () => {
+    await using nodes = new Nodes();
+    await using hop = new Hop();
+    const clock = new ManualClock();
+    const left = await nodes.start(1, { clock });
+    const right = await nodes.start(2, { clock });
+    for (const node of [left, right]) node.handle(echo, { onRequest: async (payload) => payload });
+    left.setAddresses(right.localId, [await hop.start(right)]);
+    await left.request(right.localId, echo, bytes("warm"));
+    const events = { left: new Events(left), right: new Events(right) };
+    hop.cutTarget();
+    await events.right.disconnected();
+    expect(events.left.seen).toEqual([]);
+    right.setAddresses(left.localId, left.listening());
+    expect(text(await right.request(left.localId, echo, bytes("anew")))).toBe("anew");
+    expect(text(await left.request(right.localId, echo, bytes("and back")))).toBe("and back");
+    expect(events.left.seen.map((event) => event.type)).toEqual(["disconnected", "connected"]);
   });
 
   test("one channel that is full does not hold another up", async () => {

@@ -1,8 +1,12 @@
 import { ProtocolViolationError } from "../errors.ts";
 import { prefixBytes, readUint32 } from "./frame.ts";
 
-/** Takes the body of one frame: a view into what was received, or bytes of its own when the frame came in pieces. */
-export type FrameSink = (body: Uint8Array) => void;
+/**
+ * Takes the body of one frame: a view into what was received, or bytes of its own when the frame came in pieces.
+ *
+ * Returns `done` where it has no more use for the bytes, which may then be written over.
+ */
+export type FrameSink = (body: Uint8Array) => "done" | "keeps";
 
 /** Up to this size a frame in pieces gets its whole buffer at once; a larger one only grows as its bytes arrive. */
 const eagerBytes = 1024 * 1024;
@@ -19,6 +23,8 @@ export class FrameReader {
   /** Bytes of the incomplete frame, prefix included; only the first `#filled` are valid. */
   #partial: Uint8Array | undefined;
   #filled = 0;
+  /** Bytes that a sink was done with, for the next frame in pieces. */
+  #spare: Uint8Array | undefined;
   #stopped = false;
 
   /** `allocate` may give bytes of any content: none is handed out before it was received. */
@@ -42,6 +48,7 @@ export class FrameReader {
   stop(): void {
     this.#stopped = true;
     this.#partial = undefined;
+    this.#spare = undefined;
   }
 
   /** Takes the next bytes and hands out each frame that they complete. Throws `TRANSPORT_PROTOCOL_VIOLATION`. */
@@ -66,7 +73,7 @@ export class FrameReader {
 
   #keep(chunk: Uint8Array, offset: number, needed: number): void {
     const rest = chunk.subarray(offset);
-    this.#partial = this.#allocate(Math.max(rest.length, Math.min(needed, eagerBytes)));
+    this.#partial = this.#take(Math.max(rest.length, Math.min(needed, eagerBytes)));
     this.#partial.set(rest);
     this.#filled = rest.length;
   }
@@ -84,18 +91,27 @@ export class FrameReader {
     const missing = Math.min(needed - this.#filled, chunk.length - taken);
     this.#fill(chunk.subarray(taken, taken + missing), needed);
     if (this.#filled === needed) {
-      const frame = (this.#partial as Uint8Array).subarray(prefixBytes, needed);
+      const whole = this.#partial as Uint8Array;
       this.#partial = undefined;
-      this.#sink(frame);
+      const verdict = this.#sink(whole.subarray(prefixBytes, needed));
+      if (verdict === "done" && !this.#stopped) this.#spare = whole;
     }
     return taken + missing;
+  }
+
+  #take(bytes: number): Uint8Array {
+    const spare = this.#spare;
+    // A small frame must not keep a large buffer.
+    if (spare === undefined || spare.length < bytes || spare.length > bytes * 2) return this.#allocate(bytes);
+    this.#spare = undefined;
+    return spare;
   }
 
   #fill(bytes: Uint8Array, needed: number): void {
     let partial = this.#partial as Uint8Array;
     const filled = this.#filled + bytes.length;
     if (filled > partial.length) {
-      const grown = this.#allocate(Math.min(needed, Math.max(eagerBytes, filled * 2)));
+      const grown = this.#take(Math.min(needed, Math.max(eagerBytes, filled * 2)));
       grown.set(partial.subarray(0, this.#filled));
       this.#partial = partial = grown;
     }

@@ -42,10 +42,18 @@ export class ReceiveWindow {
   /** Counts what the consumer took; returns the credit to send now, 0 until half a window has gathered. */
   consume(bytes: number): number {
     this.#consumed += bytes;
-    const credit = this.#consumed + this.windowBytes - this.#granted;
-    if (credit < this.windowBytes / 2) return 0;
+    return this.#withheld < this.windowBytes / 2 ? 0 : this.refill();
+  }
+
+  /** Grants the window up to its full width; returns the credit to send now. */
+  refill(): number {
+    const credit = Math.max(0, this.#withheld);
     this.#granted += credit;
     return credit;
+  }
+
+  get #withheld(): number {
+    return this.#consumed + this.windowBytes - this.#granted;
   }
 }
 
