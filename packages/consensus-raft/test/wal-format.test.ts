@@ -3,20 +3,42 @@ import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Configuration, LogEntry } from "@revoada/fabric";
-import { base, batch, codeOf, contentsOf, entry, formatWalReport, hardState, inspectWal, memoryDisk, openable, seededRandom, verifyWal, type MemoryDisk } from "./wal-support.ts";
+import {
+  base,
+  batch,
+  codeOf,
+  contentsOf,
+  entry,
+  formatWalReport,
+  hardState,
+  inspectWal,
+  memoryDisk,
+  openable,
+  seededRandom,
+  verifyWal,
+  type MemoryDisk,
+} from "./wal-support.ts";
 
 const goldenFile = new URL("testdata/wal-v1.hex", import.meta.url);
-const id = (letter: string) => ({ id: letter.repeat(64), storeId: letter.repeat(32) }) as Configuration["voters"][number];
+const id = (letter: string) =>
+  ({ id: letter.repeat(64), storeId: letter.repeat(32) }) as Configuration["voters"][number];
 const groupId = new Uint8Array(32).fill(0xc1);
 
 /** One of each record, in the order in which the golden file has them. */
 async function writeGolden(disk: MemoryDisk): Promise<void> {
   const log = openable(disk, { random: seededRandom(1), groupId, segmentBytes: 16384 });
   await log.open();
-  await log.append(batch([entry(1, 1, "first"), { ...entry(2, 1, ""), kind: "noop" }], { hardState: hardState(1, 0, "node-a") }));
+  await log.append(
+    batch([entry(1, 1, "first"), { ...entry(2, 1, ""), kind: "noop" }], { hardState: hardState(1, 0, "node-a") }),
+  );
   await log.append(batch([{ ...entry(3, 2, "config"), kind: "configuration" }]));
   await log.append(batch([entry(3, 3, new Uint8Array(1100)), entry(4, 3, "x".repeat(5000))], { truncateFrom: 3 }));
-  const configuration: Configuration = { voters: [id("a"), id("b")], outgoing: [id("c")], learners: [id("d")], generation: 9 as Configuration["generation"] };
+  const configuration: Configuration = {
+    voters: [id("a"), id("b")],
+    outgoing: [id("c")],
+    learners: [id("d")],
+    generation: 9 as Configuration["generation"],
+  };
   await log.compact({ ...base(2, 1), configuration });
   await log.close();
 }
@@ -60,7 +82,10 @@ describe("format 1", () => {
   test("of the golden file is read, with every kind of record", async () => {
     const disk = await diskOf(goldenBytes());
     const found = await contentsOf(disk, { groupId });
-    expect(found).toMatchObject({ integrity: "ok", base: { index: 2, term: 1, configuration: { generation: 9, outgoing: [id("c")] } } });
+    expect(found).toMatchObject({
+      integrity: "ok",
+      base: { index: 2, term: 1, configuration: { generation: 9, outgoing: [id("c")] } },
+    });
     expect(found.hardState).toEqual(hardState(1, 0, "node-a"));
     expect(found.entries).toEqual([`3/3/command/${"00".repeat(1100)}`, `4/3/command/${"78".repeat(5000)}`]);
     const log = openable(disk);
@@ -70,22 +95,29 @@ describe("format 1", () => {
 
   test("never stores a sector of zeros in a batch, whatever the payloads", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.tuple(fc.nat(3000), fc.nat(3000), fc.nat(3000)), { minLength: 1, maxLength: 6 }), async (shapes) => {
-        const disk = memoryDisk();
-        const log = openable(disk, { segmentBytes: 1 << 20, allocateBytes: 4096 });
-        await log.open();
-        const list: LogEntry[] = shapes.map(([before, zeros, after], place) =>
-          entry(place + 1, 1, Buffer.concat([new Uint8Array(before).fill(3), new Uint8Array(zeros), new Uint8Array(after).fill(4)])),
-        );
-        await log.append(batch(list));
-        await log.close();
-        const { bytes } = await onlySegment(disk);
-        let end = bytes.length;
-        while (bytes[end - 1] === 0) end--;
-        for (let from = 0; from + 512 <= end; from += 512) {
-          expect(bytes.subarray(from, from + 512).every((byte) => byte === 0)).toBe(false);
-        }
-      }),
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.nat(3000), fc.nat(3000), fc.nat(3000)), { minLength: 1, maxLength: 6 }),
+        async (shapes) => {
+          const disk = memoryDisk();
+          const log = openable(disk, { segmentBytes: 1 << 20, allocateBytes: 4096 });
+          await log.open();
+          const list: LogEntry[] = shapes.map(([before, zeros, after], place) =>
+            entry(
+              place + 1,
+              1,
+              Buffer.concat([new Uint8Array(before).fill(3), new Uint8Array(zeros), new Uint8Array(after).fill(4)]),
+            ),
+          );
+          await log.append(batch(list));
+          await log.close();
+          const { bytes } = await onlySegment(disk);
+          let end = bytes.length;
+          while (bytes[end - 1] === 0) end--;
+          for (let from = 0; from + 512 <= end; from += 512) {
+            expect(bytes.subarray(from, from + 512).every((byte) => byte === 0)).toBe(false);
+          }
+        },
+      ),
       { numRuns: 60, seed: 7 },
     );
   });
@@ -137,7 +169,14 @@ describe("inspecting", () => {
     const report = await inspectWal(disk, { onRecord: (record) => kinds.push(record.type) });
     expect(report).toMatchObject({ verdict: "ok", lastIndex: 4, faults: [], groupId });
     expect(report.segments).toMatchObject([
-      { state: "live", batches: 5, end: "clean", firstEntry: 1, lastEntry: 4, records: { entry: 5, "hard-state": 2, truncate: 1, base: 2 } },
+      {
+        state: "live",
+        batches: 5,
+        end: "clean",
+        firstEntry: 1,
+        lastEntry: 4,
+        records: { entry: 5, "hard-state": 2, truncate: 1, base: 2 },
+      },
     ]);
     expect(kinds.slice(0, 5)).toEqual(["base", "hard-state", "entry", "entry", "hard-state"]);
     expect((await onlySegment(disk)).bytes.equals(before.bytes)).toBe(true);

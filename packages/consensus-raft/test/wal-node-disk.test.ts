@@ -17,15 +17,27 @@ test("on a real disk a log is written, cut, compacted, closed and found again", 
   const appends: Promise<void>[] = [];
   for (let index = 1; index <= 400; index++) appends.push(log.append(batch([entry(index, 1, "x".repeat(index * 10))])));
   await Promise.all(appends);
-  await log.append(batch(entries(390, 420, 2, new Uint8Array(20_000)), { truncateFrom: 390, hardState: hardState(2, 350, "me") }));
+  await log.append(
+    batch(entries(390, 420, 2, new Uint8Array(20_000)), { truncateFrom: 390, hardState: hardState(2, 350, "me") }),
+  );
   await log.compact(base(350, 1));
   const list = await readAll(log, 351, 420, 50_000);
-  expect(list.map((one) => one.payload.length)).toEqual(Array.from({ length: 70 }, (_, place) => (place < 39 ? (place + 351) * 10 : 20_000)));
+  expect(list.map((one) => one.payload.length)).toEqual(
+    Array.from({ length: 70 }, (_, place) => (place < 39 ? (place + 351) * 10 : 20_000)),
+  );
   await log.close();
 
   const again = openable(disk, options);
-  expect(await again.open()).toMatchObject({ storeId, base: { index: 350, term: 1 }, lastIndex: 420, hardState: { term: 2, vote: "me" }, integrity: "ok" });
-  expect(await readAll(again, 351, 420, 50_000)).toEqual(list.map((one) => ({ ...one, payload: expect.objectContaining({ length: one.payload.length }) })));
+  expect(await again.open()).toMatchObject({
+    storeId,
+    base: { index: 350, term: 1 },
+    lastIndex: 420,
+    hardState: { term: 2, vote: "me" },
+    integrity: "ok",
+  });
+  expect(await readAll(again, 351, 420, 50_000)).toEqual(
+    list.map((one) => ({ ...one, payload: expect.objectContaining({ length: one.payload.length }) })),
+  );
   await again.close();
   expect((await verifyWal(disk, { directory: "node/wal" })).ok).toBe(true);
   expect(await readdir(join(directory, "node/wal"))).not.toContain("0000000000000001.wal");

@@ -1,15 +1,34 @@
 import { describe, expect, test } from "vitest";
 import type { Configuration } from "@revoada/fabric";
-import { at, base, batch, codeOf, contentsOf, entries, entry, hardState, memoryDisk, openable, readAll, seededRandom } from "./wal-support.ts";
+import {
+  at,
+  base,
+  batch,
+  codeOf,
+  contentsOf,
+  entries,
+  entry,
+  hardState,
+  memoryDisk,
+  openable,
+  readAll,
+  seededRandom,
+} from "./wal-support.ts";
 
-const member = (letter: string) => ({ id: letter.repeat(64), storeId: letter.repeat(32) }) as Configuration["voters"][number];
+const member = (letter: string) =>
+  ({ id: letter.repeat(64), storeId: letter.repeat(32) }) as Configuration["voters"][number];
 
 describe("appending", () => {
   test("a new log is empty, has a random store id, and keeps it", async () => {
     const disk = memoryDisk();
     const log = openable(disk);
     const first = await log.open();
-    expect(first).toMatchObject({ base: { index: 0, term: 0 }, lastIndex: 0, hardState: { term: 0, commitIndex: 0 }, integrity: "ok" });
+    expect(first).toMatchObject({
+      base: { index: 0, term: 0 },
+      lastIndex: 0,
+      hardState: { term: 0, commitIndex: 0 },
+      integrity: "ok",
+    });
     expect(first.storeId).toMatch(/^[0-9a-f]{32}$/);
     await log.close();
     disk.crash();
@@ -25,7 +44,11 @@ describe("appending", () => {
     await log.open();
     await log.append(batch(entries(1, 3, 1), { hardState: hardState(1, 2, "someone") }));
     disk.crash();
-    expect(await contentsOf(disk)).toMatchObject({ hardState: { term: 1, commitIndex: 2, vote: "someone" }, integrity: "ok", entries: { length: 3 } });
+    expect(await contentsOf(disk)).toMatchObject({
+      hardState: { term: 1, commitIndex: 2, vote: "someone" },
+      integrity: "ok",
+      entries: { length: 3 },
+    });
   });
 
   test("what is appended during a flush shares the next one", async () => {
@@ -35,7 +58,8 @@ describe("appending", () => {
     const before = disk.statistics();
     const order: number[] = [];
     const appends: Promise<unknown>[] = [];
-    for (let index = 1; index <= 50; index++) appends.push(log.append(batch([entry(index, 1)])).then(() => order.push(index)));
+    for (let index = 1; index <= 50; index++)
+      appends.push(log.append(batch([entry(index, 1)])).then(() => order.push(index)));
     await Promise.all(appends);
     const after = disk.statistics();
     expect(after.datasyncs - before.datasyncs).toBe(1);
@@ -90,13 +114,17 @@ describe("appending", () => {
     await log.open();
     const blank = new Uint8Array(40_000);
     const halfBlank = new Uint8Array(3000).fill(7, 0, 700).fill(9, 2990);
-    await log.append(batch([entry(1, 1, blank), entry(2, 1, halfBlank), entry(3, 1, new Uint8Array(0)), entry(4, 1, "x")]));
+    await log.append(
+      batch([entry(1, 1, blank), entry(2, 1, halfBlank), entry(3, 1, new Uint8Array(0)), entry(4, 1, "x")]),
+    );
     await log.close();
     disk.crash();
     const again = openable(disk);
     const { lastIndex } = await again.open();
     const list = await readAll(again, 1, lastIndex, 1);
-    expect(list.map((one) => Buffer.from(one.payload))).toEqual([blank, halfBlank, new Uint8Array(0), Buffer.from("x")].map((bytes) => Buffer.from(bytes)));
+    expect(list.map((one) => Buffer.from(one.payload))).toEqual(
+      [blank, halfBlank, new Uint8Array(0), Buffer.from("x")].map((bytes) => Buffer.from(bytes)),
+    );
     await again.close();
   });
 
@@ -110,7 +138,9 @@ describe("appending", () => {
     expect(await codeOf(log.append(batch([entry(6, 2)])))).toBe("LOG_INVALID_BATCH");
     expect(await codeOf(log.append(batch([entry(6, 3), entry(8, 3)])))).toBe("LOG_INVALID_BATCH");
     expect(await codeOf(log.append(batch([entry(2, 4)], { truncateFrom: 2 })))).toBe("LOG_INVALID_BATCH");
-    expect(await codeOf(log.append(batch([], { hardState: hardState(1, 1, "v".repeat(300)) })))).toBe("LOG_INVALID_BATCH");
+    expect(await codeOf(log.append(batch([], { hardState: hardState(1, 1, "v".repeat(300)) })))).toBe(
+      "LOG_INVALID_BATCH",
+    );
     expect(log.term(at(6))).toBeUndefined();
     await log.append(batch([entry(6, 3)]));
     expect(await readAll(log, 3, 6)).toHaveLength(4);
@@ -146,7 +176,9 @@ describe("cutting and compacting", () => {
     disk.crash();
     const { entries: stored } = await contentsOf(disk);
     expect(live).toEqual(Array.from({ length: 30 }, (_, place) => `${place + 1}${place < 7 ? "a" : "b"}`));
-    expect(stored.map((text) => Number.parseInt(text, 10))).toEqual(Array.from({ length: 30 }, (_, place) => place + 1));
+    expect(stored.map((text) => Number.parseInt(text, 10))).toEqual(
+      Array.from({ length: 30 }, (_, place) => place + 1),
+    );
   });
 
   test("compaction keeps base and configuration, drops whole segments, and refuses reads below", async () => {
@@ -155,7 +187,12 @@ describe("cutting and compacting", () => {
     await log.open();
     for (let index = 1; index <= 100; index++) await log.append(batch([entry(index, 1, "a".repeat(400))]));
     const before = (await disk.list("wal")).filter((name) => name.endsWith(".wal")).length;
-    const configuration: Configuration = { voters: [member("a"), member("b")], outgoing: [member("c")], learners: [member("d")], generation: 7 as Configuration["generation"] };
+    const configuration: Configuration = {
+      voters: [member("a"), member("b")],
+      outgoing: [member("c")],
+      learners: [member("d")],
+      generation: 7 as Configuration["generation"],
+    };
     await log.compact({ ...base(90, 1), configuration });
     const after = (await disk.list("wal")).filter((name) => name.endsWith(".wal")).length;
     expect(before).toBeGreaterThan(5);
@@ -166,7 +203,11 @@ describe("cutting and compacting", () => {
     expect(await readAll(log, 91, 100)).toHaveLength(10);
     await log.close();
     disk.crash();
-    expect(await contentsOf(disk)).toMatchObject({ base: { index: 90, term: 1, configuration }, entries: { length: 10 }, integrity: "ok" });
+    expect(await contentsOf(disk)).toMatchObject({
+      base: { index: 90, term: 1, configuration },
+      entries: { length: 10 },
+      integrity: "ok",
+    });
   });
 
   test("compacting to what the log does not hold is refused; to less than the base it is done already", async () => {
@@ -193,7 +234,11 @@ describe("cutting and compacting", () => {
     await log.close();
     disk.crash();
     expect((await disk.list("wal")).filter((name) => name.endsWith(".wal"))).toHaveLength(1);
-    expect(await contentsOf(disk)).toMatchObject({ base: { index: 1000, term: 9 }, hardState: { term: 9, commitIndex: 1000 }, entries: { length: 1 } });
+    expect(await contentsOf(disk)).toMatchObject({
+      base: { index: 1000, term: 9 },
+      hardState: { term: 9, commitIndex: 1000 },
+      entries: { length: 1 },
+    });
   });
 
   test("reads honour their byte limit, give at least one entry, and end at the log's end", async () => {
@@ -221,11 +266,15 @@ describe("cutting and compacting", () => {
       const cut = random.chance(0.1) && last > 10 ? last - random.below(5) : last + 1;
       if (cut <= last) term++;
       const count = 1 + random.below(5);
-      work.push(log.append(batch(entries(cut, cut + count - 1, term, "p".repeat(random.below(300))), { truncateFrom: cut })));
+      work.push(
+        log.append(batch(entries(cut, cut + count - 1, term, "p".repeat(random.below(300))), { truncateFrom: cut })),
+      );
       last = cut + count - 1;
       const from = Math.max(1, last - random.below(60));
       work.push(
-        log.read(at(from), at(last + 1), 5000).then((list) => expect(list.map((one) => one.index)).toEqual(list.map((_, place) => from + place))),
+        log
+          .read(at(from), at(last + 1), 5000)
+          .then((list) => expect(list.map((one) => one.index)).toEqual(list.map((_, place) => from + place))),
       );
       if (round % 20 === 0) await Promise.all(work.splice(0));
     }
@@ -284,7 +333,12 @@ describe("a disk that fails", () => {
     await log.append(batch([entry(index, 5)]));
     await log.close();
     disk.crash();
-    expect(await contentsOf(disk)).toMatchObject({ hardState: { term: 5, vote: "me" }, base: { index: 1 }, entries: { length: index - 1 }, integrity: "ok" });
+    expect(await contentsOf(disk)).toMatchObject({
+      hardState: { term: 5, vote: "me" },
+      base: { index: 1 },
+      entries: { length: index - 1 },
+      integrity: "ok",
+    });
   });
 
   test("what was queued behind a refused batch falls with it", async () => {
@@ -293,7 +347,11 @@ describe("a disk that fails", () => {
     await log.open();
     await log.append(batch([entry(1, 1)]));
     disk.setCapacity(0);
-    const refused = [log.append(batch([entry(2, 1, "x".repeat(9000))])), log.append(batch([entry(3, 1)])), log.append(batch([entry(1, 2)], { truncateFrom: 1 }))];
+    const refused = [
+      log.append(batch([entry(2, 1, "x".repeat(9000))])),
+      log.append(batch([entry(3, 1)])),
+      log.append(batch([entry(1, 2)], { truncateFrom: 1 })),
+    ];
     expect(await Promise.all(refused.map(codeOf))).toEqual(["LOG_FULL", "LOG_FULL", "LOG_FULL"]);
     expect(log.term(at(1))).toBe(1);
     expect(await readAll(log, 1, 1)).toHaveLength(1);
@@ -338,7 +396,13 @@ describe("whose log it is", () => {
   });
 
   test("options out of range are refused with FABRIC_INVALID_VALUE", () => {
-    for (const options of [{ segmentBytes: 100 }, { allocateBytes: 1 << 20 }, { groupId: new Uint8Array(33) }, { directory: "" }, { cacheBytes: -1 }]) {
+    for (const options of [
+      { segmentBytes: 100 },
+      { allocateBytes: 1 << 20 },
+      { groupId: new Uint8Array(33) },
+      { directory: "" },
+      { cacheBytes: -1 },
+    ]) {
       expect(() => openable(memoryDisk(), options)).toThrow(expect.objectContaining({ code: "FABRIC_INVALID_VALUE" }));
     }
   });

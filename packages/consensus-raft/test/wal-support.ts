@@ -1,15 +1,26 @@
 import type { HardState, LogBase, LogBatch, LogEntry, LogIndex, LogStore, Term } from "@revoada/fabric";
 import { memoryDisk, seededRandom, type MemoryDisk } from "@revoada/fabric/memory";
-import { formatWalReport, inspectWal, verifyWal, walLogStore, type WalLogStore, type WalOptions } from "../src/wal/index.ts";
+import {
+  formatWalReport,
+  inspectWal,
+  verifyWal,
+  walLogStore,
+  type WalLogStore,
+  type WalOptions,
+} from "../src/wal/index.ts";
 
-export { formatWalReport, inspectWal, memoryDisk, verifyWal, seededRandom, type MemoryDisk };
+export { formatWalReport, inspectWal, memoryDisk, verifyWal, seededRandom, type MemoryDisk, type WalLogStore };
 
 /** Small segments, so that a short test rolls through many. */
 export function openable(disk: WalOptions["disk"], options: Partial<WalOptions> = {}): WalLogStore {
   return walLogStore({ disk, random: seededRandom("wal"), segmentBytes: 8192, allocateBytes: 4096, ...options });
 }
 
-export function entry(index: number, term: number, payload: string | Uint8Array = `command ${index} of ${term}`): LogEntry {
+export function entry(
+  index: number,
+  term: number,
+  payload: string | Uint8Array = `command ${index} of ${term}`,
+): LogEntry {
   const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : payload;
   return { index: index as LogIndex, term: term as Term, kind: "command", payload: bytes };
 }
@@ -20,12 +31,14 @@ export function entries(from: number, to: number, term: number, payload?: string
   return list;
 }
 
-export function batch(list: readonly LogEntry[], more: { truncateFrom?: number; hardState?: HardState } = {}): LogBatch {
-  const { truncateFrom, hardState } = more;
+export function batch(
+  list: readonly LogEntry[],
+  more: { truncateFrom?: number; hardState?: HardState } = {},
+): LogBatch {
   return {
     entries: list,
-    ...(truncateFrom === undefined ? {} : { truncateFrom: truncateFrom as LogIndex }),
-    ...(hardState === undefined ? {} : { hardState }),
+    ...(more.truncateFrom === undefined ? {} : { truncateFrom: more.truncateFrom as LogIndex }),
+    ...(more.hardState === undefined ? {} : { hardState: more.hardState }),
   };
 }
 
@@ -65,7 +78,10 @@ export async function readAll(log: LogStore, from: number, lastIndex: number, ma
 }
 
 /** Opens the log of a disk, reads it whole, closes it. */
-export async function contentsOf(disk: WalOptions["disk"], options: Partial<WalOptions> = {}): Promise<Contents & { integrity: string }> {
+export async function contentsOf(
+  disk: WalOptions["disk"],
+  options: Partial<WalOptions> = {},
+): Promise<Contents & { integrity: string }> {
   const log = openable(disk, options);
   try {
     const recovered = await log.open();

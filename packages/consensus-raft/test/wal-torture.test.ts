@@ -41,8 +41,18 @@ async function write(batches: number, payloadBytes = 700): Promise<Written> {
   for (let number = 0; number < batches; number++) {
     const cut = number % 17 === 16 ? last - 1 : last + 1;
     if (cut <= last) term++;
-    const list = entries(cut, cut + random.below(3), term, number % 5 === 0 ? new Uint8Array(random.below(2 * payloadBytes)) : random.bytes(random.below(payloadBytes)));
-    await log.append(batch(list, { truncateFrom: cut, ...(number % 4 === 0 ? { hardState: hardState(term, cut - 1, `voter ${number}`) } : {}) }));
+    const list = entries(
+      cut,
+      cut + random.below(3),
+      term,
+      number % 5 === 0 ? new Uint8Array(random.below(2 * payloadBytes)) : random.bytes(random.below(payloadBytes)),
+    );
+    await log.append(
+      batch(list, {
+        truncateFrom: cut,
+        ...(number % 4 === 0 ? { hardState: hardState(term, cut - 1, `voter ${number}`) } : {}),
+      }),
+    );
     last = (list.at(-1) ?? entry(last, term)).index;
     if (number === Math.floor(batches / 2)) await log.compact(base(last - 3, log.term(at(last - 3)) ?? 0));
     const { integrity, ...contents } = await contentsOf(disk.image("unsynced-lost"));
@@ -73,8 +83,7 @@ async function zeroFrom(disk: MemoryDisk, path: string, from: number, end: numbe
 
 function isPrefixOfSome(found: Contents, history: readonly Contents[]): boolean {
   return history.some(
-    (one) =>
-      one.base.index === found.base.index && found.entries.every((text, place) => one.entries[place] === text),
+    (one) => one.base.index === found.base.index && found.entries.every((text, place) => one.entries[place] === text),
   );
 }
 
@@ -89,7 +98,8 @@ describe("a log that is damaged", () => {
       const image = disk.image("nothing-lost");
       await zeroFrom(image, last.path, cut, last.end);
       const { integrity, ...contents } = await contentsOf(image);
-      const blankSector = cut % sectorBytes === 0 || Math.floor(cut / sectorBytes) < Math.floor((last.end - 1) / sectorBytes);
+      const blankSector =
+        cut % sectorBytes === 0 || Math.floor(cut / sectorBytes) < Math.floor((last.end - 1) / sectorBytes);
       const beginIsWhole = cut >= before.end + frameBytes || cut === before.end;
       counts[integrity as keyof typeof counts]++;
       if (integrity === "ok") {
@@ -130,7 +140,8 @@ describe("a log that is damaged", () => {
       flips.push({ path, offset: random.below((await disk.size(path)) ?? 1), mask: 1 << random.below(8) });
     }
     // The tail is where a flip is most easily taken for a torn write.
-    for (let offset = last.offset; offset < last.end; offset += 3) flips.push({ path: last.path, offset, mask: 1 << random.below(8) });
+    for (let offset = last.offset; offset < last.end; offset += 3)
+      flips.push({ path: last.path, offset, mask: 1 << random.below(8) });
     const counts = { ok: 0, corrupt: 0, refused: 0 };
     for (const { path, offset, mask } of flips) {
       const image = disk.image("nothing-lost");
@@ -199,7 +210,7 @@ describe("torn is told from corrupt", () => {
         const { integrity, ...contents } = await contentsOf(image);
         const isLast = number === 2;
         expect(`${number} ${from}: ${integrity}`).toBe(`${number} ${from}: ${isLast ? "ok" : "corrupt"}`);
-        expect(contents.entries).toEqual((number === 0 ? [] : (history[number - 1]?.entries ?? [])));
+        expect(contents.entries).toEqual(number === 0 ? [] : (history[number - 1]?.entries ?? []));
       }
     }
   });
@@ -208,12 +219,14 @@ describe("torn is told from corrupt", () => {
     const disk = memoryDisk();
     const log = openable(disk);
     await log.open();
-    await log.append(batch([entry(1, 1, "five!"), entry(2, 1, "and nineteen bytes.")], { hardState: hardState(2, 1, "me") }));
+    await log.append(
+      batch([entry(1, 1, "five!"), entry(2, 1, "and nineteen bytes.")], { hardState: hardState(2, 1, "me") }),
+    );
     await log.close();
     const { path, offset, end } = await lastPlace(disk);
-    for (let at = offset; at < end; at++) {
+    for (let place = offset; place < end; place++) {
       const image = disk.image("nothing-lost");
-      image.corrupt(path, at, 1 << (at % 8));
+      image.corrupt(path, place, 1 << (place % 8));
       expect(await contentsOf(image)).toMatchObject({ integrity: "corrupt", entries: [] });
     }
   });
@@ -226,15 +239,22 @@ describe("torn is told from corrupt", () => {
     await log.close();
     const { path, end } = await lastPlace(disk);
     expect(sectorBytes - (end % sectorBytes)).toBeGreaterThan(64);
-    for (const [at, integrity] of [[end, "corrupt"], [end + 50, "corrupt"], [end + sectorBytes + 3, "ok"], [4000, "ok"]] as const) {
+    for (const [place, integrity] of [
+      [end, "corrupt"],
+      [end + 50, "corrupt"],
+      [end + sectorBytes + 3, "ok"],
+      [4000, "ok"],
+    ] as const) {
       const image = disk.image("nothing-lost");
-      image.corrupt(path, at);
+      image.corrupt(path, place);
       expect(await contentsOf(image)).toMatchObject({ integrity, entries: { length: 1 } });
     }
   });
 
   test("a record of another life of the same place does not pass, though its own check does", async () => {
-    const bytesOf = async (text: string): Promise<{ disk: MemoryDisk; path: string; offset: number; bytes: Uint8Array }> => {
+    const bytesOf = async (
+      text: string,
+    ): Promise<{ disk: MemoryDisk; path: string; offset: number; bytes: Uint8Array }> => {
       const disk = memoryDisk();
       const log = openable(disk);
       await log.open();
@@ -274,14 +294,20 @@ describe("a corrupt log", () => {
     await log.open();
     const places: Written["places"][number][] = [];
     for (let index = 1; index <= 60; index++) {
-      await log.append(batch([entry(index, index, "x".repeat(400))], { hardState: hardState(index, index - 1, `voter ${index}`) }));
+      await log.append(
+        batch([entry(index, index, "x".repeat(400))], { hardState: hardState(index, index - 1, `voter ${index}`) }),
+      );
       places.push(await lastPlace(disk));
     }
     await log.close();
     const { path, offset } = places[20] as Written["places"][number];
     disk.corrupt(path, offset + 40);
     const found = await contentsOf(disk);
-    expect(found).toMatchObject({ integrity: "corrupt", entries: { length: 20 }, hardState: { term: 60, vote: "voter 60", commitIndex: 20 } });
+    expect(found).toMatchObject({
+      integrity: "corrupt",
+      entries: { length: 20 },
+      hardState: { term: 60, vote: "voter 60", commitIndex: 20 },
+    });
   });
 
   test("stays corrupt while it is refilled, across crashes, until it is said to be whole", async () => {
@@ -309,7 +335,11 @@ describe("a corrupt log", () => {
     await log.reset(base(500, 50), hardState(50, 500));
     await log.append(batch(entries(501, 505, 50)));
     await log.close();
-    expect(await contentsOf(disk)).toMatchObject({ integrity: "corrupt", base: { index: 500 }, entries: { length: 5 } });
+    expect(await contentsOf(disk)).toMatchObject({
+      integrity: "corrupt",
+      base: { index: 500 },
+      entries: { length: 5 },
+    });
     const again = openable(disk);
     await again.open();
     await again.markRefilled();
@@ -321,12 +351,18 @@ describe("a corrupt log", () => {
     const disk = memoryDisk();
     const log = openable(disk);
     await log.open();
-    for (let index = 1; index <= 80; index++) await log.append(batch([entry(index, 1, "x".repeat(400))], { hardState: hardState(3, index - 1, "me") }));
+    for (let index = 1; index <= 80; index++)
+      await log.append(batch([entry(index, 1, "x".repeat(400))], { hardState: hardState(3, index - 1, "me") }));
     await log.close();
     const names = (await disk.list("wal")).filter((name) => name.endsWith(".wal"));
     await disk.remove(`wal/${names[2]}`);
     const found = await contentsOf(disk);
-    expect(found).toMatchObject({ integrity: "corrupt", base: { index: 0 }, entries: [], hardState: { term: 3, vote: "me" } });
+    expect(found).toMatchObject({
+      integrity: "corrupt",
+      base: { index: 0 },
+      entries: [],
+      hardState: { term: 3, vote: "me" },
+    });
   });
 
   test("whose only damage is in a segment that is not needed any more is ok", async () => {

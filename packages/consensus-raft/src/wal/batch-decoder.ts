@@ -42,20 +42,35 @@ export type DecodedRecord =
   | { readonly ok: false; readonly reason: string; readonly neededBytes?: number };
 
 /** Decodes the record at `at` of `bytes`, which stand at `offset` of the segment. `neededBytes` says that more are wanted. */
-export function decodeRecord(bytes: Uint8Array, view: DataView, at: number, offset: number, segmentSeed: number): DecodedRecord {
-  if (at + frameBytes > bytes.length) return { ok: false, reason: "a record leaves its batch", neededBytes: frameBytes };
+export function decodeRecord(
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  offset: number,
+  segmentSeed: number,
+): DecodedRecord {
+  if (at + frameBytes > bytes.length)
+    return { ok: false, reason: "a record leaves its batch", neededBytes: frameBytes };
   const bodyLength = view.getUint32(at + 4, true);
   const end = at + frameBytes + alignUp(bodyLength, recordAlignBytes);
   if (end > bytes.length) return { ok: false, reason: "a record leaves its batch", neededBytes: end - at };
   const body = bytes.subarray(at + frameBytes, at + frameBytes + bodyLength);
   const crc = view.getUint32(at, true);
-  if (crc !== recordCrc(bytes, at, body, frameSeed(segmentSeed, offset))) return { ok: false, reason: "a record fails its check" };
-  if (!isPadding(bytes, at + frameBytes + bodyLength, end)) return { ok: false, reason: "a record's padding is damaged" };
+  if (crc !== recordCrc(bytes, at, body, frameSeed(segmentSeed, offset)))
+    return { ok: false, reason: "a record fails its check" };
+  if (!isPadding(bytes, at + frameBytes + bodyLength, end))
+    return { ok: false, reason: "a record's padding is damaged" };
   const record = interpret(bytes, view, at, offset, body);
   return record === undefined ? { ok: false, reason: "a record is out of range" } : { ok: true, record, end, crc };
 }
 
-function interpret(bytes: Uint8Array, view: DataView, at: number, offset: number, stored: Uint8Array): WalRecord | undefined {
+function interpret(
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  offset: number,
+  stored: Uint8Array,
+): WalRecord | undefined {
   const flags = view.getUint16(at + 10, true);
   const first = readUint64(view, at + 16);
   const second = readUint64(view, at + 24);
@@ -121,7 +136,8 @@ export function decodeBatch(bytes: Uint8Array, offset: number, frame: BatchFrame
     recordsCrc = crcOfUint32(decoded.crc, recordsCrc);
     at = decoded.end;
   }
-  if (commitAt - at >= batchAlignBytes || !isPadding(bytes, at, commitAt)) return fail(at, "a batch's padding is damaged");
+  if (commitAt - at >= batchAlignBytes || !isPadding(bytes, at, commitAt))
+    return fail(at, "a batch's padding is damaged");
   if (recordsCrc !== commit.recordsCrc) return fail(commitAt, "the records are not those of the commit frame");
   return { ok: true, records };
 }

@@ -99,7 +99,11 @@ export class BatchEncoder {
   }
 
   /** `recordsBytes` is the sum of {@link stepBytes} over the steps; `offset` is where the batch will stand in its segment. */
-  encode(steps: readonly WalStep[], recordsBytes: number, at: { readonly segmentSeed: number; readonly offset: number; readonly number: number }): EncodedBatch {
+  encode(
+    steps: readonly WalStep[],
+    recordsBytes: number,
+    at: { readonly segmentSeed: number; readonly offset: number; readonly number: number },
+  ): EncodedBatch {
     const length = batchBytes(recordsBytes);
     let byReference = 0;
     for (const step of steps) {
@@ -110,7 +114,15 @@ export class BatchEncoder {
     this.#pad(at.offset + length - frameBytes - this.#position);
     const frame = { length, recordCount: this.#recordCount, number: at.number };
     writeBatchFrame(this.#head, this.#view, 0, beginMagic, frame, 0, frameSeed(at.segmentSeed, at.offset));
-    writeBatchFrame(this.#head, this.#view, this.#headAt, commitMagic, frame, this.#recordsCrc, frameSeed(at.segmentSeed, this.#position));
+    writeBatchFrame(
+      this.#head,
+      this.#view,
+      this.#headAt,
+      commitMagic,
+      frame,
+      this.#recordsCrc,
+      frameSeed(at.segmentSeed, this.#position),
+    );
     this.#headAt += frameBytes;
     this.#cut();
     const encoded = { buffers: this.#buffers, length, entryOffsets: this.#entryOffsets };
@@ -146,7 +158,14 @@ export class BatchEncoder {
     if (step.hardState !== undefined) {
       const { term, vote, commitIndex } = step.hardState;
       const flags = vote === undefined ? 0 : flagPresent;
-      this.#record(recordType.hardState, 0, flags, term, commitIndex, vote === undefined ? undefined : encodeText(vote));
+      this.#record(
+        recordType.hardState,
+        0,
+        flags,
+        term,
+        commitIndex,
+        vote === undefined ? undefined : encodeText(vote),
+      );
     }
     if (step.suspect !== undefined) this.#record(recordType.suspect, 0, 0, step.suspect ? 1 : 0, 0, undefined);
   }
@@ -156,7 +175,14 @@ export class BatchEncoder {
     this.#record(type, 0, body === undefined ? 0 : flagPresent, base.index, base.term, body);
   }
 
-  #record(type: number, kind: number, flags: number, first: number, second: number, body: Uint8Array | undefined): void {
+  #record(
+    type: number,
+    kind: number,
+    flags: number,
+    first: number,
+    second: number,
+    body: Uint8Array | undefined,
+  ): void {
     const head = this.#head;
     const view = this.#view;
     const at = this.#headAt;

@@ -41,7 +41,8 @@ export function checkEntries(entries: readonly LogEntry[], last: number, lastTer
     if (entry.kind !== "command" && entry.kind !== "noop" && entry.kind !== "configuration") {
       throw new LogInvalidBatchError(`entry ${entry.index} is of an unknown kind`);
     }
-    if (!(entry.payload instanceof Uint8Array)) throw new LogInvalidBatchError(`the payload of entry ${entry.index} is no Uint8Array`);
+    if (!(entry.payload instanceof Uint8Array))
+      throw new LogInvalidBatchError(`the payload of entry ${entry.index} is no Uint8Array`);
     index = entry.index;
     term = entry.term;
   }
@@ -70,5 +71,6 @@ export function checkBase(base: LogBase): void {
 }
 
 function checkId(text: string, what: string): void {
-  if (encodeText(text).length > maxIdBytes) throw new LogInvalidBatchError(`${what} is longer than ${maxIdBytes} bytes`);
+  if (encodeText(text).length > maxIdBytes)
+    throw new LogInvalidBatchError(`${what} is longer than ${maxIdBytes} bytes`);
 }

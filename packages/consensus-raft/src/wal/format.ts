@@ -143,10 +143,12 @@ export function decodeSegmentHeader(bytes: Uint8Array): DecodedHeader {
   const seed = headerCrc(bytes, length);
   if (view.getUint32(16, true) !== seed) return { ok: false, reason: "the segment header fails its check" };
   if (version > walFormatVersion) return { ok: false, reason: `format ${version} is newer`, newerVersion: version };
-  if (version !== walFormatVersion || length !== segmentHeaderBytes) return { ok: false, reason: `there is no format ${version}` };
+  if (version !== walFormatVersion || length !== segmentHeaderBytes)
+    return { ok: false, reason: `there is no format ${version}` };
   const numbers = [72, 80, 88, 96, 104, 112].map((at) => readUint64(view, at));
   const groupLength = bytes[36] as number;
-  if (groupLength > maxGroupIdBytes || numbers.includes(undefined)) return { ok: false, reason: "the segment header is out of range" };
+  if (groupLength > maxGroupIdBytes || numbers.includes(undefined))
+    return { ok: false, reason: "the segment header is out of range" };
   const [sequence, previousSequence, previousEnd, firstBatch, previousIndex, previousTerm] = numbers as number[];
   const header: SegmentHeader = {
     storeId: Buffer.from(bytes.subarray(20, 36)).toString("hex") as StoreId,

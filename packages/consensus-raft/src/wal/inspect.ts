@@ -89,7 +89,12 @@ export async function verifyWal(disk: Disk, options: InspectOptions = {}): Promi
 }
 
 function headerFault(segment: FoundSegment): WalFault {
-  return { kind: "corrupt", segment: segment.name, offset: 0, reason: segment.reason ?? "the segment belongs to no chain" };
+  return {
+    kind: "corrupt",
+    segment: segment.name,
+    offset: 0,
+    reason: segment.reason ?? "the segment belongs to no chain",
+  };
 }
 
 async function inspectSegment(
@@ -104,7 +109,14 @@ async function inspectSegment(
   const { name, sequence, sizeBytes, header, seed } = segment;
   const common = { name, sequence, sizeBytes, records };
   if (header === undefined || seed === undefined) {
-    return { ...common, state: "damaged", usedBytes: 0, batches: 0, end: "corrupt", reason: segment.reason ?? "the header is damaged" };
+    return {
+      ...common,
+      state: "damaged",
+      usedBytes: 0,
+      batches: 0,
+      end: "corrupt",
+      reason: segment.reason ?? "the header is damaged",
+    };
   }
   let batches = 0;
   let firstEntry: LogIndex | undefined;

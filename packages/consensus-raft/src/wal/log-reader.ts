@@ -17,7 +17,13 @@ interface Stretch {
 }
 
 /** Reads entries [from, to) from the disk, at most `maxBytes` of payload but at least one. Each is checked again. */
-export async function readFromDisk(disk: Disk, image: LogImage, from: number, to: number, maxBytes: number): Promise<LogEntry[]> {
+export async function readFromDisk(
+  disk: Disk,
+  image: LogImage,
+  from: number,
+  to: number,
+  maxBytes: number,
+): Promise<LogEntry[]> {
   const entries: LogEntry[] = [];
   let room = maxBytes;
   for (let index = from; index < to; index = from + entries.length) {

@@ -3,7 +3,14 @@ import { LogCorruptError, LogOtherClusterError } from "./errors.ts";
 import { LogImage } from "./log-image.ts";
 import { recover, type Recovery, type WalFault } from "./recovery.ts";
 import { SegmentWriter, type SegmentWriterOptions } from "./segment-writer.ts";
-import { linkSegments, refuseNewerFormat, surveySegments, type ReadableSegment, type SegmentChain, type Survey } from "./survey.ts";
+import {
+  linkSegments,
+  refuseNewerFormat,
+  surveySegments,
+  type ReadableSegment,
+  type SegmentChain,
+  type Survey,
+} from "./survey.ts";
 
 export interface OpenRequest {
   readonly disk: Disk;
@@ -49,7 +56,11 @@ export async function openWal(request: OpenRequest): Promise<OpenedWal> {
 function refuseOtherGroup(segment: ReadableSegment, groupId: Uint8Array): void {
   const stored = segment.header.groupId;
   if (stored.length === 0 || groupId.length === 0 || Buffer.compare(stored, groupId) === 0) return;
-  throw new LogOtherClusterError(segment.name, Buffer.from(stored).toString("hex"), Buffer.from(groupId).toString("hex"));
+  throw new LogOtherClusterError(
+    segment.name,
+    Buffer.from(stored).toString("hex"),
+    Buffer.from(groupId).toString("hex"),
+  );
 }
 
 async function beginWal(request: OpenRequest): Promise<OpenedWal> {
@@ -68,7 +79,12 @@ async function beginWal(request: OpenRequest): Promise<OpenedWal> {
   return { storeId, image, writer, faults: [], damaged: [] };
 }
 
-async function resumeWal(request: OpenRequest, survey: Survey, found: SegmentChain, newest: ReadableSegment): Promise<OpenedWal> {
+async function resumeWal(
+  request: OpenRequest,
+  survey: Survey,
+  found: SegmentChain,
+  newest: ReadableSegment,
+): Promise<OpenedWal> {
   const { disk, directory, logger } = request;
   const recovery = await recover(disk, directory, found);
   const { image, tail } = recovery;
@@ -80,7 +96,8 @@ async function resumeWal(request: OpenRequest, survey: Survey, found: SegmentCha
   const unused = recovery.unused.map((segment) => segment.name);
   if (recovery.integrity === "corrupt" || tail === undefined) {
     // Nothing is changed yet: an operator may want to look. The log goes on in a segment of its own, behind what is trusted.
-    const link = tail === undefined ? { sequence: 0, end: 0 } : { sequence: tail.segment.header.sequence, end: tail.end };
+    const link =
+      tail === undefined ? { sequence: 0, end: 0 } : { sequence: tail.segment.header.sequence, end: tail.end };
     const writer = new SegmentWriter(options, { ...common, offset: 0, allocatedBytes: 0 }, link);
     return { storeId, image, writer, faults: recovery.faults, damaged: unused };
   }
@@ -105,7 +122,8 @@ async function settleTail(disk: Disk, tail: NonNullable<Recovery["tail"]>): Prom
   const chunk = 1 << 20;
   try {
     await segment.use(disk, async (file) => {
-      for (let at = end; at < dirtyEnd; at += chunk) await file.write(at, [new Uint8Array(Math.min(chunk, dirtyEnd - at))]);
+      for (let at = end; at < dirtyEnd; at += chunk)
+        await file.write(at, [new Uint8Array(Math.min(chunk, dirtyEnd - at))]);
       await file.write(lastBatch.offset, [await file.read(lastBatch.offset, lastBatch.length)]);
       await file.datasync();
     });

@@ -21,7 +21,12 @@ export interface Recovery {
   readonly integrity: "ok" | "corrupt";
   readonly faults: readonly WalFault[];
   /** Where the trusted bytes end; undefined where no segment is trusted. */
-  readonly tail?: { readonly segment: Segment; readonly end: number; readonly dirtyEnd: number; readonly lastBatch: BatchPlace };
+  readonly tail?: {
+    readonly segment: Segment;
+    readonly end: number;
+    readonly dirtyEnd: number;
+    readonly lastBatch: BatchPlace;
+  };
   readonly nextBatch: number;
   /** Files that the log does not need, or must not use. */
   readonly unused: readonly FoundSegment[];
@@ -80,7 +85,8 @@ async function salvage(disk: Disk, directory: string, found: SegmentChain, resul
   const { image, end } = result;
   const stopped = chain[result.stoppedAt] as ReadableSegment;
   const faults: WalFault[] = [];
-  if (end.kind !== "clean") faults.push({ kind: end.kind, segment: stopped.name, offset: end.offset, reason: end.reason });
+  if (end.kind !== "clean")
+    faults.push({ kind: end.kind, segment: stopped.name, offset: end.offset, reason: end.reason });
   if (found.damagedSuccessor !== undefined) {
     const { name, reason } = found.damagedSuccessor;
     faults.push({ kind: "corrupt", segment: name, offset: 0, reason: reason ?? "the segment does not belong here" });
@@ -92,7 +98,12 @@ async function salvage(disk: Disk, directory: string, found: SegmentChain, resul
     const first = chain[0] as ReadableSegment;
     image.reset(later.base ?? image.base);
     image.segments = [];
-    faults.push({ kind: "missing", segment: first.name, offset: 0, reason: `entries after ${image.base.index} are missing` });
+    faults.push({
+      kind: "missing",
+      segment: first.name,
+      offset: 0,
+      reason: `entries after ${image.base.index} are missing`,
+    });
   }
   image.suspect = true;
   image.hardState = clampCommit(image.hardState, image.base.index, image.lastIndex);
@@ -103,14 +114,23 @@ async function salvage(disk: Disk, directory: string, found: SegmentChain, resul
   if (trusted === undefined) return { ...recovery, unused };
   // Each segment of the image has brought a batch, so the last batch is one of the last segment.
   const trustedEnd = result.lastBatch.offset + result.lastBatch.length;
-  return { ...recovery, unused, tail: { segment: trusted, end: trustedEnd, dirtyEnd: trustedEnd, lastBatch: result.lastBatch } };
+  return {
+    ...recovery,
+    unused,
+    tail: { segment: trusted, end: trustedEnd, dirtyEnd: trustedEnd, lastBatch: result.lastBatch },
+  };
 }
 
 function clampCommit(state: HardState, from: number, to: number): HardState {
   return { ...state, commitIndex: Math.min(Math.max(state.commitIndex, from), to) as LogIndex };
 }
 
-async function replay(disk: Disk, directory: string, chain: readonly ReadableSegment[], start: number): Promise<Replay> {
+async function replay(
+  disk: Disk,
+  directory: string,
+  chain: readonly ReadableSegment[],
+  start: number,
+): Promise<Replay> {
   const first = chain[start] as ReadableSegment;
   const before = { index: first.header.previousIndex, term: first.header.previousTerm };
   const zero = { term: 0 as Term, commitIndex: 0 as LogIndex };
@@ -123,7 +143,13 @@ async function replay(disk: Disk, directory: string, chain: readonly ReadableSeg
     const segment = new Segment(found.header, found.seed, directory);
     const misfit = at === start ? undefined : misfitOf(found, image, nextBatch);
     if (misfit !== undefined) {
-      return { image, stoppedAt: at - 1, end: { kind: "corrupt", offset: end.offset, reason: misfit }, lastBatch, nextBatch };
+      return {
+        image,
+        stoppedAt: at - 1,
+        end: { kind: "corrupt", offset: end.offset, reason: misfit },
+        lastBatch,
+        nextBatch,
+      };
     }
     image.segments.push(segment);
     const successor = chain[at + 1]?.header.previousEnd;
@@ -136,7 +162,8 @@ async function replay(disk: Disk, directory: string, chain: readonly ReadableSeg
     });
     const stateless = nextBatch === found.header.firstBatch;
     // A segment gets its name only once its first batch is durable.
-    if (stateless && end.kind !== "corrupt") end = { kind: "corrupt", offset: end.offset, reason: "the segment has lost its first batch" };
+    if (stateless && end.kind !== "corrupt")
+      end = { kind: "corrupt", offset: end.offset, reason: "the segment has lost its first batch" };
     if (stateless) image.segments.pop();
     if (end.kind === "corrupt") return { image, stoppedAt: at, end, lastBatch, nextBatch };
   }
@@ -145,8 +172,10 @@ async function replay(disk: Disk, directory: string, chain: readonly ReadableSeg
 
 function misfitOf(found: ReadableSegment, image: LogImage, nextBatch: number): string | undefined {
   const { previousIndex, firstBatch } = found.header;
-  if (previousIndex !== image.lastIndex) return `${found.name} continues entry ${previousIndex}, the log before it ends at ${image.lastIndex}`;
-  if (firstBatch !== nextBatch) return `${found.name} begins with batch ${firstBatch}, the log before it ends before ${nextBatch}`;
+  if (previousIndex !== image.lastIndex)
+    return `${found.name} continues entry ${previousIndex}, the log before it ends at ${image.lastIndex}`;
+  if (firstBatch !== nextBatch)
+    return `${found.name} begins with batch ${firstBatch}, the log before it ends before ${nextBatch}`;
   return undefined;
 }
 
@@ -158,7 +187,12 @@ async function scanFile(
 ): Promise<SegmentEnd> {
   const file = await disk.open(segment.path);
   try {
-    const request = { window: await FileWindow.over(file), segmentSeed: segment.seed, firstBatch: segment.header.firstBatch, visit };
+    const request = {
+      window: await FileWindow.over(file),
+      segmentSeed: segment.seed,
+      firstBatch: segment.header.firstBatch,
+      visit,
+    };
     return await scanSegment(end === undefined ? request : { ...request, end });
   } finally {
     await file.close();
@@ -221,17 +255,20 @@ function objectionTo(image: LogImage, records: readonly WalRecord[]): string | u
     switch (record.type) {
       case "entry":
         if (record.index !== last + 1) return `entry ${record.index} follows entry ${last}`;
-        if (record.term < lastTerm) return `entry ${record.index} takes the term back from ${lastTerm} to ${record.term}`;
+        if (record.term < lastTerm)
+          return `entry ${record.index} takes the term back from ${lastTerm} to ${record.term}`;
         last = record.index;
         lastTerm = record.term;
         break;
       case "truncate":
-        if (record.from > last || record.from <= base) return `a cut at ${record.from} is outside of ${base + 1} to ${last}`;
+        if (record.from > last || record.from <= base)
+          return `a cut at ${record.from} is outside of ${base + 1} to ${last}`;
         last = record.from - 1;
         lastTerm = 0;
         break;
       case "base":
-        if (record.base.index < base || record.base.index > last) return `base ${record.base.index} is outside of ${base} to ${last}`;
+        if (record.base.index < base || record.base.index > last)
+          return `base ${record.base.index} is outside of ${base} to ${last}`;
         base = record.base.index;
         break;
       case "reset":

@@ -95,7 +95,11 @@ export async function scanSegment(request: ScanRequest): Promise<SegmentEnd> {
     }
     const tooLong = offset + frame.length > (end ?? maxSegmentBytes);
     if (frame.number !== number || tooLong) {
-      return { kind: "corrupt", offset, reason: tooLong ? "a batch leaves its segment" : `batch ${frame.number} stands where ${number} belongs` };
+      return {
+        kind: "corrupt",
+        offset,
+        reason: tooLong ? "a batch leaves its segment" : `batch ${frame.number} stands where ${number} belongs`,
+      };
     }
     const bytes = await window.view(offset, frame.length);
     const batch = decodeBatch(bytes, offset, frame, segmentSeed);
@@ -121,7 +125,8 @@ async function judgeBlank(window: FileWindow, segmentSeed: number, offset: numbe
   const dirtyEnd = await lastDirtyByte(window, sectorEnd);
   if (dirtyEnd === undefined) return { kind: "clean", offset };
   const follower = await findBatch(window, segmentSeed, sectorEnd);
-  if (follower !== undefined) return { kind: "corrupt", offset, reason: `a batch is missing, one follows at ${follower}` };
+  if (follower !== undefined)
+    return { kind: "corrupt", offset, reason: `a batch is missing, one follows at ${follower}` };
   return { kind: "torn", offset, dirtyEnd, reason: "the first sector of the batch was never written" };
 }
 
@@ -158,7 +163,8 @@ async function findBatch(window: FileWindow, segmentSeed: number, from: number):
     const bytes = await window.view(at, Math.min(windowBytes, alignUp(window.size - at, batchAlignBytes)));
     const view = viewOf(bytes);
     for (let inside = 0; inside + frameBytes <= bytes.length; inside += batchAlignBytes) {
-      if (readBatchFrame(bytes, view, inside, beginMagic, frameSeed(segmentSeed, at + inside)) !== undefined) return at + inside;
+      if (readBatchFrame(bytes, view, inside, beginMagic, frameSeed(segmentSeed, at + inside)) !== undefined)
+        return at + inside;
     }
   }
   return undefined;

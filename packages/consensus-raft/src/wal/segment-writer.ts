@@ -1,7 +1,14 @@
 import { isFabricError, type Disk, type DiskFile, type Logger, type Random, type StoreId } from "@revoada/fabric";
 import { batchBytes, BatchEncoder, stepBytes, type WalStep } from "./batch-encoder.ts";
 import { LogFullError } from "./errors.ts";
-import { alignUp, encodeSegmentHeader, sectorBytes, segmentHeaderBytes, segmentName, type SegmentHeader } from "./format.ts";
+import {
+  alignUp,
+  encodeSegmentHeader,
+  sectorBytes,
+  segmentHeaderBytes,
+  segmentName,
+  type SegmentHeader,
+} from "./format.ts";
 import type { LogImage } from "./log-image.ts";
 import { Segment } from "./segment.ts";
 
@@ -63,6 +70,8 @@ export class SegmentWriter {
   #spare: Spare | undefined;
   #ahead: Promise<void> | undefined;
   #failed = false;
+  /** Said once, until there is room again. */
+  #toldFull = false;
   #closing = false;
 
   constructor(options: SegmentWriterOptions, position: WritePosition, link: ChainLink) {
@@ -97,7 +106,11 @@ export class SegmentWriter {
     await this.#makeRoom(length, entries > 0, image);
     const segment = this.#segment as Segment;
     const offset = this.#offset;
-    const encoded = this.#encoder.encode(steps, recordsBytes, { segmentSeed: segment.seed, offset, number: this.#nextBatch });
+    const encoded = this.#encoder.encode(steps, recordsBytes, {
+      segmentSeed: segment.seed,
+      offset,
+      number: this.#nextBatch,
+    });
     await segment.use(this.#options.disk, async (file) => {
       await file.write(offset, encoded.buffers);
       await file.datasync();
@@ -154,14 +167,26 @@ export class SegmentWriter {
   async #roll(needed: number, image: LogImage): Promise<void> {
     await this.#ahead;
     const { disk, directory } = this.#options;
-    const state: WalStep = { entries: [], base: image.base, hardState: image.hardState, ...(image.suspect ? { suspect: true } : {}) };
+    const state: WalStep = {
+      entries: [],
+      base: image.base,
+      hardState: image.hardState,
+      ...(image.suspect ? { suspect: true } : {}),
+    };
     const recordsBytes = stepBytes(state);
     const stateEnd = segmentHeaderBytes + batchBytes(recordsBytes);
-    const capacityBytes = alignUp(Math.max(this.#options.segmentBytes, stateEnd + needed + this.#reserveBytes), sectorBytes);
-    const wanted = alignUp(Math.max(stateEnd + needed, Math.min(capacityBytes, this.#options.allocateBytes)), sectorBytes);
+    const capacityBytes = alignUp(
+      Math.max(this.#options.segmentBytes, stateEnd + needed + this.#reserveBytes),
+      sectorBytes,
+    );
+    const wanted = alignUp(
+      Math.max(stateEnd + needed, Math.min(capacityBytes, this.#options.allocateBytes)),
+      sectorBytes,
+    );
     const spare = await this.#takeSpare(wanted);
     const sequence = this.#highestSequence + 1;
-    const link = this.#segment === undefined ? this.#link : { sequence: this.#segment.header.sequence, end: this.#offset };
+    const link =
+      this.#segment === undefined ? this.#link : { sequence: this.#segment.header.sequence, end: this.#offset };
     const header: SegmentHeader = {
       storeId: this.#options.storeId,
       groupId: this.#options.groupId,
@@ -229,10 +254,16 @@ export class SegmentWriter {
   async #runAhead(grows: boolean): Promise<void> {
     try {
       if (grows) await this.#extend(this.#allocatedBytes);
-      else this.#spare = await this.#makeSpare(alignUp(Math.min(this.#options.segmentBytes, this.#options.allocateBytes), sectorBytes));
+      else
+        this.#spare = await this.#makeSpare(
+          alignUp(Math.min(this.#options.segmentBytes, this.#options.allocateBytes), sectorBytes),
+        );
+      this.#toldFull = false;
     } catch (error) {
       if (isFabricError(error, "LOG_FULL")) {
-        this.#options.logger.warn("the disk is full: the log lives on its reserve", { roomBytes: this.roomBytes });
+        if (!this.#toldFull)
+          this.#options.logger.warn("the disk is full: the log lives on its reserve", { roomBytes: this.roomBytes });
+        this.#toldFull = true;
         return;
       }
       // A disk that fails here is not to be believed elsewhere.
@@ -242,7 +273,12 @@ export class SegmentWriter {
   }
 }
 
-function applySteps(image: LogImage, segment: Segment, steps: readonly WalStep[], entryOffsets: readonly number[]): void {
+function applySteps(
+  image: LogImage,
+  segment: Segment,
+  steps: readonly WalStep[],
+  entryOffsets: readonly number[],
+): void {
   let at = 0;
   for (const step of steps) {
     if (step.reset !== undefined) image.reset(step.reset);

@@ -52,10 +52,13 @@ async function readHeader(disk: Disk, path: string, name: string, sequence: numb
     head.set((await file.read(0, sectorBytes)).subarray(0, segmentHeaderBytes));
     const decoded = decodeSegmentHeader(head);
     if (!decoded.ok) {
-      return "newerVersion" in decoded ? { ...found, reason: decoded.reason, newerVersion: decoded.newerVersion } : { ...found, reason: decoded.reason };
+      return "newerVersion" in decoded
+        ? { ...found, reason: decoded.reason, newerVersion: decoded.newerVersion }
+        : { ...found, reason: decoded.reason };
     }
     const { header, seed } = decoded;
-    if (header.sequence !== sequence) return { ...found, reason: `the segment is number ${header.sequence} under another's name` };
+    if (header.sequence !== sequence)
+      return { ...found, reason: `the segment is number ${header.sequence} under another's name` };
     return { ...found, header, seed };
   } finally {
     await file.close();
@@ -65,7 +68,8 @@ async function readHeader(disk: Disk, path: string, name: string, sequence: numb
 /** Rejects a log of a later release. */
 export function refuseNewerFormat(survey: Survey): void {
   for (const segment of survey.segments) {
-    if (segment.newerVersion !== undefined) throw new LogNewerFormatError(segment.name, segment.newerVersion, walFormatVersion);
+    if (segment.newerVersion !== undefined)
+      throw new LogNewerFormatError(segment.name, segment.newerVersion, walFormatVersion);
   }
 }
 
@@ -87,7 +91,7 @@ export function linkSegments(survey: Survey): SegmentChain {
   if (newest === undefined) return { chain: [], strays: survey.segments };
   const bySequence = new Map(survey.segments.map((segment) => [segment.sequence, segment]));
   const chain: ReadableSegment[] = [newest];
-  for (let at = newest; at.header.previousSequence < at.sequence; ) {
+  for (let at = newest; at.header.previousSequence < at.sequence;) {
     const before = bySequence.get(at.header.previousSequence);
     if (before === undefined || !isReadable(before) || before.header.storeId !== newest.header.storeId) break;
     chain.unshift(before);

@@ -178,7 +178,8 @@ class Wal implements WalLogStore {
         ...(hardState === undefined ? {} : { hardState }),
       };
       const bytes = stepBytes(step);
-      if (bytes > maxStepBytes) throw new LogInvalidBatchError(`a batch of ${bytes} bytes is larger than ${maxStepBytes}`);
+      if (bytes > maxStepBytes)
+        throw new LogInvalidBatchError(`a batch of ${bytes} bytes is larger than ${maxStepBytes}`);
       if (truncateFrom !== undefined) {
         this.#terms.truncate(truncateFrom);
         this.#cache.truncate(truncateFrom);
@@ -217,7 +218,9 @@ class Wal implements WalLogStore {
       checkBase(base);
       const term = this.#termAt(base.index);
       if (term !== base.term) {
-        throw new LogInvalidBatchError(`cannot compact to entry ${base.index} of term ${base.term}: the log has ${term ?? "no such entry"} there`);
+        throw new LogInvalidBatchError(
+          `cannot compact to entry ${base.index} of term ${base.term}: the log has ${term ?? "no such entry"} there`,
+        );
       }
       const step: WalStep = { entries: [], base };
       this.#base = base;
@@ -264,7 +267,8 @@ class Wal implements WalLogStore {
   }
 
   #opened(): LogImage {
-    if (this.#image === undefined || this.#state !== "open") throw new LogClosedError(this.#state === "closed" ? "closed" : "not open");
+    if (this.#image === undefined || this.#state !== "open")
+      throw new LogClosedError(this.#state === "closed" ? "closed" : "not open");
     return this.#image;
   }
 
@@ -316,7 +320,10 @@ class Wal implements WalLogStore {
         this.#throwIfFailed();
         const startMs = this.#options.clock?.monotonicMs();
         const segment = image.segments.at(-1);
-        await writer.write(group.map((pending) => pending.step), image);
+        await writer.write(
+          group.map((pending) => pending.step),
+          image,
+        );
         this.#measure(group, startMs);
         if (image.segments.at(-1) !== segment) await this.#rolled();
       } catch (error) {
