@@ -1,41 +1,25 @@
 import { expect, test } from "vitest";
 import { encodeFrame } from "../src/core/frames.ts";
 import type { GossipCore } from "../src/core/core.ts";
-import { encodeVerdict, type SignedItem, type Verdict } from "../src/core/items.ts";
 import { limits } from "../src/core/limits.ts";
 import { Refusal } from "../src/core/refusal.ts";
-import { coreOf, exchange, homelab, now, numbers, refusals, signedRecord, wallMs } from "./cores.ts";
+import {
+  coreOf,
+  exchange,
+  homelab,
+  now,
+  numbers,
+  refusals,
+  signedRecord,
+  signedVerdict,
+  tell,
+  wallMs,
+} from "./cores.ts";
 import { clusterId, CountingVerifier, identityOf, otherClusterId } from "./identities.ts";
 import { fc } from "./property.ts";
 
 const generation = Math.floor(wallMs / 1_000);
 const id = (number: number) => identityOf(number).id;
-
-function tell(core: GossipCore, from: number, items: readonly SignedItem[], nowMs = 0): readonly string[] {
-  core.takeEffects();
-  core.received(id(from), encodeFrame(clusterId, { type: "news", items }), now(nowMs));
-  return refusals(core.takeEffects());
-}
-
-function signedVerdict(
-  observer: number,
-  subject: number,
-  opinion: Verdict["opinion"],
-  changes: Partial<Verdict> = {},
-): SignedItem {
-  const identity = identityOf(observer);
-  const payload = encodeVerdict(clusterId, {
-    observer: identity.id,
-    observerGeneration: generation,
-    sequence: 1,
-    subject: id(subject),
-    generation,
-    incarnation: 0,
-    opinion,
-    ...changes,
-  });
-  return { payload, signature: identity.sign(payload) };
-}
 
 function population(core: GossipCore, count: number): void {
   tell(
@@ -108,8 +92,8 @@ test("a state that does not fit a frame arrives over several rounds, and no fram
   expect(rounds).toBeGreaterThan(2);
 });
 
-test("thousands of members reconcile within frames of 64 KiB", () => {
-  const count = 1_500;
+test("hundreds of members reconcile within frames of 64 KiB", () => {
+  const count = 901;
   const left = coreOf(0);
   const right = coreOf(1);
   for (let number = 2; number < count; number += 100) {
@@ -340,7 +324,7 @@ test("random frames and random items never do more than being refused", () => {
   population(core, 3);
   const before = [...core.members()].map(({ record, standing }) => [record.id, standing.status]);
   const random = numbers(7);
-  for (let attempt = 0; attempt < 3_000; attempt++) {
+  for (let attempt = 0; attempt < 1_000; attempt++) {
     const noise = random.bytes(random.uint32() % 200);
     core.received(id(1), noise, now(1));
     core.answer(id(1), noise, now(1));
@@ -348,7 +332,7 @@ test("random frames and random items never do more than being refused", () => {
     const item = { payload: noise, signature: random.bytes(64) };
     core.received(id(1), encodeFrame(clusterId, { type: "news", items: [item] }), now(1));
   }
-  expect(refusals(core.takeEffects()).length).toBe(12_000);
+  expect(refusals(core.takeEffects()).length).toBe(4_000);
   expect([...core.members()].map(({ record, standing }) => [record.id, standing.status])).toEqual(before);
 });
 

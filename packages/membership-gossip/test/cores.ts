@@ -1,7 +1,8 @@
 import type { MembershipStrategy, NodeId, Random } from "@revoada/fabric";
 import { GossipCore, type GossipCoreOptions } from "../src/core/core.ts";
 import type { Effect } from "../src/core/effects.ts";
-import { encodeRecord, type GossipRecord, type SignedItem } from "../src/core/items.ts";
+import { encodeFrame } from "../src/core/frames.ts";
+import { encodeRecord, encodeVerdict, type GossipRecord, type SignedItem, type Verdict } from "../src/core/items.ts";
 import { Refusal } from "../src/core/refusal.ts";
 import { clusterId, CountingVerifier, identityOf } from "./identities.ts";
 
@@ -83,4 +84,32 @@ export function exchange(from: GossipCore, fromId: NodeId, to: GossipCore, toId:
 
 export function refusals(effects: readonly Effect[]): readonly string[] {
   return effects.filter((effect) => effect.type === "refused").map((effect) => effect.reason);
+}
+
+/** Hands items to a core as news of a peer; returns why some were refused. */
+export function tell(core: GossipCore, from: number, items: readonly SignedItem[], nowMs = 0): readonly string[] {
+  core.takeEffects();
+  core.received(identityOf(from).id, encodeFrame(clusterId, { type: "news", items }), now(nowMs));
+  return refusals(core.takeEffects());
+}
+
+/** A verdict as its observer signs it. */
+export function signedVerdict(
+  observer: number,
+  subject: number,
+  opinion: Verdict["opinion"],
+  changes: Partial<Verdict> = {},
+): SignedItem {
+  const identity = identityOf(observer);
+  const payload = encodeVerdict(clusterId, {
+    observer: identity.id,
+    observerGeneration: Math.floor(wallMs / 1_000),
+    sequence: 1,
+    subject: identityOf(subject).id,
+    generation: Math.floor(wallMs / 1_000),
+    incarnation: 0,
+    opinion,
+    ...changes,
+  });
+  return { payload, signature: identity.sign(payload) };
 }
