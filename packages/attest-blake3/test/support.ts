@@ -33,7 +33,7 @@ export const zeroHash: Hash = "0".repeat(64) as Hash;
 
 /** Honest nodes, by letter; `a` is the founder. */
 export const letters: readonly string[] = ["a", "b", "c", "d", "e", "f"];
-export const nodes: ReadonlyMap<string, Attestor> = new Map(letters.map((letter) => [letter, attestorOf(letter)]));
+const nodes: ReadonlyMap<string, Attestor> = new Map(letters.map((letter) => [letter, attestorOf(letter)]));
 
 export function node(letter: string): Attestor {
   return nodes.get(letter) ?? attestorOf(letter);
