@@ -73,6 +73,26 @@ test("two nodes that hold the same exchange one frame each way and no more", () 
   expect(digest.length).toBeLessThan(100);
 });
 
+test("news rides along with the frame that opens a round and with its answer, before anything is compared", () => {
+  const left = coreOf(0);
+  const right = coreOf(1);
+  exchange(left, id(0), right, id(1), 0);
+  left.set("zone", "l", now(10));
+  right.set("zone", "r", now(10));
+  const digest = right.answer(id(0), left.openRound(), now(10)) as Uint8Array;
+  expect(right.member(id(0))?.record.keys.get("zone")).toBe("l");
+  expect(left.digestReceived(id(1), digest, now(10))).toBeUndefined();
+  expect(left.member(id(1))?.record.keys.get("zone")).toBe("r");
+});
+
+test("news grows old and is carried no more", () => {
+  const core = coreOf(0);
+  core.set("zone", "l", now(0));
+  const fresh = core.openRound().length;
+  for (let round = 1; round <= 10; round++) core.round(now(round * 100));
+  expect(core.openRound().length).toBeLessThan(fresh - 100);
+});
+
 test("a state that does not fit a frame arrives over several rounds, and no frame is larger than allowed", () => {
   const left = coreOf(0);
   const right = coreOf(1);
@@ -257,6 +277,7 @@ test("the forgotten stay in their graves until they speak for themselves", () =>
   expect(core.forget(id(2), now(0))).toBe(true);
   expect(core.member(id(2))).toBeUndefined();
   expect(tell(core, 1, [signedRecord(2, { version: 900 })])).toEqual(["grave"]);
+  for (let round = 1; round <= 20; round++) core.round(now(round));
   // The buried node lives after all: it is shown what it died of, refutes it and is back.
   const zombie = coreOf(2);
   tell(zombie, 1, [signedRecord(1)]);

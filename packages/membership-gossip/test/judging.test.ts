@@ -153,3 +153,26 @@ test("a beat of an older process of a peer is refused, and one of a newer counts
   core.received(id(1), frame(generation + 1), now(60));
   expect(core.takeEffects()).toEqual([]);
 });
+
+test("an observer that was refuted waits, unless somebody else accuses too", () => {
+  const accusedAgainAt = (seconded: boolean): number => {
+    const core = among(5);
+    let sequence = 0;
+    const run = (fromMs: number, untilMs: number, heard: readonly number[]): number => {
+      for (let nowMs = fromMs; nowMs < untilMs; nowMs += 100) {
+        for (const number of heard) beat(core, number, ++sequence, nowMs);
+        core.tick(now(nowMs));
+        core.round(now(nowMs));
+        if (spoken(core).includes("suspect")) return nowMs;
+      }
+      return Number.POSITIVE_INFINITY;
+    };
+    run(100, 2_000, [1, 2, 3, 4]);
+    const accusedMs = run(2_000, 4_000, [1, 2, 3]);
+    tell(core, 1, [signedRecord(4, { incarnation: 1, version: 2 })], accusedMs);
+    if (seconded) tell(core, 1, [signedVerdict(1, 4, "suspect", { incarnation: 1 })], accusedMs + 100);
+    return run(accusedMs + 100, 10_000, [1, 2, 3]) - accusedMs;
+  };
+  expect(accusedAgainAt(false)).toBeGreaterThan(2_000);
+  expect(accusedAgainAt(true)).toBeLessThan(1_000);
+});
