@@ -1,6 +1,32 @@
 /**
  * The replicated log: a pure Raft core, a write-ahead log and a driver with group commit.
  *
+ * {@link raft} makes a replica: it elects, replicates, forwards, reads, changes its voters and drives a state machine, over the
+ * transport, the disk and the clock that it is given. {@link walLogStore} is the log on a disk, which `raft` uses unless told
+ * otherwise.
+ *
  * @packageDocumentation
  */
-export { RaftCore } from "./core/raft-core.ts";
+export { raft } from "./driver/raft.ts";
+export type { RaftCodec, RaftLimits, RaftOptions } from "./driver/options.ts";
+export type { CoreLimits } from "./core/types.ts";
+export { forwardProtocol } from "./driver/forwarding.ts";
+export { raftProtocol } from "./driver/outbox.ts";
+export { snapshotProtocol } from "./driver/snapshots.ts";
+export { decodeConfiguration, encodeConfiguration } from "./core/configuration-codec.ts";
+export {
+  RaftBackpressureError,
+  RaftBadFrameError,
+  RaftBadSnapshotError,
+  RaftChangeInProgressError,
+  RaftLogCorruptError,
+  RaftMachineBehindError,
+  RaftMachineFailedError,
+  RaftNoQuorumError,
+  RaftNotLeaderError,
+  RaftOutcomeUnknownError,
+  RaftStoppedError,
+  RaftTooLargeError,
+  RaftTransferFailedError,
+} from "./errors.ts";
+export * from "./wal/index.ts";

@@ -115,6 +115,7 @@ export class RaftCore {
 
   /** When a `tick` is due next. */
   get wakeMs(): number {
+    if (this.#state.storage === "failed") return Infinity;
     return this.#state.isLeader ? this.#state.heartbeatDueMs : this.#state.electionDeadlineMs;
   }
 
@@ -167,6 +168,8 @@ export class RaftCore {
 
   #dispatch(core: CoreState, event: Event): void {
     switch (event.type) {
+      case "start":
+        return maybeApply(core);
       case "tick":
         return this.#tick(core);
       case "stalled":

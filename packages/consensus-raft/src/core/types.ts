@@ -107,6 +107,8 @@ export type RepairState = "sound" | "corrupt" | "refilled";
 export type Message = MessageHeader & MessageBody;
 
 export type Event =
+  /** The log is open: what is known to be committed may be applied. */
+  | { readonly type: "start" }
   | { readonly type: "tick" }
   /** The process did not run for a while: timers start again, and what rests on recent contact is void. */
   | { readonly type: "stalled" }

@@ -1,0 +1,98 @@
+import type { NodeId, Protocol } from "@revoada/fabric";
+import { isFabricError } from "@revoada/fabric";
+import { RaftOutcomeUnknownError } from "../errors.ts";
+import {
+  decodeForward,
+  decodeOutcomes,
+  decodeReadIndex,
+  encodeForward,
+  encodeOutcomes,
+  encodeReadIndex,
+  type ForwardedOutcome,
+} from "../wire/forward.ts";
+import type { ResolvedOptions } from "./options.ts";
+import type { Proposals } from "./proposals.ts";
+import type { Reads } from "./reads.ts";
+
+/** Asks the leader, at most once. */
+export const forwardProtocol: Protocol = { name: "/revoada/raft-forward/1", channel: "consensus" };
+
+/** The leader answers a little before its asker gives up, so that an outcome that is known is not lost. */
+const answerAheadMs = 50;
+
+type AnyOptions<Result> = Pick<ResolvedOptions<never, Result>, "transport" | "groupId" | "limits"> & {
+  readonly codec: { encodeResult(result: Result): Uint8Array };
+};
+
+/** Forwards commands to `to` and resolves with what became of each. */
+export async function askForwarded(
+  options: Pick<ResolvedOptions<never, never>, "transport" | "groupId">,
+  to: NodeId,
+  commands: readonly Uint8Array[],
+  timeoutMs: number,
+): Promise<readonly ForwardedOutcome[]> {
+  const { transport, groupId } = options;
+  const payload = encodeForward(groupId, { type: "propose", timeoutMs, commands });
+  const answer = await transport.request(to, forwardProtocol, payload, { timeoutMs: timeoutMs + answerAheadMs });
+  try {
+    return decodeOutcomes(answer, groupId, commands.length);
+  } catch (error) {
+    // The leader acted, whatever it then said.
+    throw new RaftOutcomeUnknownError("the leader's answer could not be read", error);
+  }
+}
+
+/** Asks `to` for an index that a linearizable read must have seen. */
+export async function askReadIndex(
+  options: Pick<ResolvedOptions<never, never>, "transport" | "groupId">,
+  to: NodeId,
+  timeoutMs: number,
+): Promise<number> {
+  const { transport, groupId } = options;
+  const answer = await transport.request(to, forwardProtocol, encodeForward(groupId, { type: "read", timeoutMs }), { timeoutMs });
+  return decodeReadIndex(answer, groupId);
+}
+
+/** Answers another replica's request, where this one leads. */
+export async function answerForward<Result>(
+  options: AnyOptions<Result>,
+  replica: { readonly proposals: Proposals<Result>; readonly reads: Reads },
+  payload: Uint8Array,
+): Promise<Uint8Array> {
+  const { groupId, limits } = options;
+  const request = decodeForward(payload, groupId);
+  const timeoutMs = Math.max(1, Math.min(request.timeoutMs, limits.proposalTimeoutMs * 10));
+  if (request.type === "read") return encodeReadIndex(groupId, await replica.reads.wait({ timeoutMs, indexOnly: true }));
+  return encodeOutcomes(groupId, await proposeAll(options, replica.proposals, request.commands, timeoutMs));
+}
+
+function proposeAll<Result>(
+  options: AnyOptions<Result>,
+  proposals: Proposals<Result>,
+  commands: readonly Uint8Array[],
+  timeoutMs: number,
+): Promise<readonly ForwardedOutcome[]> {
+  return new Promise((resolve) => {
+    const outcomes: ForwardedOutcome[] = Array.from({ length: commands.length });
+    let open = commands.length;
+    if (open === 0) resolve([]);
+    const settle = (at: number, outcome: ForwardedOutcome): void => {
+      outcomes[at] = outcome;
+      open -= 1;
+      if (open === 0) resolve(outcomes);
+    };
+    commands.forEach((command, at) => {
+      proposals.submit(
+        command,
+        { timeoutMs, localOnly: true },
+        ({ index, term, result }) => settle(at, { ok: true, index, term, result: options.codec.encodeResult(result) }),
+        (error) => settle(at, refusalOf(error)),
+      );
+    });
+  });
+}
+
+function refusalOf(error: unknown): ForwardedOutcome {
+  if (isFabricError(error)) return { ok: false, code: error.code, message: error.message, retryable: error.retryable };
+  return { ok: false, code: "RAFT_OUTCOME_UNKNOWN", message: String(error), retryable: false };
+}

@@ -1,0 +1,113 @@
+import type { AppliedEntry, LogEntry, LogIndex, StateMachine, Term } from "@revoada/fabric";
+import { decodeConfiguration } from "../core/configuration-codec.ts";
+import { RaftMachineFailedError } from "../errors.ts";
+
+/** Does one thing at a time with the machine: applying, flushing, taking and restoring snapshots, in the order asked for. */
+export class MachineRunner<Command, Result> {
+  readonly machine: StateMachine<Command, Result>;
+  readonly #decode: (bytes: Uint8Array) => Command;
+  readonly #failed: (error: RaftMachineFailedError) => void;
+  #tasks: (() => Promise<void>)[] = [];
+  #busy = false;
+  #stopped = false;
+  #idle: (() => void)[] = [];
+
+  constructor(
+    machine: StateMachine<Command, Result>,
+    decode: (bytes: Uint8Array) => Command,
+    failed: (error: RaftMachineFailedError) => void,
+  ) {
+    this.machine = machine;
+    this.#decode = decode;
+    this.#failed = failed;
+  }
+
+  /**
+   * Applies entries and hands over their results. A machine that answers at once is served at once, where nothing else has the
+   * machine: no promise stands between a commit and its callers.
+   */
+  apply(entries: readonly LogEntry[], done: (results: readonly (Result | undefined)[]) => void): void {
+    if (this.#busy) {
+      this.#enqueue(async () => done(await this.#applyNow(entries)));
+      return;
+    }
+    if (this.#stopped) return;
+    try {
+      const results = this.#applyNow(entries);
+      if (results instanceof Promise) this.#enqueue(async () => done(await results));
+      else done(results);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Runs `work` when the machine is free, and resolves as it does. Rejects where the runner has stopped. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#enqueue(async () => {
+        try {
+          resolve(await work());
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#tasks = [];
+  }
+
+  idle(): Promise<void> {
+    if (!this.#busy) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#idle.push(resolve);
+    });
+  }
+
+  #applyNow(entries: readonly LogEntry[]): ReturnType<StateMachine<Command, Result>["apply"]> {
+    return this.machine.apply(entries.map((entry) => this.#applied(entry)));
+  }
+
+  #applied(entry: LogEntry): AppliedEntry<Command> {
+    const { kind, index, term } = entry as LogEntry & { readonly index: LogIndex; readonly term: Term };
+    switch (kind) {
+      case "command":
+        return { kind, index, term, command: this.#decode(entry.payload) };
+      case "configuration":
+        return { kind, index, term, configuration: decodeConfiguration(entry.payload) };
+      case "noop":
+        return { kind, index, term };
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.stop();
+    this.#failed(new RaftMachineFailedError("apply", error));
+  }
+
+  #enqueue(task: () => Promise<void>): void {
+    if (this.#stopped) return;
+    this.#tasks.push(task);
+    if (this.#busy) return;
+    this.#busy = true;
+    void this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    for (;;) {
+      const task = this.#tasks.shift();
+      if (task === undefined) break;
+      try {
+        await task();
+      } catch (error) {
+        this.#fail(error);
+      }
+    }
+    this.#busy = false;
+    const idle = this.#idle;
+    this.#idle = [];
+    for (const resolve of idle) resolve();
+  }
+}

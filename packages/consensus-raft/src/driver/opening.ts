@@ -1,0 +1,130 @@
+import {
+  type Configuration,
+  type LogBase,
+  type LogIndex,
+  type LogStore,
+  type RecoveredLog,
+  type StateMachine,
+  type StoreId,
+  type Term,
+} from "@revoada/fabric";
+import { decodeConfiguration } from "../core/configuration-codec.ts";
+import { checkConfiguration } from "../core/configuration.ts";
+import type { CoreLogState, IndexedConfiguration } from "../core/types.ts";
+import { RaftLogCorruptError, RaftMachineBehindError } from "../errors.ts";
+import type { ResolvedOptions } from "./options.ts";
+import { latestSnapshot, readSnapshot } from "./snapshot-files.ts";
+
+/** A log that is open, and meets its machine. */
+export interface OpenedLog {
+  readonly store: LogStore;
+  readonly storeId: StoreId;
+  readonly state: CoreLogState;
+}
+
+const scanBytes = 4 * 1024 * 1024;
+
+/**
+ * Opens the log and brings machine and log together, whatever a crash has left.
+ *
+ * The snapshot of a machine that does not survive restarts is loaded; a log that ends before the machine's position, or tells
+ * another story there, is begun anew behind it: a snapshot was being installed. Rejects with `RAFT_MACHINE_BEHIND`,
+ * `RAFT_LOG_CORRUPT`, and with what the log store rejects with.
+ */
+export async function openLog<Command, Result>(
+  options: ResolvedOptions<Command, Result>,
+  machine: StateMachine<Command, Result>,
+): Promise<OpenedLog> {
+  const store = options.logStore();
+  try {
+    const recovered = await bootstrap(options, store, await store.open());
+    await loadSnapshot(options, machine);
+    const scanned = await scanConfigurations(store, recovered);
+    const log = await align(store, recovered, scanned, machine);
+    const state: CoreLogState = {
+      hardState: log.hardState,
+      base: log.base,
+      lastIndex: log.lastIndex,
+      integrity: log.integrity,
+      configurations: scanned.filter((known) => known.index > log.base.index && known.index <= log.lastIndex),
+      term: (index) => store.term(index as LogIndex),
+    };
+    refuseLoneCorruption(options, state, log.storeId);
+    return { store, storeId: log.storeId, state };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** The first configuration goes into the base of an empty log, where it is as durable as anything. */
+async function bootstrap<Command, Result>(
+  options: ResolvedOptions<Command, Result>,
+  store: LogStore,
+  log: RecoveredLog,
+): Promise<RecoveredLog> {
+  const { bootstrap: initial } = options;
+  const fresh = log.lastIndex === 0 && log.base.index === 0 && log.base.configuration === undefined && log.hardState.term === 0;
+  if (initial === undefined || !fresh || log.integrity !== "ok") return log;
+  const self = { id: options.id, storeId: log.storeId };
+  const configuration = checkConfiguration(typeof initial === "function" ? initial(self) : initial, "bootstrap");
+  const base: LogBase = { index: 0 as LogIndex, term: 0 as Term, configuration };
+  await store.reset(base, { term: 0 as Term, commitIndex: 0 as LogIndex });
+  return { ...log, base };
+}
+
+async function loadSnapshot<Command, Result>(
+  options: ResolvedOptions<Command, Result>,
+  machine: StateMachine<Command, Result>,
+): Promise<void> {
+  if (machine.durable || machine.position().index > 0) return;
+  const { disk, groupId, logger } = options;
+  const latest = await latestSnapshot(disk, groupId, (path, error) => logger.error("a snapshot file fails its check", { path, error }));
+  if (latest !== undefined) await machine.restore(latest.base, readSnapshot(disk, latest.path, groupId));
+}
+
+async function scanConfigurations(store: LogStore, log: RecoveredLog): Promise<readonly IndexedConfiguration[]> {
+  const found: IndexedConfiguration[] = [];
+  for (let from = log.base.index + 1; from <= log.lastIndex; ) {
+    const entries = await store.read(from as LogIndex, (log.lastIndex + 1) as LogIndex, scanBytes);
+    for (const entry of entries) {
+      if (entry.kind === "configuration") found.push({ index: entry.index, configuration: decodeConfiguration(entry.payload) });
+    }
+    from += Math.max(1, entries.length);
+  }
+  return found;
+}
+
+async function align<Command, Result>(
+  store: LogStore,
+  log: RecoveredLog,
+  scanned: readonly IndexedConfiguration[],
+  machine: StateMachine<Command, Result>,
+): Promise<RecoveredLog> {
+  const position = machine.position();
+  if (position.index < log.base.index) throw new RaftMachineBehindError(position.index, log.base.index);
+  if (position.index === 0 || store.term(position.index) === position.term) return log;
+  const known = scanned.findLast((each) => each.index <= position.index)?.configuration ?? log.base.configuration;
+  const configuration: Configuration | undefined = position.configuration ?? known;
+  const { index, term } = position;
+  const base: LogBase = configuration === undefined ? { index, term } : { index, term, configuration };
+  const { vote } = log.hardState;
+  const keepsVote = log.hardState.term >= term && vote !== undefined;
+  const hardState = {
+    term: Math.max(log.hardState.term, term) as Term,
+    ...(keepsVote ? { vote } : {}),
+    commitIndex: index,
+  };
+  await store.reset(base, hardState);
+  return { ...log, base, hardState, lastIndex: index };
+}
+
+/** Others could refill a corrupt log; where there are none, going on would be to forget what was acknowledged. */
+function refuseLoneCorruption<Command, Result>(options: ResolvedOptions<Command, Result>, log: CoreLogState, storeId: StoreId): void {
+  if (log.integrity === "ok") return;
+  const configuration = log.configurations.at(-1)?.configuration ?? log.base.configuration;
+  const voters = [...(configuration?.voters ?? []), ...(configuration?.outgoing ?? [])];
+  const alone = voters.length > 0 && voters.every((voter) => voter.id === options.id && voter.storeId === storeId);
+  if (alone) throw new RaftLogCorruptError();
+}
+

@@ -1,0 +1,136 @@
+import {
+  silentLogger,
+  silentMetrics,
+  InvalidValueError,
+  type Clock,
+  type Configuration,
+  type Disk,
+  type Logger,
+  type LogStore,
+  type Metrics,
+  type NodeId,
+  type Random,
+  type ReplicaId,
+  type Transport,
+} from "@revoada/fabric";
+import { defaultCoreLimits, type CoreLimits } from "../core/types.ts";
+import { walLogStore } from "../wal/index.ts";
+import { maxGroupBytes } from "../wire/cbor.ts";
+
+/** How commands and results become bytes. Decoding gets bytes of other replicas and checks them. */
+export interface RaftCodec<Command, Result> {
+  encodeCommand(command: Command): Uint8Array;
+  decodeCommand(bytes: Uint8Array): Command;
+  encodeResult(result: Result): Uint8Array;
+  decodeResult(bytes: Uint8Array): Result;
+}
+
+/** Bounds of a replica beyond those of its core. */
+export interface RaftLimits extends CoreLimits {
+  /** Proposals that wait for a leader or for their turn. */
+  readonly maxWaitingProposals: number;
+  readonly maxWaitingBytes: number;
+  /** Payload of one forwarded request, and how many of them may be out at once. */
+  readonly maxForwardBytes: number;
+  readonly maxForwardsInFlight: number;
+  /** How long a proposal may take unless its caller says otherwise. */
+  readonly proposalTimeoutMs: number;
+  /** Applied entries that stay in the log after a compaction, for followers that are a little behind. */
+  readonly trailingEntries: number;
+  readonly snapshotChunkBytes: number;
+  readonly maxSnapshotBytes: number;
+  readonly snapshotRequestTimeoutMs: number;
+  /** How long a shutdown waits for writes and for the machine. */
+  readonly shutdownMs: number;
+}
+
+/** What a replica is made of. */
+export interface RaftOptions<Command, Result> {
+  /** This node; the same that the transport has proven. */
+  readonly id: NodeId;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Holds the log, unless `logStore` does, and snapshots. */
+  readonly disk: Disk;
+  readonly codec: RaftCodec<Command, Result>;
+  /** T: elections begin after [T, 2T) of silence, heartbeats are sent every T/5. 150 unless told. */
+  readonly electionTimeoutMs?: number;
+  /** Applied entries between two compactions. 10,000 unless told. */
+  readonly snapshotIntervalEntries?: number;
+  /**
+   * The first configuration of a new group; used only where the store is empty. All who bootstrap one group give the same. Those who
+   * join later give none.
+   */
+  readonly bootstrap?: Configuration | ((self: ReplicaId) => Configuration);
+  /** Another log store than the WAL on `disk`; called again to open it anew after a failure. */
+  readonly logStore?: () => LogStore;
+  /** Binds frames and files to one cluster or group: those of others are dropped. At most 32 bytes. */
+  readonly groupId?: Uint8Array;
+  /** Whom to ask where no leader has been heard, for nodes that do not replicate. */
+  readonly hintLeader?: () => NodeId | undefined;
+  readonly logger?: Logger;
+  readonly metrics?: Metrics;
+  readonly limits?: Partial<RaftLimits>;
+}
+
+/** Options with every default filled in. */
+export interface ResolvedOptions<Command, Result> extends RaftOptions<Command, Result> {
+  readonly electionTimeoutMs: number;
+  readonly snapshotIntervalEntries: number;
+  readonly logStore: () => LogStore;
+  readonly groupId: Uint8Array;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly limits: RaftLimits;
+}
+
+function checkPositive(path: string, value: number): void {
+  if (!Number.isFinite(value) || value <= 0) throw new InvalidValueError(path, value, "a number above 0");
+}
+
+function limitsFor(electionTimeoutMs: number, snapshotIntervalEntries: number, given: Partial<RaftLimits>): RaftLimits {
+  const limits: RaftLimits = {
+    ...defaultCoreLimits,
+    storageStallMs: Math.max(2000, 4 * electionTimeoutMs),
+    snapshotStallMs: Math.max(10_000, 10 * electionTimeoutMs),
+    maxWaitingProposals: 100_000,
+    maxWaitingBytes: 64 * 1024 * 1024,
+    maxForwardBytes: 1024 * 1024,
+    maxForwardsInFlight: 64,
+    proposalTimeoutMs: Math.max(10_000, 10 * electionTimeoutMs),
+    trailingEntries: snapshotIntervalEntries,
+    snapshotChunkBytes: 1024 * 1024,
+    maxSnapshotBytes: 64 * 1024 * 1024 * 1024,
+    snapshotRequestTimeoutMs: Math.max(5000, 5 * electionTimeoutMs),
+    shutdownMs: 5000,
+    ...given,
+  };
+  for (const [name, value] of Object.entries(limits)) {
+    if (name !== "trailingEntries") checkPositive(`limits.${name}`, value as number);
+  }
+  return limits;
+}
+
+/** Fills in defaults and refuses what cannot work. Throws `FABRIC_INVALID_VALUE`. */
+export function resolveOptions<Command, Result>(options: RaftOptions<Command, Result>): ResolvedOptions<Command, Result> {
+  const electionTimeoutMs = options.electionTimeoutMs ?? 150;
+  const snapshotIntervalEntries = options.snapshotIntervalEntries ?? 10_000;
+  checkPositive("electionTimeoutMs", electionTimeoutMs);
+  checkPositive("snapshotIntervalEntries", snapshotIntervalEntries);
+  const groupId = options.groupId ?? new Uint8Array(0);
+  if (groupId.length > maxGroupBytes) throw new InvalidValueError("groupId", groupId, `at most ${maxGroupBytes} bytes`);
+  const { disk, random, clock } = options;
+  const logger = options.logger ?? silentLogger;
+  const metrics = options.metrics ?? silentMetrics;
+  return {
+    ...options,
+    electionTimeoutMs,
+    snapshotIntervalEntries,
+    groupId,
+    logger,
+    metrics,
+    logStore: options.logStore ?? ((): LogStore => walLogStore({ disk, random, clock, groupId, logger, metrics })),
+    limits: limitsFor(electionTimeoutMs, snapshotIntervalEntries, options.limits ?? {}),
+  };
+}

@@ -1,0 +1,104 @@
+import { FabricError, type NodeId, shortId } from "@revoada/fabric";
+
+/** This replica does not lead. Nothing was appended. */
+export class RaftNotLeaderError extends FabricError {
+  /** Who leads, where that is known. */
+  readonly leader: NodeId | undefined;
+
+  constructor(leader: NodeId | undefined) {
+    super("RAFT_NOT_LEADER", `this replica does not lead, ${leader === undefined ? "nobody is known to" : `${shortId(leader)} does`}`, {
+      retryable: true,
+    });
+    this.leader = leader;
+  }
+}
+
+/** No leader with a quorum was found in time. Nothing was appended. */
+export class RaftNoQuorumError extends FabricError {
+  constructor(what: string, waitedMs: number) {
+    super("RAFT_NO_QUORUM", `no leader took the ${what} within ${Math.round(waitedMs)} ms`, { retryable: true });
+  }
+}
+
+/** More waits than may wait. Nothing was appended. */
+export class RaftBackpressureError extends FabricError {
+  constructor(what: string) {
+    super("RAFT_BACKPRESSURE", `too much waits already: ${what}`, { retryable: true });
+  }
+}
+
+/** The encoded command is larger than one entry may be. Nothing was appended. */
+export class RaftTooLargeError extends FabricError {
+  readonly bytes: number;
+  readonly limit: number;
+
+  constructor(bytes: number, limit: number) {
+    super("RAFT_TOO_LARGE", `a command of ${bytes} bytes, at most ${limit}`);
+    this.bytes = bytes;
+    this.limit = limit;
+  }
+}
+
+/** The replica is not running: not started, shut down, or stopped by what `cause` says. Nothing was appended. */
+export class RaftStoppedError extends FabricError {
+  constructor(cause?: unknown) {
+    const why = cause instanceof Error ? `: ${cause.message}` : "";
+    super("RAFT_STOPPED", `the replica is not running${why}`, cause === undefined ? {} : { cause });
+  }
+}
+
+/** The command was appended, or may have been, and nobody can say here whether it will commit. */
+export class RaftOutcomeUnknownError extends FabricError {
+  constructor(why: string, cause?: unknown) {
+    super("RAFT_OUTCOME_UNKNOWN", `whether the command took effect is unknown: ${why}`, cause === undefined ? {} : { cause });
+  }
+}
+
+/** Leadership was not handed over; whoever led goes on. */
+export class RaftTransferFailedError extends FabricError {
+  constructor(to: NodeId, why: string) {
+    super("RAFT_TRANSFER_FAILED", `leadership did not go to ${shortId(to)}: ${why}`, { retryable: true });
+  }
+}
+
+/** Another change of voters is under way, or the leader has not settled yet. */
+export class RaftChangeInProgressError extends FabricError {
+  constructor() {
+    super("RAFT_CHANGE_IN_PROGRESS", "another change of the configuration is under way", { retryable: true });
+  }
+}
+
+/** The log of the only voter fails its check: there is nobody to refill it from. */
+export class RaftLogCorruptError extends FabricError {
+  constructor() {
+    super("RAFT_LOG_CORRUPT", "the log fails its check and this is the only voter: repair it or restore a snapshot");
+  }
+}
+
+/** The machine's state and the log do not meet: entries between them are gone. */
+export class RaftMachineBehindError extends FabricError {
+  constructor(machineIndex: number, baseIndex: number) {
+    super("RAFT_MACHINE_BEHIND", `the machine stands at ${machineIndex} and the log begins after ${baseIndex}`);
+  }
+}
+
+/** The machine threw: it and its log no longer say the same, so the replica stops. */
+export class RaftMachineFailedError extends FabricError {
+  constructor(what: string, cause: unknown) {
+    super("RAFT_MACHINE_FAILED", `the machine failed to ${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}
+
+/** Bytes of a peer or a file are not what they should be. */
+export class RaftBadFrameError extends FabricError {
+  constructor(what: string) {
+    super("RAFT_BAD_FRAME", what);
+  }
+}
+
+/** A snapshot file or stream fails its check. */
+export class RaftBadSnapshotError extends FabricError {
+  constructor(what: string) {
+    super("RAFT_BAD_SNAPSHOT", what);
+  }
+}
