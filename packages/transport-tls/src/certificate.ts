@@ -35,7 +35,8 @@ export function loadPrivateKey(value: Uint8Array | KeyObject): KeyObject {
 export function nodeIdOfKey(key: KeyObject): NodeId | undefined {
   if (key.asymmetricKeyType !== "ed25519") return undefined;
   const spki = (key.type === "private" ? createPublicKey(key) : key).export({ format: "der", type: "spki" });
-  if (spki.length !== spkiPrefix.length + 32 || !spki.subarray(0, spkiPrefix.length).equals(spkiPrefix)) return undefined;
+  if (spki.length !== spkiPrefix.length + 32 || !spki.subarray(0, spkiPrefix.length).equals(spkiPrefix))
+    return undefined;
   return parseNodeId(spki.subarray(spkiPrefix.length).toString("hex"));
 }
 

@@ -165,7 +165,9 @@ export class Connection {
         outcome();
       };
       stream.onOpened = (error) =>
-        settle(() => (error === undefined ? resolve(stream) : reject(signal?.aborted === true ? signal.reason : error)));
+        settle(() =>
+          error === undefined ? resolve(stream) : reject((signal?.aborted === true ? signal.reason : error) as Error),
+        );
       signal?.addEventListener("abort", onAbort, { once: true });
     });
   }
@@ -179,7 +181,8 @@ export class Connection {
       this.#progressMs = nowMs;
     }
     if (nowMs - this.#progressMs >= limits.stallTimeoutMs) return this.end("timeout");
-    if (this.#pingSentMs !== undefined && (forgive || wire.receivedAtMs >= this.#pingSentMs)) this.#pingSentMs = undefined;
+    if (this.#pingSentMs !== undefined && (forgive || wire.receivedAtMs >= this.#pingSentMs))
+      this.#pingSentMs = undefined;
     if (this.#pingSentMs === undefined) {
       if (nowMs - wire.receivedAtMs < limits.pingIntervalMs) return;
       this.#pingSentMs = nowMs;
@@ -256,7 +259,8 @@ export class Connection {
         break;
       case "pong":
         // An answer may be late, after another ping; one to a ping that was never sent is made up.
-        if (frame.token === 0 || frame.token > this.#pingToken) throw new ProtocolViolationError(`pong ${frame.token} to no ping`);
+        if (frame.token === 0 || frame.token > this.#pingToken)
+          throw new ProtocolViolationError(`pong ${frame.token} to no ping`);
         return "done";
     }
     this.#dropSlowReader();
@@ -279,7 +283,11 @@ export class Connection {
     }
     const { handledRequests, handledRequestBytes } = this.#host.limits;
     if (this.#handledRequests >= handledRequests) {
-      return this.#fail(id, new BackpressureError("requests being handled", this.#handledRequests, handledRequests), "");
+      return this.#fail(
+        id,
+        new BackpressureError("requests being handled", this.#handledRequests, handledRequests),
+        "",
+      );
     }
     if (this.#handledRequests > 0 && this.#handledBytes + payload.length > handledRequestBytes) {
       return this.#fail(id, new BackpressureError("bytes being handled", this.#handledBytes, handledRequestBytes), "");
@@ -313,7 +321,8 @@ export class Connection {
 
   #respond(id: number, payload: Uint8Array, protocol: string): void {
     if (this.wire.ended) return;
-    if (!(payload instanceof Uint8Array)) return this.#fail(id, new TypeError("the handler answered with no bytes"), protocol);
+    if (!(payload instanceof Uint8Array))
+      return this.#fail(id, new TypeError("the handler answered with no bytes"), protocol);
     const refusal = this.#refusal(payload.length);
     if (refusal !== undefined) {
       this.#fail(id, refusal, protocol);
@@ -360,7 +369,11 @@ export class Connection {
     try {
       onMessage(payload, found.context);
     } catch (error) {
-      this.#host.logger.error("a protocol handler failed", { peer: this.peer, protocol: found.context.protocol.name, error });
+      this.#host.logger.error("a protocol handler failed", {
+        peer: this.peer,
+        protocol: found.context.protocol.name,
+        error,
+      });
     }
   }
 
@@ -421,7 +434,12 @@ export class Connection {
     if (reason === "error") {
       const violation = cause instanceof ProtocolViolationError;
       this.#host.metrics.count("revoada_transport_violations_total", 1, { channel: this.channel });
-      this.#host.logger.warn("connection broken by what came", { peer: this.peer, channel: this.channel, violation, error: cause });
+      this.#host.logger.warn("connection broken by what came", {
+        peer: this.peer,
+        channel: this.channel,
+        violation,
+        error: cause,
+      });
     }
     const error = this.#closedError(cause);
     for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(error);

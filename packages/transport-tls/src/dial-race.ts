@@ -109,7 +109,9 @@ export class DialRace {
     if (this.#waiting.length > 0) return this.#next();
     if (this.#racing.size > 0) return;
     this.#finish(
-      this.#wrongPeer ? new WrongPeerError(this.#peer, this.#attempts) : new UnreachableError(this.#peer, this.#attempts),
+      this.#wrongPeer
+        ? new WrongPeerError(this.#peer, this.#attempts)
+        : new UnreachableError(this.#peer, this.#attempts),
     );
   }
 

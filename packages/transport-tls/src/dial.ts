@@ -3,7 +3,13 @@ import type { Address, NodeId, TransportChannel } from "@revoada/fabric";
 import { decodeGreeting, encodeHello, encodeInsist, type Verdict } from "./core/greeting.ts";
 import type { DialStage } from "./core/settle.ts";
 import { DialRace, type DialOptions } from "./dial-race.ts";
-import { ClosedError, NotAdmittedError, ProtocolViolationError, UnreachableError, VersionMismatchError } from "./errors.ts";
+import {
+  ClosedError,
+  NotAdmittedError,
+  ProtocolViolationError,
+  UnreachableError,
+  VersionMismatchError,
+} from "./errors.ts";
 import { type EndReason, Wire } from "./wire.ts";
 
 /** How a dial ended. */

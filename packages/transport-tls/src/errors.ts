@@ -70,7 +70,10 @@ export class NoAddressError extends FabricError {
 /** None of the peer's addresses led to it. */
 export class UnreachableError extends FabricError {
   constructor(peer: NodeId, attempts: readonly string[], cause?: unknown) {
-    super("TRANSPORT_UNREACHABLE", `${shortId(peer)} cannot be reached: ${attempts.join("; ")}`, { retryable: true, cause });
+    super("TRANSPORT_UNREACHABLE", `${shortId(peer)} cannot be reached: ${attempts.join("; ")}`, {
+      retryable: true,
+      cause,
+    });
   }
 }
 

@@ -35,11 +35,7 @@ export class Listener {
   /** By remote address and port, which name a TCP connection while it lives; oldest first. */
   readonly #pending = new Map<string, PendingHandshake>();
 
-  constructor(
-    options: ListenerOptions,
-    owner: Omit<InboundOwner, "onSettled">,
-    onSettled: (inbound: Inbound) => void,
-  ) {
+  constructor(options: ListenerOptions, owner: Omit<InboundOwner, "onSettled">, onSettled: (inbound: Inbound) => void) {
     this.#options = options;
     this.#owner = owner;
     this.#onSettled = onSettled;
@@ -138,7 +134,11 @@ export class Listener {
       return;
     }
     socket.on("error", () => {});
-    const wire = new Wire(socket, { peer: proof.peer, channel, dialledHere: false }, { clock, lingerMs: limits.lingerMs });
+    const wire = new Wire(
+      socket,
+      { peer: proof.peer, channel, dialledHere: false },
+      { clock, lingerMs: limits.lingerMs },
+    );
     const remainingMs = limits.handshakeTimeoutMs - (clock.monotonicMs() - pending.startedMs);
     const { session } = this.#owner;
     const inbound = new Inbound(wire, remainingMs, clock, {

@@ -49,7 +49,9 @@ export class RemoteProtocols {
   /** Takes a name. Numbers come in order. Throws `TRANSPORT_PROTOCOL_VIOLATION`. */
   introduce(index: number, name: string): void {
     if (index !== this.#introduced.length || index >= maxProtocols) {
-      throw new ProtocolViolationError(`protocol number ${index}, expected ${this.#introduced.length} below ${maxProtocols}`);
+      throw new ProtocolViolationError(
+        `protocol number ${index}, expected ${this.#introduced.length} below ${maxProtocols}`,
+      );
     }
     this.#introduced.push({ name, offer: undefined, context: undefined });
   }

@@ -155,7 +155,8 @@ export class Outbox {
   #onWritten(): void {
     this.#writtenBytes += this.#writingBytes;
     this.#writingBytes = 0;
-    for (const { freed } of this.#writing) if (freed !== undefined && this.#spare.length < spareSlabs) this.#spare.push(freed);
+    for (const { freed } of this.#writing)
+      if (freed !== undefined && this.#spare.length < spareSlabs) this.#spare.push(freed);
     this.#writing = [];
     if (this.#closed) return;
     if (this.#waitingBytes === 0) {

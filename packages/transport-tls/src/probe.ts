@@ -28,7 +28,7 @@ export function probeAddresses(addresses: readonly Address[], options: ProbeOpti
       settle();
     };
     const cancel = clock.schedule(timeoutMs, () => finish(() => resolve("unreachable")));
-    const onAbort = (): void => finish(() => reject(signal?.reason));
+    const onAbort = (): void => finish(() => reject(signal?.reason as Error));
     signal?.addEventListener("abort", onAbort, { once: true });
     let waiting = addresses.length;
     let refused = 0;

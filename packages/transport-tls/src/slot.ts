@@ -5,7 +5,14 @@ import { maxPayloadBytes } from "./core/frame.ts";
 import { settle } from "./core/settle.ts";
 import { Dial, type DialOutcome } from "./dial.ts";
 import type { DialOptions } from "./dial-race.ts";
-import { BackpressureError, ClosedError, NoAddressError, NotAdmittedError, TimeoutError, UnreachableError } from "./errors.ts";
+import {
+  BackpressureError,
+  ClosedError,
+  NoAddressError,
+  NotAdmittedError,
+  TimeoutError,
+  UnreachableError,
+} from "./errors.ts";
 import type { Inbound } from "./inbound.ts";
 import type { EndReason, Wire } from "./wire.ts";
 

@@ -125,7 +125,10 @@ export class PeerStream implements Duplex {
   get sendable(): boolean {
     const next = this.#outgoing[0];
     if (next === undefined || this.#broken !== undefined) return false;
-    return next.message === "end" || this.#sendWindow.creditBytes >= segmentCost(this.#nextSegmentBytes(next.message, next.offset));
+    return (
+      next.message === "end" ||
+      this.#sendWindow.creditBytes >= segmentCost(this.#nextSegmentBytes(next.message, next.offset))
+    );
   }
 
   /** Hands the next segment to the carrier. Called only while {@link sendable}. */
@@ -159,7 +162,8 @@ export class PeerStream implements Duplex {
     // Before memory is set aside for the rest: the first segment must have had its credit.
     this.#receiveWindow.receive(segmentCost(payload.length));
     const assembly = totalBytes === undefined ? this.#assembly : this.#begin(totalBytes, segmentCost(payload.length));
-    if (assembly === undefined) throw new ProtocolViolationError(`stream ${this.id} continues a message that never began`);
+    if (assembly === undefined)
+      throw new ProtocolViolationError(`stream ${this.id} continues a message that never began`);
     const offset = assembly.filled;
     const end = offset + payload.length;
     const complete = end === assembly.totalBytes;
@@ -219,7 +223,8 @@ export class PeerStream implements Duplex {
   }
 
   #begin(totalBytes: number, receivedCost: number): Assembly {
-    if (this.#assembly !== undefined) throw new ProtocolViolationError(`stream ${this.id} began a message within another`);
+    if (this.#assembly !== undefined)
+      throw new ProtocolViolationError(`stream ${this.id} began a message within another`);
     const cost = messageCost(totalBytes);
     const shortfall = this.#receiveWindow.shortfall(cost - receivedCost);
     const largeBytes = cost > this.#receiveWindow.windowBytes ? shortfall : 0;

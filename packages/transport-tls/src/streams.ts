@@ -59,7 +59,8 @@ export class Streams implements StreamCarrier {
 
   /** Takes a stream that the other side opens; undefined where too many are open. Throws `TRANSPORT_PROTOCOL_VIOLATION`. */
   accept(id: number, creditBytes: number): PeerStream | undefined {
-    if (this.#isLocal(id) || this.#open.has(id)) throw new ProtocolViolationError(`stream ${id} cannot be opened from there`);
+    if (this.#isLocal(id) || this.#open.has(id))
+      throw new ProtocolViolationError(`stream ${id} cannot be opened from there`);
     const open = this.#open.size - this.#localCount;
     if (open >= this.#limits.streams) {
       const { code, message, retryable } = new BackpressureError("open streams", open, this.#limits.streams);

@@ -107,7 +107,8 @@ class TlsTransport implements Transport {
     this.#logger = (options.logger ?? silentLogger).child({ layer: "transport" });
     this.#metrics = options.metrics ?? silentMetrics;
     for (const address of options.listen) {
-      if (parseAddress(address) === undefined) throw new InvalidValueError("listen", address, "host:port or [ipv6]:port");
+      if (parseAddress(address) === undefined)
+        throw new InvalidValueError("listen", address, "host:port or [ipv6]:port");
     }
     this.#host = this.#makeHost(options.admission ?? (() => false));
     for (const [peer, addresses] of options.addresses ?? []) this.setAddresses(peer, addresses);
@@ -133,7 +134,7 @@ class TlsTransport implements Transport {
     const live = this.#slots.get(peer)?.get(protocol.channel)?.live;
     try {
       checkTimeout(timeoutMs);
-      if (signal?.aborted === true) return Promise.reject(signal.reason);
+      signal?.throwIfAborted();
       if (live !== undefined) return live.request(protocol, payload, timeoutMs, signal);
       if (payload.length > maxPayloadBytes) throw new TooLargeError("payload", payload.length, maxPayloadBytes);
       return this.#requestLater(this.#slotFor(peer, protocol), protocol, payload, timeoutMs, signal);
@@ -250,7 +251,7 @@ class TlsTransport implements Transport {
   #guard(policy: AdmissionPolicy): AdmissionPolicy {
     return (peer, channel) => {
       try {
-        return policy(peer, channel) === true;
+        return policy(peer, channel);
       } catch (error) {
         this.#logger.error("the admission policy failed", { peer, channel, error });
         return false;

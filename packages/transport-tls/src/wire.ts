@@ -15,7 +15,9 @@ export const alpnOfChannel: Readonly<Record<TransportChannel, string>> = {
   join: "revoada/join/1",
 };
 
-const channelOfAlpn = new Map(Object.entries(alpnOfChannel).map(([channel, alpn]) => [alpn, channel as TransportChannel]));
+const channelOfAlpn = new Map(
+  Object.entries(alpnOfChannel).map(([channel, alpn]) => [alpn, channel as TransportChannel]),
+);
 
 /** The channel that a finished handshake agreed upon. */
 export function channelOf(socket: TLSSocket): TransportChannel | undefined {
@@ -61,7 +63,11 @@ export class Wire {
     this.binding = new Uint8Array(socket.exportKeyingMaterial(bindingBytes, exporterLabel, Buffer.alloc(0)));
     this.outbox = new Outbox(socket, () => this.onDrain());
     this.receivedAtMs = options.clock.monotonicMs();
-    this.#reader = new FrameReader(maxGreetingBytes, () => "done", (bytes) => Buffer.allocUnsafeSlow(bytes));
+    this.#reader = new FrameReader(
+      maxGreetingBytes,
+      () => "done",
+      (bytes) => Buffer.allocUnsafeSlow(bytes),
+    );
     socket.setNoDelay(true);
   }
 

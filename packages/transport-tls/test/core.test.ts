@@ -18,10 +18,19 @@ const failure = fc.record({
 });
 type Control = Parameters<typeof encodeControl>[0];
 const control: fc.Arbitrary<Control> = fc.oneof(
-  fc.record({ kind: fc.constant("protocol" as const), index: fc.nat({ max: 65_535 }), name: fc.constantFrom("/a/1", "/revoada/raft/1") }),
+  fc.record({
+    kind: fc.constant("protocol" as const),
+    index: fc.nat({ max: 65_535 }),
+    name: fc.constantFrom("/a/1", "/revoada/raft/1"),
+  }),
   fc.record({ kind: fc.constant("failure" as const), id: uint32, failure }),
   fc.record({ kind: fc.constant("stream-abort" as const), id: uint32, failure }),
-  fc.record({ kind: fc.constant("stream-open" as const), id: uint32, protocol: fc.nat({ max: 65_535 }), creditBytes: uint32 }),
+  fc.record({
+    kind: fc.constant("stream-open" as const),
+    id: uint32,
+    protocol: fc.nat({ max: 65_535 }),
+    creditBytes: uint32,
+  }),
   fc.record({ kind: fc.constant("stream-credit" as const), id: uint32, creditBytes: uint32 }),
   fc.record({ kind: fc.constant("stream-end" as const), id: uint32 }),
   fc.record({ kind: fc.constant("ping" as const), token: uint32 }),
@@ -31,20 +40,24 @@ const control: fc.Arbitrary<Control> = fc.oneof(
 describe("frames", () => {
   test("what is encoded is decoded, however the bytes are cut", () => {
     fc.assert(
-      fc.property(fc.array(control, { maxLength: 20 }), fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1 }), (frames, cuts) => {
-        const stream = Buffer.concat(frames.map((frame) => encodeControl(frame)));
-        const decoded: Frame[] = [];
-        const reader = new FrameReader(maxFrameBytes, (body) => {
-          decoded.push(decodeFrame(body.slice()));
-          return "done";
-        });
-        for (let offset = 0, turn = 0; offset < stream.length; turn++) {
-          const length = cuts[turn % cuts.length] as number;
-          reader.push(stream.subarray(offset, offset + length));
-          offset += length;
-        }
-        expect(decoded).toEqual(frames);
-      }),
+      fc.property(
+        fc.array(control, { maxLength: 20 }),
+        fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1 }),
+        (frames, cuts) => {
+          const stream = Buffer.concat(frames.map((frame) => encodeControl(frame)));
+          const decoded: Frame[] = [];
+          const reader = new FrameReader(maxFrameBytes, (body) => {
+            decoded.push(decodeFrame(body.slice()));
+            return "done";
+          });
+          for (let offset = 0, turn = 0; offset < stream.length; turn++) {
+            const length = cuts[turn % cuts.length] as number;
+            reader.push(stream.subarray(offset, offset + length));
+            offset += length;
+          }
+          expect(decoded).toEqual(frames);
+        },
+      ),
     );
   });
 
@@ -65,7 +78,9 @@ describe("frames", () => {
   test("the bytes of version 1 are as they always were", () => {
     const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
     expect(hex(encodeControl({ kind: "protocol", index: 1, name: "/a/1" }))).toBe("000000071000012f612f31");
-    expect(hex(encodeControl({ kind: "stream-open", id: 3, protocol: 1, creditBytes: 65_536 }))).toBe("0000000b1500000003000100010000");
+    expect(hex(encodeControl({ kind: "stream-open", id: 3, protocol: 1, creditBytes: 65_536 }))).toBe(
+      "0000000b1500000003000100010000",
+    );
     expect(hex(encodeControl({ kind: "failure", id: 2, failure: { code: "AB", message: "x", retryable: true } }))).toBe(
       "0000000a13000000020102414278",
     );
@@ -77,7 +92,11 @@ describe("frames", () => {
   });
 
   test("a length of zero or beyond the limit is a violation as soon as it is read", () => {
-    for (const prefix of [[0, 0, 0, 0], [0xff, 0xff, 0xff, 0xff], [0, 0, 1, 1]]) {
+    for (const prefix of [
+      [0, 0, 0, 0],
+      [0xff, 0xff, 0xff, 0xff],
+      [0, 0, 1, 1],
+    ]) {
       const reader = new FrameReader(256, () => expect.unreachable());
       reader.push(Uint8Array.from(prefix.slice(0, 3)));
       expect(() => reader.push(Uint8Array.from(prefix.slice(3)))).toThrow(violation);
@@ -86,10 +105,14 @@ describe("frames", () => {
 
   test("a claimed length takes no memory before its bytes have come", () => {
     const taken: number[] = [];
-    const reader = new FrameReader(maxFrameBytes, () => "done", (bytes) => {
-      taken.push(bytes);
-      return new Uint8Array(bytes);
-    });
+    const reader = new FrameReader(
+      maxFrameBytes,
+      () => "done",
+      (bytes) => {
+        taken.push(bytes);
+        return new Uint8Array(bytes);
+      },
+    );
     reader.push(Uint8Array.of(0x01, 0, 0, 0, 17));
     expect(Math.max(...taken)).toBeLessThanOrEqual(1024 * 1024);
   });
@@ -177,11 +200,15 @@ test("the pause between dials doubles, is capped and is drawn from its upper hal
   const limits = { minMs: 50, maxMs: 1000 };
   expect([1, 2, 3, 6, 100].map((failures) => backoffMs(failures, limits, 0))).toEqual([25, 50, 100, 500, 500]);
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 1000 }), fc.double({ min: 0, max: 0.999, noNaN: true }), (failures, jitter) => {
-      const pause = backoffMs(failures, limits, jitter);
-      expect(pause).toBeGreaterThanOrEqual(25);
-      expect(pause).toBeLessThanOrEqual(1000);
-    }),
+    fc.property(
+      fc.integer({ min: 1, max: 1000 }),
+      fc.double({ min: 0, max: 0.999, noNaN: true }),
+      (failures, jitter) => {
+        const pause = backoffMs(failures, limits, jitter);
+        expect(pause).toBeGreaterThanOrEqual(25);
+        expect(pause).toBeLessThanOrEqual(1000);
+      },
+    ),
   );
 });
 
@@ -190,7 +217,20 @@ test("addresses are host:port with IPv6 in brackets, and nothing else", () => {
     const { host, port } = parseAddress(address) as { host: string; port: number };
     expect(formatAddress(host, port)).toBe(address);
   }
-  for (const address of ["", "host", "host:", ":1", "::1:80", "host:65536", "host:1x", "[::1]", "[host]:1", "a b:1", 7, undefined]) {
+  for (const address of [
+    "",
+    "host",
+    "host:",
+    ":1",
+    "::1:80",
+    "host:65536",
+    "host:1x",
+    "[::1]",
+    "[host]:1",
+    "a b:1",
+    7,
+    undefined,
+  ]) {
     expect(parseAddress(address)).toBeUndefined();
   }
 });

@@ -14,7 +14,8 @@ function joined() {
     binding: new Uint8Array(32),
     windowBytes,
     queueBytes: 32 * 1024 * 1024,
-    writeSegment: (_id, totalBytes, last, payload) => void wire.push(() => void other().onData(totalBytes, last, payload)),
+    writeSegment: (_id, totalBytes, last, payload) =>
+      void wire.push(() => void other().onData(totalBytes, last, payload)),
     writeCredit: (_id, creditBytes) => void wire.push(() => other().onCredit(creditBytes)),
     writeEnd: () => void wire.push(() => other().onEnd()),
     writeAbort: () => void (outcome.aborted += 1),
@@ -28,8 +29,16 @@ function joined() {
     freeLarge: (bytes) => void (outcome.largeBytes -= bytes),
     release: () => void (outcome.released += 1),
   });
-  const near: PeerStream = new PeerStream(carrier(() => far), 1, windowBytes);
-  const far: PeerStream = new PeerStream(carrier(() => near), 1, windowBytes);
+  const near: PeerStream = new PeerStream(
+    carrier(() => far),
+    1,
+    windowBytes,
+  );
+  const far: PeerStream = new PeerStream(
+    carrier(() => near),
+    1,
+    windowBytes,
+  );
   const deliver = (): void => {
     for (let step = wire.shift(); step !== undefined; step = wire.shift()) step();
   };
@@ -39,7 +48,9 @@ function joined() {
 test("every mix of message sizes comes through whole, however late the consumer, and gives all memory back", async () => {
   await fc.assert(
     fc.asyncProperty(
-      fc.array(fc.oneof(fc.integer({ min: 0, max: 300_000 }), fc.integer({ min: 0, max: 2_000_000 })), { maxLength: 25 }),
+      fc.array(fc.oneof(fc.integer({ min: 0, max: 300_000 }), fc.integer({ min: 0, max: 2_000_000 })), {
+        maxLength: 25,
+      }),
       fc.array(fc.nat({ max: 4 }), { minLength: 1, maxLength: 10 }),
       async (lengths, pauses) => {
         const { near, far, deliver, outcome } = joined();
@@ -50,7 +61,11 @@ test("every mix of message sizes comes through whole, however late the consumer,
         for (let turn = 0; got.length < lengths.length; turn++) {
           deliver();
           // A few at a time, so that messages begin while others still wait to be taken.
-          for (let count = 0; count <= (pauses[turn % pauses.length] as number) && got.length < lengths.length; count++) {
+          for (
+            let count = 0;
+            count <= (pauses[turn % pauses.length] as number) && got.length < lengths.length;
+            count++
+          ) {
             const next = messages.next();
             deliver();
             got.push(((await next).value as Uint8Array).length);

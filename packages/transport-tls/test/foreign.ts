@@ -13,7 +13,9 @@ export function credentials(byte: number): { readonly key: string; readonly cert
 /** A self-signed certificate over a key of another kind, which TLS itself has nothing against. */
 export function otherCredentials(kind: "rsa" | "ec"): { readonly key: string; readonly cert: string } {
   const { privateKey, publicKey } =
-    kind === "rsa" ? generateKeyPairSync("rsa", { modulusLength: 2048 }) : generateKeyPairSync("ec", { namedCurve: "P-256" });
+    kind === "rsa"
+      ? generateKeyPairSync("rsa", { modulusLength: 2048 })
+      : generateKeyPairSync("ec", { namedCurve: "P-256" });
   // sha256WithRSAEncryption and ecdsa-with-SHA256.
   const algorithm = Buffer.from(kind === "rsa" ? "300d06092a864886f70d01010b0500" : "300a06082a8648ce3d040302", "hex");
   const name = der(0x30, der(0x31, der(0x30, Buffer.from("06035504030c0178", "hex"))));
@@ -75,7 +77,12 @@ export class Foreigner {
 export async function foreignServer(
   options: { readonly key: string; readonly cert: string },
   onSecure: (socket: TLSSocket) => void = () => {},
-): Promise<{ readonly address: Address; readonly server: Server; readonly heard: () => number; close(): Promise<void> }> {
+): Promise<{
+  readonly address: Address;
+  readonly server: Server;
+  readonly heard: () => number;
+  close(): Promise<void>;
+}> {
   let heard = 0;
   const sockets = new Set<TLSSocket>();
   const server = createServer(

@@ -158,8 +158,8 @@ export function portOf(address: Address | undefined): number {
   return Number(address?.split(":").at(-1));
 }
 
-export function bytes(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
+export function bytes(value: string): Uint8Array {
+  return new TextEncoder().encode(value);
 }
 
 export function text(payload: Uint8Array): string {

@@ -11,7 +11,9 @@ test("the README's example runs as it stands", async () => {
   await writeFile(file, example as string);
   try {
     const run = promisify(execFile);
-    const { stdout } = await run(process.execPath, ["--conditions=@revoada/source", file.pathname], { timeout: 15_000 });
+    const { stdout } = await run(process.execPath, ["--conditions=@revoada/source", file.pathname], {
+      timeout: 15_000,
+    });
     expect(stdout).toMatch(/^hello alice \([0-9a-f]{12}\)\n$/);
   } finally {
     await rm(file);

@@ -96,7 +96,9 @@ describe("streams", () => {
     right.handle(bulk, { onStream: async (stream) => void streams.push(stream) });
     const unread = await left.open(right.localId, bulk);
     const read = await left.open(right.localId, bulk);
-    const stuck = Promise.all(Array.from({ length: 4 }, () => unread.send(new Uint8Array(4 * 1024 * 1024)))).catch(() => {});
+    const stuck = Promise.all(Array.from({ length: 4 }, () => unread.send(new Uint8Array(4 * 1024 * 1024)))).catch(
+      () => {},
+    );
     await read.send(new Uint8Array(8 * 1024 * 1024).fill(7));
     await read.close();
     const [, second] = streams;
@@ -109,7 +111,9 @@ describe("streams", () => {
 
   test("large messages beyond the memory set aside wait for each other and all arrive", async () => {
     await using nodes = new Nodes();
-    const [left, right] = await nodes.pair({ limits: { streamWindowBytes: 256 * 1024, largeMessageBytes: 17 * 1024 * 1024 } });
+    const [left, right] = await nodes.pair({
+      limits: { streamWindowBytes: 256 * 1024, largeMessageBytes: 17 * 1024 * 1024 },
+    });
     const arrived: number[] = [];
     right.handle(bulk, {
       onStream: async (stream) => {
@@ -137,7 +141,9 @@ describe("streams", () => {
     far.abort(new Error("enough"));
     await expect(reading).rejects.toMatchObject({ code: "TRANSPORT_CLOSED" });
     const outcomes = await Promise.allSettled(stuck);
-    expect(outcomes.some((outcome) => outcome.status === "rejected" && isFabricError(outcome.reason, "TRANSPORT_CLOSED"))).toBe(true);
+    expect(
+      outcomes.some((outcome) => outcome.status === "rejected" && isFabricError(outcome.reason, "TRANSPORT_CLOSED")),
+    ).toBe(true);
     await expect(far.send(bytes("x"))).rejects.toMatchObject({ code: "TRANSPORT_CLOSED" });
     await expect(collect(far)).rejects.toMatchObject({ code: "TRANSPORT_CLOSED" });
     await near.close();

@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
 import { connect as connectTcp, createServer as createTcpServer, type AddressInfo, type Socket } from "node:net";
 import type { Transport } from "@revoada/fabric";
 import { describe, expect, test } from "vitest";
@@ -61,10 +61,14 @@ describe("deadlines", () => {
     const clock = new ManualClock();
     const [left, right] = await nodes.pair({ clock });
     let asked = 0;
-    right.handle(echo, { onRequest: (payload) => (asked++, payload.length > 0 ? Promise.resolve(payload) : new Promise(() => {})) });
+    right.handle(echo, {
+      onRequest: (payload) => (asked++, payload.length > 0 ? Promise.resolve(payload) : new Promise(() => {})),
+    });
     const outcomes: string[] = [];
     const ask = (timeoutMs: number): Promise<unknown> =>
-      left.request(right.localId, echo, bytes(""), { timeoutMs }).catch((error) => outcomes.push(`${timeoutMs} ${error.code}`));
+      left
+        .request(right.localId, echo, bytes(""), { timeoutMs })
+        .catch((error) => outcomes.push(`${timeoutMs} ${error.code}`));
     const all = [ask(3000), ask(1000), ask(2000)];
     await until(() => asked === 3);
     clock.advance(999);
@@ -89,7 +93,9 @@ describe("deadlines", () => {
     const silent = createTcpServer((socket) => accepted.resolve(socket));
     await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
     left.setAddresses(right.localId, [`127.0.0.1:${(silent.address() as AddressInfo).port}`]);
-    const refused = expect(left.request(right.localId, echo, bytes(""))).rejects.toMatchObject(code("TRANSPORT_UNREACHABLE"));
+    const refused = expect(left.request(right.localId, echo, bytes(""))).rejects.toMatchObject(
+      code("TRANSPORT_UNREACHABLE"),
+    );
     const socket = await accepted.promise;
     clock.advance(3000);
     await refused;
@@ -104,7 +110,9 @@ describe("deadlines", () => {
     const right = nodes.make(2);
     const mute = await foreignServer(credentials(2));
     left.setAddresses(right.localId, [mute.address]);
-    const refused = expect(left.request(right.localId, echo, bytes(""))).rejects.toMatchObject(code("TRANSPORT_UNREACHABLE"));
+    const refused = expect(left.request(right.localId, echo, bytes(""))).rejects.toMatchObject(
+      code("TRANSPORT_UNREACHABLE"),
+    );
     await until(() => mute.heard() > 0);
     clock.advance(3000);
     await refused;

@@ -2,7 +2,21 @@ import { connect } from "node:net";
 import { isFabricError } from "@revoada/fabric";
 import { tlsTransport } from "@revoada/transport-tls";
 import { describe, expect, test } from "vitest";
-import { bulk, bytes, echo, Events, gossip, introduce, Nodes, portOf, random, realClock, seed, text, until } from "./harness.ts";
+import {
+  bulk,
+  bytes,
+  echo,
+  Events,
+  gossip,
+  introduce,
+  Nodes,
+  portOf,
+  random,
+  realClock,
+  seed,
+  text,
+  until,
+} from "./harness.ts";
 
 const code = (expected: string) => ({ code: expected });
 
@@ -39,12 +53,14 @@ describe("requests", () => {
       onRequest: async (payload) => {
         await new Promise<void>((resolve) => {
           held.push(resolve);
-          if (held.length === 64) for (const release of held.reverse()) release();
+          if (held.length === 64) for (const release of held.toReversed()) release();
         });
         return payload;
       },
     });
-    const asked = Array.from({ length: 64 }, (_, index) => left.request(right.localId, echo, bytes(`question ${index}`)));
+    const asked = Array.from({ length: 64 }, (_, index) =>
+      left.request(right.localId, echo, bytes(`question ${index}`)),
+    );
     const answers = await Promise.all(asked);
     expect(answers.map(text)).toEqual(Array.from({ length: 64 }, (_, index) => `question ${index}`));
   });
@@ -64,7 +80,9 @@ describe("requests", () => {
   test("an answer that is too large fails the request and leaves the connection in use", async () => {
     await using nodes = new Nodes();
     const [left, right] = await nodes.pair();
-    right.handle(bulk, { onRequest: async (payload) => (payload.length > 0 ? payload : new Uint8Array(16 * 1024 * 1024 + 1)) });
+    right.handle(bulk, {
+      onRequest: async (payload) => (payload.length > 0 ? payload : new Uint8Array(16 * 1024 * 1024 + 1)),
+    });
     await expect(left.request(right.localId, bulk, bytes(""))).rejects.toMatchObject(code("TRANSPORT_TOO_LARGE"));
     expect(text(await left.request(right.localId, bulk, bytes("x")))).toBe("x");
   });
@@ -75,7 +93,8 @@ describe("requests", () => {
     const { FabricError } = await import("@revoada/fabric");
     right.handle(echo, {
       onRequest: async (payload) => {
-        if (text(payload) === "ours") throw new FabricError("RAFT_NOT_LEADER", "the leader is elsewhere", { retryable: true });
+        if (text(payload) === "ours")
+          throw new FabricError("RAFT_NOT_LEADER", "the leader is elsewhere", { retryable: true });
         throw new Error("password is 1234");
       },
     });
@@ -97,7 +116,9 @@ describe("requests", () => {
     expect(() => right.handle(echo, {})).toThrow(expect.objectContaining(code("TRANSPORT_DUPLICATE_PROTOCOL")));
     expect(text(await left.request(right.localId, echo, bytes("now")))).toBe("now");
     const elsewhere = { name: echo.name, channel: "gossip" } as const;
-    await expect(left.request(right.localId, elsewhere, bytes(""))).rejects.toMatchObject(code("TRANSPORT_UNSUPPORTED"));
+    await expect(left.request(right.localId, elsewhere, bytes(""))).rejects.toMatchObject(
+      code("TRANSPORT_UNSUPPORTED"),
+    );
     withdraw();
     await expect(left.request(right.localId, echo, bytes(""))).rejects.toMatchObject(code("TRANSPORT_UNSUPPORTED"));
     await expect(left.open(right.localId, echo)).rejects.toMatchObject(code("TRANSPORT_UNSUPPORTED"));
@@ -116,7 +137,9 @@ describe("requests", () => {
     });
     const asked = left.request(right.localId, echo, bytes(""), { signal: controller.signal });
     await expect(asked).rejects.toThrow("changed my mind");
-    await expect(left.request(right.localId, echo, bytes("a"), { signal: controller.signal })).rejects.toThrow("changed my mind");
+    await expect(left.request(right.localId, echo, bytes("a"), { signal: controller.signal })).rejects.toThrow(
+      "changed my mind",
+    );
     expect(text(await left.request(right.localId, echo, bytes("b")))).toBe("b");
   });
 });
@@ -137,7 +160,8 @@ describe("one-way messages", () => {
     const events = new Events(left);
     for (let index = 0; index < 250; index++) expect(left.send(right.localId, gossip, bytes(String(index)))).toBe(true);
     await events.connected();
-    for (let index = 250; index < 500; index++) expect(left.send(right.localId, gossip, bytes(String(index)))).toBe(true);
+    for (let index = 250; index < 500; index++)
+      expect(left.send(right.localId, gossip, bytes(String(index)))).toBe(true);
     await done;
     expect(got).toEqual(Array.from({ length: 500 }, (_, index) => index));
   });
@@ -196,7 +220,10 @@ describe("life cycle", () => {
     const [v4, v6] = node.listening();
     expect(v4).toMatch(/^127\.0\.0\.1:[1-9]\d*$/);
     expect(v6).toMatch(/^\[::1\]:[1-9]\d*$/);
-    for (const [byte, address] of [[2, v4], [3, v6]] as const) {
+    for (const [byte, address] of [
+      [2, v4],
+      [3, v6],
+    ] as const) {
       const other = await nodes.start(byte, { listen: [], addresses: [[node.localId, [address as string]]] });
       expect(text(await other.request(node.localId, echo, bytes("hi")))).toBe("hi");
     }

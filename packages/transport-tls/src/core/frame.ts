@@ -85,8 +85,8 @@ export function writeUint32(target: Uint8Array, offset: number, value: number): 
 /** Reads a big-endian unsigned 32-bit integer. The caller has checked the bounds. */
 export function readUint32(source: Uint8Array, offset: number): number {
   return (
-    ((source[offset] as number) * 0x1000000 +
-      (((source[offset + 1] as number) << 16) | ((source[offset + 2] as number) << 8) | (source[offset + 3] as number)))
+    (source[offset] as number) * 0x1000000 +
+    (((source[offset + 1] as number) << 16) | ((source[offset + 2] as number) << 8) | (source[offset + 3] as number))
   );
 }
 
@@ -99,7 +99,13 @@ function readUint16(source: Uint8Array, offset: number): number {
   return ((source[offset] as number) << 8) | (source[offset + 1] as number);
 }
 
-function writePrefix(target: Uint8Array, offset: number, headerBytes: number, payloadBytes: number, kind: number): void {
+function writePrefix(
+  target: Uint8Array,
+  offset: number,
+  headerBytes: number,
+  payloadBytes: number,
+  kind: number,
+): void {
   writeUint32(target, offset, headerBytes - prefixBytes + payloadBytes);
   target[offset + 4] = kind;
 }
@@ -299,7 +305,8 @@ function decodeProtocol(body: Uint8Array): Frame {
   atLeast(body, 4);
   if (body.length > 3 + 128) throw new ProtocolViolationError(`protocol name of ${body.length - 3} bytes, at most 128`);
   const name = decodeText(body.subarray(3));
-  if (!isProtocolName(name)) throw new ProtocolViolationError("protocol name with characters that are not printable ASCII");
+  if (!isProtocolName(name))
+    throw new ProtocolViolationError("protocol name with characters that are not printable ASCII");
   return { kind: "protocol", index: readUint16(body, 1), name };
 }
 
@@ -339,7 +346,8 @@ function decodeText(bytes: Uint8Array): string {
 }
 
 function atLeast(body: Uint8Array, bytes: number): void {
-  if (body.length < bytes) throw new ProtocolViolationError(`frame of ${body.length} bytes, expected at least ${bytes}`);
+  if (body.length < bytes)
+    throw new ProtocolViolationError(`frame of ${body.length} bytes, expected at least ${bytes}`);
 }
 
 function exactly(body: Uint8Array, bytes: number): void {
