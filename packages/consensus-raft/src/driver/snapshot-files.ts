@@ -121,6 +121,8 @@ export class SnapshotWriter {
     const name = nameOf(this.base);
     await this.#disk.rename(this.path, name);
     await this.#disk.syncDirectory(snapshotDirectory);
+    // The directory's own name may be as new as the file's.
+    await this.#disk.syncDirectory("");
     return name;
   }
 
