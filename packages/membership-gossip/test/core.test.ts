@@ -85,6 +85,19 @@ test("news rides along with the frame that opens a round and with its answer, be
   expect(left.member(id(1))?.record.keys.get("zone")).toBe("r");
 });
 
+test("a node renews its record long before it expires, and after its wall clock has jumped, and says nothing new by that", () => {
+  const core = coreOf(0);
+  const notAfterMs = () => core.member(id(0))?.record.notAfterMs ?? 0;
+  const first = notAfterMs();
+  core.round(now(11 * 3_600_000));
+  expect(notAfterMs()).toBe(first);
+  core.round(now(13 * 3_600_000));
+  expect(notAfterMs()).toBe(first + 13 * 3_600_000);
+  core.round({ nowMs: 14 * 3_600_000, wallMs: wallMs - 100 * 3_600_000 });
+  expect(notAfterMs()).toBe(first - 100 * 3_600_000);
+  expect(core.incarnation).toBe(0);
+});
+
 test("news grows old and is carried no more", () => {
   const core = coreOf(0);
   core.set("zone", "l", now(0));

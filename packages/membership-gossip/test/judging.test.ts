@@ -69,6 +69,20 @@ test("whom one hears oneself is not dead of silence, whoever says so, and one vo
   expect(spoken(core)).toEqual(["heard"]);
 });
 
+test("a host that has just stalled does not believe old news of those whom it heard until then", () => {
+  const core = among(5);
+  for (let nowMs = 100; nowMs <= 2_000; nowMs += 100) {
+    for (const number of range(4, 1)) beat(core, number, nowMs, nowMs);
+    core.tick(now(nowMs));
+    core.round(now(nowMs));
+  }
+  core.tick(now(6_000));
+  tell(core, 1, [signedVerdict(1, 4, "silent"), signedVerdict(2, 4, "silent")], 6_000);
+  for (let nowMs = 6_100; nowMs <= 6_500; nowMs += 100) core.round(now(nowMs));
+  expect(core.frozen(6_500)).toBe(true);
+  expect(status(core, 4)).toBe("alive");
+});
+
 test("a bystander believes two accusers of a silence only after their word has stood for a while", () => {
   const subject = unobserved();
   const core = among(20);

@@ -121,6 +121,8 @@ test("a partition heals by itself where no node has a seed on the other side", a
   await world.clock.runUntil(() => world.nodesSee([0, 1], 2, "dead") && world.nodesSee([2, 3], 0, "dead"), {
     withinMs: 20_000,
   });
+  // Long enough for every connection to be given up.
+  await world.clock.advanceAsync(15_000);
   world.heal();
   await world.clock.runUntil(() => world.allSee(range(4), range(4), "alive"), { withinMs: 20_000 });
 });
