@@ -24,7 +24,10 @@ interface NodeHistory {
   term: number;
   commitIndex: number;
   appliedIndex: number;
-  durableIndex: number;
+  /** What is durable in its log, whether or not the process lives: index → term, above the base. */
+  readonly durable: Map<number, number>;
+  /** Everything up to here is in a snapshot that is durable. */
+  baseIndex: number;
   /** Which life of the process the above is of; commit and applied start again with it. */
   life: number;
 }
@@ -68,11 +71,9 @@ export class Monitor {
       "applied-within-durable",
       () => `${node} applied ${status.appliedIndex}, committed ${status.commitIndex}, durable ${status.durableIndex}`,
     );
-    if (status.lastIndex < history.durableIndex && status.term > history.term) this.#totals.truncations += 1;
     history.term = status.term;
     history.commitIndex = status.commitIndex;
     history.appliedIndex = status.appliedIndex;
-    history.durableIndex = status.durableIndex;
     if (status.role === "leader") this.#observeLeader(node, status, nowMs);
   }
 
@@ -101,15 +102,19 @@ export class Monitor {
       this.#committed.set(entry.index, { term: entry.term, digest });
       this.#highest = entry.index;
       if (entry.kind === "configuration") this.#observeConfiguration(entry.configuration);
-      if (status !== undefined) this.#requireQuorum(node, entry.index, status.configuration);
+      if (status !== undefined) this.#requireQuorum(node, entry, status.configuration);
     }
   }
 
   /** What is committed must be durable on a majority, wherever it is first applied. */
-  #requireQuorum(node: NodeId, index: number, configuration: Configuration): void {
+  #requireQuorum(node: NodeId, { index, term }: { readonly index: number; readonly term: number }, configuration: Configuration): void {
+    const holds = (id: NodeId): boolean => {
+      const history = this.#history(id);
+      return history.durable.get(index) === term || history.baseIndex >= index;
+    };
     for (const voters of [configuration.voters, configuration.outgoing]) {
       if (voters === undefined || voters.length === 0) continue;
-      const holders = voters.filter(({ id }) => (this.#nodes.get(id)?.durableIndex ?? 0) >= index).length;
+      const holders = voters.filter(({ id }) => holds(id)).length;
       require(holders > voters.length / 2, "committed-on-quorum", () => `${node} applies ${index}, durable on ${holders} of ${voters.length}`);
     }
   }
@@ -134,10 +139,30 @@ export class Monitor {
     this.#votersAt.set(formation.generation, voters);
   }
 
-  /** Notes how far a replica's log is durable, as soon as it is. */
-  observeDurable(node: NodeId, durableIndex: number): void {
+  /** Notes what a log was found to hold. */
+  logOpened(node: NodeId, baseIndex: number, terms: readonly (readonly [number, number])[]): void {
     const history = this.#history(node);
-    history.durableIndex = Math.max(history.durableIndex, durableIndex);
+    history.baseIndex = baseIndex;
+    history.durable.clear();
+    for (const [index, term] of terms) history.durable.set(index, term);
+  }
+
+  /** Notes an entry that a log holds from now on, whatever happens. */
+  logDurable(node: NodeId, index: number, term: number): void {
+    this.#history(node).durable.set(index, term);
+  }
+
+  logTruncated(node: NodeId, fromIndex: number): void {
+    const { durable } = this.#history(node);
+    if (durable.has(fromIndex)) this.#totals.truncations += 1;
+    for (let index = fromIndex; durable.delete(index); index += 1);
+  }
+
+  logReset(node: NodeId, baseIndex: number): void {
+    const history = this.#history(node);
+    history.baseIndex = baseIndex;
+    history.durable.clear();
+    this.#totals.snapshotInstalls += 1;
   }
 
   /** Compares a replica's state at an index with what others had there. */
@@ -156,7 +181,7 @@ export class Monitor {
   #history(node: NodeId): NodeHistory {
     let history = this.#nodes.get(node);
     if (history === undefined) {
-      history = { term: 0, commitIndex: 0, appliedIndex: 0, durableIndex: 0, life: 0 };
+      history = { term: 0, commitIndex: 0, appliedIndex: 0, durable: new Map(), baseIndex: 0, life: 0 };
       this.#nodes.set(node, history);
     }
     return history;
