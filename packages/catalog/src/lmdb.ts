@@ -1,0 +1,6 @@
+/**
+ * The durable store of the one machine, over LMDB.
+ *
+ * @packageDocumentation
+ */
+export { lmdbStore, type LmdbStoreOptions } from "./store/lmdb-store.ts";

@@ -1,0 +1,109 @@
+import { crc32 } from "node:zlib";
+import type { StoreRange, StoreReader } from "@revoada/fabric";
+import type { Database, RootDatabase, Transaction } from "lmdb";
+import { viewOf } from "../core/bytes.ts";
+import type { SortedEntry } from "../core/sorted-map.ts";
+import { CatalogStoreCorruptError } from "../errors.ts";
+
+export type LmdbDatabase = RootDatabase<Uint8Array, Uint8Array>;
+
+/** Keys of the store's own records begin with 0, where those of trees have the length of the tree's name. */
+export const headerKey: Uint8Array = Uint8Array.of(0, 1);
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** All trees share one database: the length of the tree's name, the name, the key. */
+export function baseKey(tree: string, key: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(1 + tree.length + key.length);
+  bytes[0] = tree.length;
+  encoder.encodeInto(tree, bytes.subarray(1));
+  bytes.set(key, 1 + tree.length);
+  return bytes;
+}
+
+const nothing = new Uint8Array(0);
+
+/** Above every key of a tree: names are ASCII, so that the last byte can be raised. */
+function treeEnd(tree: string): Uint8Array {
+  const end = baseKey(tree, nothing);
+  end[end.length - 1] = (end[end.length - 1] as number) + 1;
+  return end;
+}
+
+/** LMDB has no checksums: a record is the CRC-32 of its key and value, then the value. */
+export function sealRecord(key: Uint8Array, value: Uint8Array): Uint8Array {
+  const record = new Uint8Array(4 + value.length);
+  viewOf(record).setUint32(0, crc32(value, crc32(key)));
+  record.set(value, 4);
+  return record;
+}
+
+export function openRecord(key: Uint8Array, record: Uint8Array): Uint8Array {
+  const value = record.subarray(4);
+  if (record.length < 4 || viewOf(record).getUint32(0) !== crc32(value, crc32(key))) {
+    throw new CatalogStoreCorruptError(`the record of a key of ${key.length} bytes fails its check`);
+  }
+  return value;
+}
+
+/** Reads what has been flushed: as of now, or as of a read transaction. */
+export class LmdbBase implements StoreReader {
+  readonly #database: Database<Uint8Array, Uint8Array>;
+  readonly #options: { readonly transaction?: Transaction };
+  /** Walks that have not come to their end: each holds a native cursor, which must not outlive the database. */
+  readonly #walks: Set<Iterator<unknown>>;
+
+  constructor(database: Database<Uint8Array, Uint8Array>, walks: Set<Iterator<unknown>>, transaction?: Transaction) {
+    this.#database = database;
+    this.#walks = walks;
+    this.#options = transaction === undefined ? {} : { transaction };
+  }
+
+  get(tree: string, key: Uint8Array): Uint8Array | undefined {
+    const full = baseKey(tree, key);
+    const record = this.#database.get(full, this.#options);
+    return record === undefined ? undefined : openRecord(full, record);
+  }
+
+  *range(tree: string, range: StoreRange = {}): Generator<SortedEntry<Uint8Array>, void, undefined> {
+    const start = baseKey(tree, range.start ?? nothing);
+    const end = range.end === undefined ? treeEnd(tree) : baseKey(tree, range.end);
+    if (Buffer.compare(start, end) >= 0) return;
+    const found = this.#database.getRange({
+      ...this.#options,
+      ...(range.reverse === true
+        ? { start: end, exclusiveStart: true, end: start, inclusiveEnd: true, reverse: true }
+        : { start, end }),
+      ...(range.limit === undefined ? {} : { limit: range.limit }),
+    });
+    const walk = found[Symbol.iterator]();
+    this.#walks.add(walk);
+    try {
+      for (let next = walk.next(); next.done !== true; next = walk.next()) {
+        const { key, value } = next.value;
+        yield { key: key.subarray(1 + tree.length), value: openRecord(key, value) };
+      }
+    } finally {
+      this.#walks.delete(walk);
+      walk.return?.();
+    }
+  }
+
+  /** Full keys of a tree, for clearing it. */
+  keys(tree: string): Iterable<Uint8Array> {
+    return this.#database.getKeys({ ...this.#options, start: baseKey(tree, nothing), end: treeEnd(tree) });
+  }
+
+  /** From name to name by seeking. */
+  trees(): readonly string[] {
+    const names: string[] = [];
+    for (let start: Uint8Array = Uint8Array.of(1); ; ) {
+      const [key] = [...this.#database.getKeys({ ...this.#options, start, limit: 1 })];
+      if (key === undefined) return names.toSorted();
+      const name = decoder.decode(key.subarray(1, 1 + (key[0] as number)));
+      names.push(name);
+      start = treeEnd(name);
+    }
+  }
+}
