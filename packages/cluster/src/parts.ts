@@ -56,7 +56,8 @@ export interface CatalogParts {
 /** The deterministic half of a catalog and its front. They meet in the store. */
 export interface CatalogLayer {
   readonly machine: SubMachine;
-  create(parts: CatalogParts): Catalog;
+  /** Disposed of when the cluster shuts down. */
+  create(parts: CatalogParts): Catalog & Disposable;
 }
 
 /** The implementations that a cluster is composed of. Factories are called at start, in order, and never at construction. */

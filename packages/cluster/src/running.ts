@@ -146,7 +146,9 @@ export class RunningCluster {
     this.loop = new FormationLoop({ declaration, attestor, consensus, membership, machine, sealer, clock, logger });
     const door = new Door({ attestor, transport, consensus, membership, machine, store, directory, loop: this.loop, sealer, genesis, logger });
     stack.push(() => door.stop());
-    this.catalog = this.#createCatalog(catalogLayer);
+    const catalog = this.#createCatalog(catalogLayer);
+    stack.push(() => catalog[Symbol.dispose]());
+    this.catalog = catalog;
     this.localFace = parts.factory.create({ face: declaration.face, catalog: this.catalog, formats: layers.formats, clock, logger });
     stack.push(() => this.localFace[Symbol.asyncDispose]());
     this.remoteFace = layers.remoteFace?.({ transport, replicas: () => this.#replicas() });
@@ -236,7 +238,7 @@ export class RunningCluster {
     this.loop.kick();
   }
 
-  #createCatalog(layer: CatalogLayer): Catalog {
+  #createCatalog(layer: CatalogLayer): Catalog & Disposable {
     return layer.create({
       store: this.store,
       propose: async (command, options) => (await this.consensus.propose(sealEnvelope("catalog", command), options)).result,

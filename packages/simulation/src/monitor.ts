@@ -36,6 +36,7 @@ interface NodeHistory {
 export class Monitor {
   readonly #totals: Totals;
   readonly #trace: Trace;
+  readonly #nowMs: () => number;
   readonly #leaders = new Map<number, NodeId>();
   readonly #committed = new Map<number, Committed>();
   readonly #hashes = new Map<number, string>();
@@ -43,9 +44,10 @@ export class Monitor {
   readonly #nodes = new Map<NodeId, NodeHistory>();
   #highest = 0;
 
-  constructor(totals: Totals, trace: Trace) {
+  constructor(totals: Totals, trace: Trace, nowMs: () => number) {
     this.#totals = totals;
     this.#trace = trace;
+    this.#nowMs = nowMs;
   }
 
   /** The highest index that any replica has applied. */
@@ -61,7 +63,7 @@ export class Monitor {
   }
 
   /** Checks one replica's own promises: what only rises, and who leads. */
-  observe(node: NodeId, status: ConsensusStatus, nowMs: number): void {
+  observe(node: NodeId, status: ConsensusStatus): void {
     const history = this.#history(node);
     require(status.term >= history.term, "monotonic-term", () => `${node} went from term ${history.term} to ${status.term}`);
     require(status.commitIndex >= history.commitIndex, "monotonic-commit", () => `${node} went from ${history.commitIndex} to ${status.commitIndex}`);
@@ -74,16 +76,16 @@ export class Monitor {
     history.term = status.term;
     history.commitIndex = status.commitIndex;
     history.appliedIndex = status.appliedIndex;
-    if (status.role === "leader") this.#observeLeader(node, status, nowMs);
+    if (status.role === "leader") this.#observeLeader(node, status);
   }
 
-  #observeLeader(node: NodeId, status: ConsensusStatus, nowMs: number): void {
+  #observeLeader(node: NodeId, status: ConsensusStatus): void {
     const known = this.#leaders.get(status.term);
     require(known === undefined || known === node, "election-safety", () => `term ${status.term} is led by ${known} and ${node}`);
     if (known !== undefined) return;
     this.#leaders.set(status.term, node);
     this.#totals.elections += 1;
-    this.#trace.record(nowMs, node, `leads term ${status.term}`);
+    this.#trace.record(this.#nowMs(), node.slice(-8), `leads term ${status.term}`);
     require(status.lastIndex >= this.#highest, "leader-completeness", () => `${node} leads with ${status.lastIndex}, ${this.#highest} is committed`);
   }
 
@@ -101,6 +103,7 @@ export class Monitor {
       require(entry.index === this.#highest + 1, "committed-in-order", () => `${entry.index} follows ${this.#highest}`);
       this.#committed.set(entry.index, { term: entry.term, digest });
       this.#highest = entry.index;
+      this.#trace.hash(this.#nowMs(), node.slice(-8), `commits ${entry.index} of term ${entry.term} as ${digest}`);
       if (entry.kind === "configuration") this.#observeConfiguration(entry.configuration);
       if (status !== undefined) this.#requireQuorum(node, entry, status.configuration);
     }
@@ -137,6 +140,11 @@ export class Monitor {
     const known = this.#votersAt.get(formation.generation);
     require(known === undefined || known === voters, "one-formation-per-generation", () => `generation ${formation.generation} has two voter sets`);
     this.#votersAt.set(formation.generation, voters);
+  }
+
+  /** Counts what a crash had left half written. */
+  logTorn(): void {
+    this.#totals.tornWrites += 1;
   }
 
   /** Notes what a log was found to hold. */

@@ -1,5 +1,5 @@
 import { blake3Attestor, ed25519Verifier, identityFromSeed } from "@revoada/attest-blake3";
-import { catalogLayer, memoryStore } from "@revoada/catalog";
+import { catalog, catalogMachine, memoryStore } from "@revoada/catalog";
 import {
   Cluster,
   joinCluster,
@@ -214,6 +214,7 @@ export class SimulatedNode {
     this.#world.monitor.started(this.id);
     const log = this.#openLog(host, "boot");
     const { storeId } = await log.open();
+    if (log.faults.some((fault) => fault.kind === "torn")) this.#world.monitor.logTorn();
     await log.close();
     return { host, storeId, transport: this.#world.network.transport(this.id, { clock: host }) };
   }
@@ -231,7 +232,7 @@ export class SimulatedNode {
     await cluster.start();
     const { consensus, machine } = cluster.running();
     const observe = (): void => {
-      if (this.#cluster === cluster) this.#world.monitor.observe(this.id, consensus.status(), boot.host.monotonicMs());
+      if (this.#cluster === cluster) this.#world.monitor.observe(this.id, consensus.status());
     };
     consensus.onChange(observe);
     machine.onApplied(observe);
@@ -248,7 +249,10 @@ export class SimulatedNode {
       transport: () => transport,
       membership: (parts) => this.#membership(parts, host, logger),
       consensus: (parts) => this.#consensus(parts, host, store, logger),
-      catalog: () => catalogLayer({ clock: host, logger }),
+      catalog: () => {
+        const machine = catalogMachine();
+        return { machine, create: (parts) => catalog({ ...parts, machine, clock: host, logger }) };
+      },
       formats: defaultFormats(),
       faces: [pureRaftFace()],
       logger,

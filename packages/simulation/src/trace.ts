@@ -9,12 +9,18 @@ export class Trace {
   readonly #latest: string[] = [];
   #events = 0;
 
+  /** Takes an event in and keeps it to be shown. */
   record(atMs: number, node: string, event: string): void {
+    this.#latest.push(this.hash(atMs, node, event));
+    if (this.#latest.length > 2 * keptEvents) this.#latest.splice(0, keptEvents);
+  }
+
+  /** Takes an event in that is too frequent to be shown. */
+  hash(atMs: number, node: string, event: string): string {
     const line = `${atMs.toFixed(3)} ${node} ${event}`;
     this.#hash.update(line).update("\n");
     this.#events += 1;
-    this.#latest.push(line);
-    if (this.#latest.length > 2 * keptEvents) this.#latest.splice(0, keptEvents);
+    return line;
   }
 
   get events(): number {

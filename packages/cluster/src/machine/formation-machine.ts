@@ -126,7 +126,7 @@ export class FormationMachine implements SubMachine {
     const formation = genesisFormation({ ...genesis, id: genesis.founder });
     const head = { height: 0, hash: genesis.clusterId as string as Hash };
     const sealing: SealingVoters = { voters: [genesis.founder] };
-    transaction.put(trees.meta, keys.genesis, bytes.slice());
+    transaction.put(trees.meta, keys.genesis, new Uint8Array(bytes));
     transaction.put(trees.meta, keys.clusterId, textKey(clusterId));
     this.#writeFormation(transaction, undefined, formation);
     this.#writeHead(transaction, keys.head, head);
@@ -198,7 +198,7 @@ export class FormationMachine implements SubMachine {
     if (seal.head.height <= state.sealed.height) {
       throw new MachineRefusal("CHAIN_ALREADY_SEALED", `height ${seal.head.height} is sealed already`);
     }
-    transaction.put(trees.seals, orderedKey(seal.head.height), bytes.slice());
+    transaction.put(trees.seals, orderedKey(seal.head.height), new Uint8Array(bytes));
     this.#writeHead(transaction, keys.sealed, seal.head);
     const { pending } = state.sealing;
     const sealing = pending !== undefined && seal.head.height >= pending.endHeight ? { voters: pending.voters } : state.sealing;
