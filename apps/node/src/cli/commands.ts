@@ -1,0 +1,51 @@
+import { renderCompletion, shells, type Shell } from "./completion.ts";
+import type { CommandSpec } from "./command.ts";
+import { applyCommand } from "./commands/apply.ts";
+import { chainExportCommand, chainShowCommand, chainVerifyCommand } from "./commands/chain.ts";
+import { identityCommand, versionCommand, walInspectCommand, walVerifyCommand } from "./commands/local.ts";
+import { leaveCommand, tokenCreateCommand } from "./commands/node.ts";
+import { deleteCommand, getCommand, listCommand, watchCommand } from "./commands/resources.ts";
+import { snapshotRestoreCommand, snapshotSaveCommand } from "./commands/snapshot.ts";
+import { formationCommand, healthCommand, statusCommand } from "./commands/status.ts";
+import { upCommand } from "./commands/up.ts";
+import { exitCodes } from "./exit-codes.ts";
+
+const completionCommand: CommandSpec = {
+  path: ["completion"],
+  summary: "print a completion script for a shell",
+  arguments: [{ name: "SHELL", required: true, choices: shells }],
+  flags: [],
+  examples: [
+    { command: "source <(revoada completion bash)", meaning: "for this session" },
+    { command: "revoada completion fish > ~/.config/fish/completions/revoada.fish", meaning: "for good" },
+  ],
+  run: async ({ io, arguments: [shell] }) => {
+    io.stdout.write(renderCompletion(shell as Shell, commands));
+    return exitCodes.ok;
+  },
+};
+
+/** Every command, in the order of the help. */
+export const commands: readonly CommandSpec[] = [
+  upCommand,
+  statusCommand,
+  healthCommand,
+  formationCommand,
+  applyCommand,
+  getCommand,
+  listCommand,
+  deleteCommand,
+  watchCommand,
+  snapshotSaveCommand,
+  snapshotRestoreCommand,
+  chainShowCommand,
+  chainExportCommand,
+  chainVerifyCommand,
+  tokenCreateCommand,
+  leaveCommand,
+  identityCommand,
+  walInspectCommand,
+  walVerifyCommand,
+  completionCommand,
+  versionCommand,
+];

@@ -1,0 +1,183 @@
+import { isFabricError, shortId } from "@revoada/fabric";
+import type { NodeClient } from "../../client.ts";
+import type { HealthReport } from "../../daemon/control.ts";
+import type { FormationReport, NodeStatus } from "../../daemon/status.ts";
+import type { CommandSpec, Invocation } from "../command.ts";
+import { exitCodes } from "../exit-codes.ts";
+import { renderError, renderFacts, renderTable, type Cell } from "../output.ts";
+import { clientFlags, outputOf, show, withNode, type Paint } from "./common.ts";
+
+const watchEveryMs = 1000;
+
+const conditionStyles: Readonly<Record<HealthReport["condition"], "green" | "yellow" | "red">> = {
+  healthy: "green",
+  forming: "yellow",
+  degraded: "yellow",
+  "no-quorum": "red",
+};
+
+function since(milliseconds: number): string {
+  const seconds = Math.floor(milliseconds / 1000);
+  if (seconds < 60) return `${seconds}s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes}m${seconds % 60}s`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours}h${minutes % 60}m` : `${Math.floor(hours / 24)}d${hours % 24}h`;
+}
+
+/** A node's status for people. */
+export function renderStatus(status: NodeStatus, paint: Paint): string {
+  const { consensus, chain, condition } = status;
+  const leader = consensus.leader === undefined ? "none known" : shortId(consensus.leader);
+  const seat = status.role === undefined ? `${status.state}, ${status.replica}` : `${status.role}, ${status.state}, ${status.replica}`;
+  const facts = renderFacts(
+    [
+      ["node", `${shortId(status.id)} (${seat})`],
+      ["cluster", `${shortId(status.cluster)} ${status.declaration}`],
+      ["condition", { text: `${condition}, ${status.mode}`, style: conditionStyles[condition] }],
+      ["consensus", `${consensus.role} in term ${consensus.term}, leader ${leader}, quorum ${consensus.quorum ? "yes" : "no"}`],
+      ["log", `committed ${consensus.commitIndex}, applied ${consensus.appliedIndex}, last ${consensus.lastIndex}`],
+      ["chain", `height ${chain.height}, sealed ${chain.sealedHeight}, head ${shortId(chain.head)}`],
+      ["resources", String(status.resources)],
+      ["listens", status.listen.join(", ")],
+      ["admin", status.admin],
+      ["up", `${since(status.uptimeMs)}, version ${status.version}, zone ${status.zone}`],
+    ],
+    paint,
+  );
+  const rows = status.members.map((member): readonly Cell[] => [
+    `${member.id === status.id ? "*" : " "}${shortId(member.id)}`,
+    member.status === "alive" ? { text: "alive", style: "green" } : { text: member.restarting ? "restarting" : member.status, style: "red" },
+    member.state,
+    member.role ?? "-",
+    member.leader ? { text: `${member.replica}, leads`, style: "bold" } : member.replica,
+    member.zone,
+    member.addresses.join(", "),
+  ]);
+  return `${facts}\n${renderTable([" NODE", "GOSSIP", "STATE", "ROLE", "REPLICA", "ZONE", "ADDRESSES"], rows, paint)}`;
+}
+
+/** The committed formation for people. */
+export function renderFormation(report: FormationReport, paint: Paint): string {
+  const rows = report.nodes.map((node): readonly Cell[] => [
+    shortId(node.id),
+    node.state,
+    node.role ?? "-",
+    node.replica,
+    node.zone,
+    node.version,
+    node.flags.join(", ") || "-",
+    node.lastShiftMs === 0 ? "-" : new Date(node.lastShiftMs).toISOString(),
+  ]);
+  const table = renderTable(["NODE", "STATE", "ROLE", "REPLICA", "ZONE", "VERSION", "FLAGS", "LAST SHIFT"], rows, paint);
+  const removed = report.tombstones.length === 0 ? "" : `removed for ever: ${report.tombstones.map(shortId).join(", ")}\n`;
+  return `${paint("dim", `generation ${report.generation}`)}\n${table}${removed}`;
+}
+
+/** A cluster's health for people. */
+export function renderHealth(report: HealthReport, paint: Paint): string {
+  const count = (counts: Readonly<Record<string, number>>): string =>
+    Object.entries(counts)
+      .filter(([, number]) => number > 0)
+      .map(([name, number]) => `${number} ${name}`)
+      .join(", ") || "none";
+  return renderFacts(
+    [
+      ["condition", { text: report.condition, style: conditionStyles[report.condition] }],
+      ["mode", report.mode],
+      ["invariants", report.broken === undefined ? "all hold" : { text: `${report.broken.name}: ${report.broken.message}`, style: "red" }],
+      ["face", `${report.face.name} (${report.face.protocol}), ${report.face.running ? "running" : "stopped"}`],
+      ["members", count(report.members)],
+      ["nodes", count(report.states)],
+      ["consensus", `${report.consensus.role} in term ${report.consensus.term}, quorum ${report.consensus.quorum ? "yes" : "no"}, storage ${report.consensus.storage}`],
+      ["resources", `${report.resources}, ${report.subscribers} subscribers`],
+      ["chain", `height ${report.chain.height}, sealed ${report.chain.sealedHeight}`],
+    ],
+    paint,
+  );
+}
+
+async function watchStatus(invocation: Invocation, node: NodeClient): Promise<number> {
+  const { io } = invocation;
+  const isLive = io.stdout.isTerminal && outputOf(invocation) === undefined;
+  while (!io.signal.aborted) {
+    try {
+      const status = await node.status();
+      // Home, the new picture, and nothing of the old one below it: a screen that is cleared first flickers.
+      if (isLive) io.stdout.write("\u001B[H");
+      if (outputOf(invocation) === "json") io.stdout.write(`${JSON.stringify(status)}\n`);
+      else show(invocation, status, (paint) => renderStatus(status, paint));
+      if (isLive) io.stdout.write("\u001B[J");
+    } catch (error) {
+      // The daemon is gone: whatever comes next is another connection.
+      if (io.signal.aborted) break;
+      if (isFabricError(error)) io.stderr.write(renderError(error, outputOf(invocation)));
+      return exitCodes.unreachable;
+    }
+    await pause(watchEveryMs, io.signal);
+  }
+  return exitCodes.ok;
+}
+
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal.addEventListener("abort", done);
+  });
+}
+
+/** `revoada status`. */
+export const statusCommand: CommandSpec = {
+  path: ["status"],
+  summary: "show the node and who is in its cluster",
+  arguments: [],
+  flags: [...clientFlags, { name: "watch", short: "w", summary: "show it again every second" }],
+  examples: [
+    { command: "revoada status", meaning: "once, for people" },
+    { command: "revoada status -o json", meaning: "with real addresses and full ids, for programs" },
+    { command: "revoada status --watch", meaning: "until Ctrl-C" },
+  ],
+  run: (invocation) =>
+    withNode(invocation, async (node) => {
+      if (invocation.has("watch")) return watchStatus(invocation, node);
+      const status = await node.status();
+      show(invocation, status, (paint) => renderStatus(status, paint));
+      return exitCodes.ok;
+    }),
+};
+
+/** `revoada formation`. */
+export const formationCommand: CommandSpec = {
+  path: ["formation"],
+  summary: "show the committed formation: who is what",
+  arguments: [],
+  flags: clientFlags,
+  examples: [{ command: "revoada formation", meaning: "every node's state, role and replica" }],
+  run: (invocation) =>
+    withNode(invocation, async (node) => {
+      const report = await node.formation();
+      show(invocation, report, (paint) => renderFormation(report, paint));
+      return exitCodes.ok;
+    }),
+};
+
+/** `revoada health`. */
+export const healthCommand: CommandSpec = {
+  path: ["health"],
+  summary: "check the cluster; exit code 1 where something is wrong, 5 without a quorum",
+  arguments: [],
+  flags: clientFlags,
+  examples: [{ command: "revoada health && deploy", meaning: "go on only where all is well" }],
+  run: (invocation) =>
+    withNode(invocation, async (node) => {
+      const report = await node.health();
+      show(invocation, report, (paint) => renderHealth(report, paint));
+      if (report.ok) return exitCodes.ok;
+      return report.condition === "no-quorum" ? exitCodes.noQuorum : exitCodes.failed;
+    }),
+};

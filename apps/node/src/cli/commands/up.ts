@@ -1,0 +1,51 @@
+import { loadConfig } from "../../config/config.ts";
+import { settings } from "../../config/settings.ts";
+import { createLogger } from "../../daemon/logger.ts";
+import { startNode } from "../../daemon/daemon.ts";
+import type { CommandSpec, FlagSpec, Invocation } from "../command.ts";
+import { exitCodeOf, exitCodes } from "../exit-codes.ts";
+import { renderError } from "../output.ts";
+
+const configFlag: FlagSpec = {
+  name: "config",
+  value: "FILE",
+  summary: "settings as YAML or JSON (default: $REVOADA_CONFIG)",
+  completes: "file",
+};
+
+async function up(invocation: Invocation): Promise<number> {
+  const { io } = invocation;
+  const config = await loadConfig({
+    flag: (name) => invocation.value(name),
+    environment: io.environment,
+    workingDirectory: io.workingDirectory,
+  });
+  const logger = createLogger(io, config.logLevel);
+  const node = await startNode({ config, logger, signal: io.signal });
+  const stop = (): void => void node.stop();
+  if (io.signal.aborted) stop();
+  else io.signal.addEventListener("abort", stop, { once: true });
+  const end = await node.ended;
+  if (end.reason !== "failed") return exitCodes.ok;
+  io.stderr.write(renderError(end.error, undefined));
+  return exitCodeOf(end.error) || exitCodes.failed;
+}
+
+/** `revoada up`. */
+export const upCommand: CommandSpec = {
+  path: ["up"],
+  summary: "run a node: found a cluster, join one, or come back to one",
+  details: [
+    "Settings come from flags, over REVOADA_… variables, over the file of --config. A node that has its cluster needs neither",
+    "--bootstrap nor --join. SIGTERM and SIGINT hand leadership over and stop, keeping the seat; a second one stops at once.",
+  ],
+  arguments: [],
+  flags: [...Object.values(settings).map(({ flag }): FlagSpec => flag), configFlag],
+  examples: [
+    { command: "revoada up --bootstrap --topology solo --strategy solo", meaning: "a cluster of one" },
+    { command: "revoada up --bootstrap --listen 10.0.0.1:7400", meaning: "the first of three masters and any number of workers" },
+    { command: "revoada up --join join-token --data-dir /var/lib/revoada", meaning: "with the file that the first node wrote" },
+    { command: "revoada up", meaning: "after a restart" },
+  ],
+  run: up,
+};

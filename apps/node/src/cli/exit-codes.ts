@@ -1,0 +1,54 @@
+import { isFabricError } from "@revoada/fabric";
+
+/** What the process ends with. Documented in the README and in `revoada --help`. */
+export const exitCodes = {
+  ok: 0,
+  /** The operation failed. */
+  failed: 1,
+  /** Bad input: flags, settings, names, files that cannot be understood. */
+  usage: 2,
+  /** No daemon answers. */
+  unreachable: 3,
+  notFound: 4,
+  /** No quorum, or the outcome of a write is unknown. */
+  noQuorum: 5,
+  /** Somebody else was first. */
+  conflict: 6,
+  /** A broken invariant. */
+  broken: 70,
+} as const;
+
+const byCode: Readonly<Record<string, number>> = {
+  CONFIG_INVALID: exitCodes.usage,
+  FABRIC_INVALID_VALUE: exitCodes.usage,
+  FORMAT_INVALID: exitCodes.usage,
+  FORMAT_UNSUPPORTED: exitCodes.usage,
+  TOKEN_INVALID: exitCodes.usage,
+  TOPOLOGY_UNKNOWN: exitCodes.usage,
+  NODE_UNREACHABLE: exitCodes.unreachable,
+  FACE_RESOURCE_NOT_FOUND: exitCodes.notFound,
+  RAFT_NO_QUORUM: exitCodes.noQuorum,
+  RAFT_OUTCOME_UNKNOWN: exitCodes.noQuorum,
+  CATALOG_READ_ONLY: exitCodes.noQuorum,
+  FACE_CONFLICT: exitCodes.conflict,
+  FABRIC_INVARIANT: exitCodes.broken,
+};
+
+/** The exit code of a failure. */
+export function exitCodeOf(error: unknown): number {
+  if (!isFabricError(error)) return exitCodes.failed;
+  if (error.code.startsWith("CLI_")) return exitCodes.usage;
+  return byCode[error.code] ?? exitCodes.failed;
+}
+
+/** The table of the help. */
+export const exitCodeTable: readonly (readonly [number, string])[] = [
+  [exitCodes.ok, "it was done"],
+  [exitCodes.failed, "it failed"],
+  [exitCodes.usage, "the input is wrong: flags, settings, names or files"],
+  [exitCodes.unreachable, "no daemon answers for the data directory"],
+  [exitCodes.notFound, "there is no such resource"],
+  [exitCodes.noQuorum, "no quorum, or the outcome of a write is unknown"],
+  [exitCodes.conflict, "somebody else changed it first"],
+  [exitCodes.broken, "an invariant is broken; the daemon stopped itself"],
+];

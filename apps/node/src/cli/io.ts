@@ -1,0 +1,37 @@
+/** Where a command writes to. */
+export interface CliOutput {
+  write(data: string | Uint8Array): void;
+  readonly isTerminal: boolean;
+  /** Width of the terminal in characters. */
+  readonly columns: number;
+}
+
+/** Everything that a command may know of the process around it. */
+export interface CliIo {
+  readonly stdout: CliOutput;
+  readonly stderr: CliOutput;
+  readonly stdin: AsyncIterable<Uint8Array>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly workingDirectory: string;
+  /** Aborts when the user interrupts. */
+  readonly signal: AbortSignal;
+}
+
+/** The process's own streams and environment. */
+export function processIo(signal: AbortSignal): CliIo {
+  const output = (stream: NodeJS.WriteStream): CliOutput => ({
+    write: (data) => {
+      stream.write(data);
+    },
+    isTerminal: stream.isTTY === true,
+    columns: stream.columns ?? 80,
+  });
+  return {
+    stdout: output(process.stdout),
+    stderr: output(process.stderr),
+    stdin: process.stdin,
+    environment: process.env,
+    workingDirectory: process.cwd(),
+    signal,
+  };
+}

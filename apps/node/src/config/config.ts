@@ -1,0 +1,135 @@
+import { dirname, isAbsolute, resolve } from "node:path";
+import { ConfigInvalidError } from "../errors.ts";
+import { readConfigFile, type FileValue } from "./config-file.ts";
+import {
+  dataDirectoryVariable,
+  defaultAdminListen,
+  defaultDataDirectory,
+  settings,
+  UnfitSetting,
+  variableOf,
+  type LogLevel,
+  type Setting,
+  type SettingName,
+} from "./settings.ts";
+
+/** What a daemon is told. What is undefined was not said by anybody and depends on the data directory. */
+export interface NodeConfig {
+  readonly dataDir: string;
+  readonly bootstrap: boolean;
+  readonly join?: string;
+  readonly topology?: string;
+  readonly minNodes?: number;
+  /** A name, a path, or a value out of a file with the place that it stands at. */
+  readonly strategy?: string | { readonly source: string; readonly value: unknown };
+  readonly listen?: string;
+  readonly advertise?: string;
+  readonly faceListen?: string;
+  readonly adminListen: string;
+  readonly zone: string;
+  readonly logLevel: LogLevel;
+}
+
+export interface ConfigSources {
+  /** Text of a flag by its long name. */
+  readonly flag: (name: string) => string | undefined;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly workingDirectory: string;
+}
+
+/** A value that was found, and where. */
+interface Found {
+  readonly value: unknown;
+  readonly source: string;
+  /** What a path in it is relative to. */
+  readonly folder: string;
+}
+
+/**
+ * Layers defaults, the file of `--config` or `$REVOADA_CONFIG`, the environment (`REVOADA_…`) and flags, the later over the earlier.
+ *
+ * Rejects with `CONFIG_INVALID`, saying which flag, variable, or file, line and column is wrong, or `CLI_FILE_UNAVAILABLE`.
+ */
+export async function loadConfig(sources: ConfigSources): Promise<NodeConfig> {
+  const { environment, workingDirectory } = sources;
+  const path = sources.flag("config") ?? nonEmpty(environment["REVOADA_CONFIG"]);
+  const file = path === undefined ? new Map<SettingName, FileValue>() : await readConfigFile(path, resolve(workingDirectory, path));
+  const folder = path === undefined ? workingDirectory : dirname(resolve(workingDirectory, path));
+  const find = (name: SettingName): Found | undefined => {
+    const flag = settings[name].flag.name;
+    const given = sources.flag(flag);
+    if (given !== undefined) return { value: given, source: `--${flag}`, folder: workingDirectory };
+    const variable = nonEmpty(environment[variableOf(name)]);
+    if (variable !== undefined) return { value: variable, source: variableOf(name), folder: workingDirectory };
+    const said = file.get(name);
+    return said === undefined ? undefined : { value: said.value, source: said.source, folder };
+  };
+  return assemble(find, workingDirectory);
+}
+
+function assemble(find: (name: SettingName) => Found | undefined, workingDirectory: string): NodeConfig {
+  const read = <Name extends SettingName>(name: Name): ReturnType<(typeof settings)[Name]["parse"]> | undefined => {
+    const found = find(name);
+    return found === undefined ? undefined : (parsed(settings[name], found) as ReturnType<(typeof settings)[Name]["parse"]>);
+  };
+  const strategy = read("strategy");
+  const strategyPlace = find("strategy");
+  const [join, joinFolder] = [read("join"), find("join")?.folder];
+  const config = {
+    dataDir: read("dataDir") ?? resolve(workingDirectory, defaultDataDirectory),
+    bootstrap: read("bootstrap") ?? false,
+    join: join !== undefined && looksLikePath(join) && joinFolder !== undefined ? resolve(joinFolder, join) : join,
+    topology: read("topology"),
+    minNodes: read("minNodes"),
+    strategy:
+      strategy === undefined || strategyPlace === undefined
+        ? undefined
+        : typeof strategy === "string"
+          ? located(strategy, strategyPlace.folder)
+          : { source: strategyPlace.source, value: strategy },
+    listen: read("listen"),
+    advertise: read("advertise"),
+    faceListen: read("faceListen"),
+    adminListen: read("adminListen") ?? defaultAdminListen,
+    zone: read("zone") ?? "default",
+    logLevel: read("logLevel") ?? "info",
+  };
+  if (config.bootstrap && config.join !== undefined) {
+    const [one, other] = [find("bootstrap")?.source ?? "--bootstrap", find("join")?.source ?? "--join"];
+    throw new ConfigInvalidError(other, `a node founds a cluster or joins one: ${one} is given too`);
+  }
+  // With exact optional properties, what nobody said is absent rather than undefined.
+  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined)) as unknown as NodeConfig;
+}
+
+function parsed<T>(setting: Setting<T>, found: Found): T {
+  try {
+    const value = setting.parse(found.value);
+    return setting.isPath === true && typeof value === "string" ? (resolve(found.folder, value) as T) : value;
+  } catch (error) {
+    if (error instanceof UnfitSetting) throw new ConfigInvalidError(found.source, error.message);
+    throw error;
+  }
+}
+
+/** A token is told from a path by its first letters; every token begins so. */
+function looksLikePath(join: string): boolean {
+  return !/^\s*rvd\d{1,4}[A-Za-z0-9_-]/.test(join);
+}
+
+/** Names stay names; what looks like a file is found from where it was said. */
+function located(strategy: string, folder: string): string {
+  const isFile = isAbsolute(strategy) || /[/\\]|\.(ya?ml|json)$/i.test(strategy);
+  return isFile ? resolve(folder, strategy) : strategy;
+}
+
+function nonEmpty(value: string | undefined): string | undefined {
+  return value === undefined || value === "" ? undefined : value;
+}
+
+/** The data directory that a client command means. */
+export function dataDirectoryOf(sources: ConfigSources): string {
+  const { environment, workingDirectory } = sources;
+  const said = sources.flag("data-dir") ?? nonEmpty(environment[dataDirectoryVariable]) ?? defaultDataDirectory;
+  return resolve(workingDirectory, said);
+}

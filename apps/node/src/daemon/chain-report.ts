@@ -1,0 +1,69 @@
+import { ChainVerifier, ed25519Verifier } from "@revoada/attest-blake3";
+import type { Attestor, ClusterId, Transition } from "@revoada/fabric";
+
+/** One block, as `chain show` tells it. */
+export interface BlockLine {
+  readonly height: number;
+  readonly hash: string;
+  readonly term: number;
+  readonly index: number;
+  readonly ordinal: number;
+  readonly verb: string;
+  readonly node: string;
+  readonly role?: string;
+  readonly replica?: string;
+  readonly reason: string;
+  readonly proposer: string;
+  readonly timeMs: number;
+  /** True where a seal stands right behind it. */
+  readonly sealed: boolean;
+}
+
+/** What `chain.show` answers: the sealed chain, verified while it is read. */
+export interface ChainReport {
+  readonly cluster: string;
+  readonly founder: string;
+  readonly createdMs: number;
+  readonly height: number;
+  readonly sealedHeight: number;
+  readonly blocks: readonly BlockLine[];
+}
+
+/** Reads a chain block by block and seal by seal. Throws `CHAIN_INVALID` where it does not verify. */
+export function describeChain(
+  attestor: Attestor,
+  clusterId: ClusterId,
+  parts: { readonly genesis: Uint8Array; readonly blocks: readonly Uint8Array[]; readonly seals: readonly Uint8Array[] },
+): ChainReport {
+  const verifier = new ChainVerifier({ genesis: parts.genesis, clusterId, verifier: ed25519Verifier() });
+  const seals = new Map(parts.seals.map((bytes) => [attestor.readSeal(bytes).head.height, bytes]));
+  const blocks = parts.blocks.map((bytes): BlockLine => {
+    const { height, hash, term, index, ordinal, command, transition } = verifier.addBlock(bytes);
+    const seal = seals.get(height);
+    if (seal !== undefined) verifier.addSeal(seal);
+    const { reason, proposer, timeMs } = command;
+    const { verb, node } = transition;
+    return { height, hash, term, index, ordinal, verb, node, ...placeOf(transition), reason, proposer, timeMs, sealed: seal !== undefined };
+  });
+  const { genesis } = verifier;
+  return {
+    cluster: clusterId,
+    founder: genesis.founder,
+    createdMs: genesis.createdMs,
+    height: verifier.head().height,
+    sealedHeight: verifier.sealed()?.height ?? 0,
+    blocks,
+  };
+}
+
+function placeOf(transition: Transition): Pick<BlockLine, "role" | "replica"> {
+  switch (transition.verb) {
+    case "promote":
+    case "reassign":
+      return { role: transition.role, ...(transition.replica === undefined ? {} : { replica: transition.replica }) };
+    case "seat":
+      return { replica: transition.replica };
+    default:
+      return {};
+  }
+}

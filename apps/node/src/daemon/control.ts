@@ -1,0 +1,82 @@
+import type { BrokenInvariant, Cluster, ClusterHealth } from "@revoada/cluster";
+import { FieldReader, InvalidValueError, type Attestor, type Control, type PlainValue } from "@revoada/fabric";
+import { describeChain } from "./chain-report.ts";
+import { describeFormation, toPlain, type NodeStatus } from "./status.ts";
+
+/** What the control methods of a node reach. */
+export interface ControlHost {
+  readonly cluster: Cluster;
+  readonly attestor: Attestor;
+  readonly status: () => NodeStatus;
+  /** Gives the node's place up and then stops it. */
+  readonly leave: (options: { readonly timeoutMs: number }) => Promise<void>;
+  readonly createToken: (options: { readonly ttlMs: number; readonly uses: number; readonly signal: AbortSignal }) => Promise<string>;
+}
+
+/** How much of a chain travels in one answer. */
+const chainPieceBytes = 256 * 1024;
+const defaultLeaveTimeoutMs = 60_000;
+/** A token lives for a day and lets 64 nodes in unless told. */
+export const tokenDefaults = { ttlMs: 24 * 3_600_000, uses: 64 } as const;
+const maxTokenTtlMs = 365 * 24 * 3_600_000;
+const maxTokenUses = 1_000_000;
+
+/** Registers everything that a node can be asked beside its face's verbs. */
+export function registerControl(control: Control, host: ControlHost): void {
+  const { cluster } = host;
+  const answer = (method: string, work: (parameters: PlainValue, signal: AbortSignal) => unknown): void => {
+    control.register(method, async (parameters, { signal }) => toPlain((await work(parameters, signal)) ?? null));
+  };
+  answer("status", () => host.status());
+  answer("health", () => describeHealth(cluster));
+  answer("formation", () => describeFormation(cluster.formation()));
+  answer("identity", () => identityOf(host));
+  answer("stateHash", () => cluster.stateHash());
+  answer("chain.show", () => {
+    const { directory, origin } = cluster.running();
+    return describeChain(host.attestor, origin.genesis.clusterId, directory.parts());
+  });
+  control.register("chain.export", () => pieces(cluster.exportChain()));
+  answer("token.create", async (parameters, signal) => {
+    const fields = new FieldReader(parameters ?? {}, "token");
+    const ttlMs = wholeNumber(fields, "ttlMs", tokenDefaults.ttlMs, maxTokenTtlMs);
+    const uses = wholeNumber(fields, "uses", tokenDefaults.uses, maxTokenUses);
+    fields.finish();
+    return { token: await host.createToken({ ttlMs, uses, signal }) };
+  });
+  answer("leave", async (parameters) => {
+    const fields = new FieldReader(parameters ?? {}, "leave");
+    const timeoutMs = wholeNumber(fields, "timeoutMs", defaultLeaveTimeoutMs, 600_000);
+    fields.finish();
+    await host.leave({ timeoutMs });
+    return { left: true };
+  });
+}
+
+/** What `health` answers: all that the layers say of themselves, and the first invariant that does not hold. */
+export interface HealthReport extends ClusterHealth {
+  readonly ok: boolean;
+  readonly broken?: BrokenInvariant;
+}
+
+export function describeHealth(cluster: Cluster): HealthReport {
+  const health = cluster.health();
+  const broken = cluster.check();
+  const ok = health.running && broken === undefined && health.condition !== "no-quorum";
+  return { ok, ...health, ...(broken === undefined ? {} : { broken }) };
+}
+
+function identityOf(host: ControlHost): unknown {
+  const { id, cluster, declaration, generation, dataDir } = host.status();
+  return { node: id, cluster, declaration, storeId: host.cluster.running().origin.storeId, generation, dataDir };
+}
+
+async function* pieces(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  for (let offset = 0; offset < bytes.length; offset += chainPieceBytes) yield bytes.subarray(offset, offset + chainPieceBytes);
+}
+
+function wholeNumber(fields: FieldReader, name: string, fallback: number, most: number): number {
+  const value = fields.take(name) ?? fallback;
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1 && value <= most) return value;
+  throw new InvalidValueError(fields.at(name), value, `a whole number from 1 to ${most}`);
+}

@@ -1,0 +1,264 @@
+import { Cluster } from "@revoada/cluster";
+import { isFabricError, shortId, type Clock, type Logger, type MachineStore } from "@revoada/fabric";
+import { nodeDisk, systemClock, systemRandom } from "@revoada/fabric/node";
+import { lmdbStore } from "@revoada/catalog/lmdb";
+import type { NodeConfig } from "../config/config.ts";
+import { DataDirectory } from "../data-directory/data-directory.ts";
+import type { NodeFile } from "../data-directory/node-file.ts";
+import { FaceDoesNotListenError, NodeFailedError } from "../errors.ts";
+import { version } from "../version.ts";
+import { advertisedAddresses } from "./addresses.ts";
+import { startAdminServer, type AdminServer } from "./admin-server.ts";
+import { describeHealth, tokenDefaults } from "./control.ts";
+import { startControl } from "./control-socket.ts";
+import { nodeLayers } from "./layers.ts";
+import { createMetrics, type MetricsRegistry } from "./metrics.ts";
+import { ReleaseStack } from "./release-stack.ts";
+import { prepareNode, understand, type PreparedNode } from "./prepare.ts";
+import { rawFace } from "./declare.ts";
+import { measureProcess } from "./process-metrics.ts";
+import { describeStatus, restartingKey, type NodeStatus } from "./status.ts";
+
+/** How a node came to its end. */
+export type NodeEnd =
+  | { readonly reason: "stopped" }
+  | { readonly reason: "left" }
+  | { readonly reason: "failed"; readonly error: unknown };
+
+/** A node that runs. */
+export interface RunningNode {
+  status(): NodeStatus;
+  /** Hands leadership over and stops in order, keeping the seat. A second call waits for the first. */
+  stop(): Promise<void>;
+  /** Gives the seat up and stops. Rejects, and goes on running, where the cluster does not let go. */
+  leave(options: { readonly timeoutMs: number }): Promise<void>;
+  /** Resolves once the node has stopped, with why. */
+  readonly ended: Promise<NodeEnd>;
+}
+
+export interface StartOptions {
+  readonly config: NodeConfig;
+  readonly logger: Logger;
+  /** Abandons a start that is under way. */
+  readonly signal: AbortSignal;
+}
+
+/** A stop does not wait longer than this for somebody to take the lead. */
+const maxHandOverMs = 5_000;
+
+/**
+ * Starts the node of a data directory, making or joining its cluster where it has none yet.
+ *
+ * Rejects with what cannot work; nothing is left running, locked or half made then.
+ */
+export async function startNode(options: StartOptions): Promise<RunningNode> {
+  const { config, signal } = options;
+  const asked = await understand(config);
+  // Of the faces that there are so far, none has an endpoint of its own.
+  if (config.faceListen !== undefined) throw new FaceDoesNotListenError((asked.declaration?.face ?? rawFace).name);
+  // What was taken is given back, the last first, when the start fails or the node stops.
+  const taken = new ReleaseStack();
+  try {
+    const data = taken.use(await DataDirectory.open(config.dataDir));
+    const [clock, random, metrics] = [systemClock(), systemRandom(), createMetrics()];
+    const disk = nodeDisk(config.dataDir);
+    const logger = options.logger;
+    const node = await prepareNode({ ...asked, data, disk, clock, random, logger, metrics, signal });
+    // Both are the cluster's once it runs, and closing twice does no harm.
+    taken.defer(() => node.log.store.close());
+    taken.defer(() => node.transport.shutdown());
+    const store = (): MachineStore => lmdbStore({ directory: data.paths.store });
+    const layers = nodeLayers({ node, advertise: config.advertise, store, disk, clock, random, logger, metrics });
+    const running = new NodeProcess({ config, data, node, clock, logger, metrics, cluster: new Cluster(node.declaration, layers) }, taken);
+    await running.start();
+    return running;
+  } catch (error) {
+    await taken.release();
+    throw error;
+  }
+}
+
+interface NodeParts {
+  readonly config: NodeConfig;
+  readonly data: DataDirectory;
+  readonly node: PreparedNode;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: MetricsRegistry;
+  readonly cluster: Cluster;
+}
+
+class NodeProcess implements RunningNode {
+  readonly ended: Promise<NodeEnd>;
+  readonly #parts: NodeParts;
+  readonly #taken: ReleaseStack;
+  readonly #abort = new AbortController();
+  readonly #startedMs: number;
+  readonly #end: (end: NodeEnd) => void;
+  #file: NodeFile;
+  #admin: AdminServer | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(parts: NodeParts, taken: ReleaseStack) {
+    this.#parts = parts;
+    this.#taken = taken;
+    this.#file = parts.node.file;
+    this.#startedMs = parts.clock.monotonicMs();
+    const { promise, resolve } = Promise.withResolvers<NodeEnd>();
+    this.ended = promise;
+    this.#end = resolve;
+  }
+
+  async start(): Promise<void> {
+    const { config, data, node, cluster, clock, metrics, logger } = this.#parts;
+    this.#admin = this.#taken.use(
+      await startAdminServer({
+        address: config.adminListen,
+        renderMetrics: () => metrics.render(),
+        health: () => this.#healthFacts(),
+      }),
+    );
+    this.#taken.defer(measureProcess(metrics, { version, startedMs: clock.wallMs() }));
+    await cluster.start();
+    this.#taken.use(cluster);
+    this.#taken.defer(() => node.peers.save());
+    this.#taken.defer(() => this.#abort.abort());
+    void node.peers.follow(cluster.running().membership, this.#abort.signal);
+    const [listen] = node.transport.listening();
+    if (listen !== undefined && listen !== this.#file.listen) {
+      this.#file = { ...this.#file, listen };
+      await data.writeNode(this.#file);
+    }
+    this.#taken.defer(cluster.running().consensus.onChange((status) => this.#watchReplica(status.role)));
+    metrics.collect((page) => this.#gauge(page));
+    if (node.origin.founding) await this.#writeFirstToken();
+    this.#taken.use(await this.#openControl());
+    const { id, cluster: clusterId } = this.status();
+    logger.info("the node is up", { node: shortId(id), cluster: shortId(clusterId), listen, admin: this.#admin.address, declaration: cluster.id() });
+  }
+
+  status(): NodeStatus {
+    const { cluster, config, data, node, clock } = this.#parts;
+    return describeStatus(cluster, {
+      version,
+      dataDir: data.paths.directory,
+      admin: this.#admin?.address ?? "",
+      advertise: advertisedAddresses(config.advertise, node.transport.listening()),
+      uptimeMs: clock.monotonicMs() - this.#startedMs,
+    });
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop({ reason: "stopped" });
+    return this.#stopping;
+  }
+
+  async leave(options: { readonly timeoutMs: number }): Promise<void> {
+    const { cluster, data, logger } = this.#parts;
+    logger.info("giving the seat up");
+    await cluster.leave(options);
+    await data.writeNode({ ...this.#file, left: true });
+    // The answer to whoever asked goes out before the socket closes.
+    this.#parts.clock.schedule(100, () => {
+      this.#stopping ??= this.#stop({ reason: "left" });
+    });
+  }
+
+  async #stop(end: NodeEnd): Promise<void> {
+    const { logger } = this.#parts;
+    logger.info("stopping", { reason: end.reason });
+    if (end.reason === "stopped") await this.#sayGoodbye();
+    try {
+      await this.#taken.release();
+      logger.info("stopped");
+      this.#end(end);
+    } catch (error) {
+      this.#end(end.reason === "failed" ? end : { reason: "failed", error });
+    }
+  }
+
+  /** Says that this is a restart and no death, and lets somebody else lead. Neither is waited for beyond its bound. */
+  async #sayGoodbye(): Promise<void> {
+    const { cluster, logger } = this.#parts;
+    const { electionTimeoutMs } = cluster.declaration.strategy.consensus;
+    try {
+      cluster.running().membership.set(restartingKey, "1");
+      const heir = await cluster.handOver({ timeoutMs: Math.min(maxHandOverMs, 10 * electionTimeoutMs) });
+      if (heir !== undefined) logger.info("leadership was handed over", { to: shortId(heir) });
+    } catch (error) {
+      logger.warn("leadership was not handed over", { error: String(error) });
+    }
+  }
+
+  /** A replica that stopped by itself cannot be gone on without: its state and its log may no longer say the same. */
+  #watchReplica(role: string): void {
+    if (role !== "stopped" || this.#stopping !== undefined) return;
+    this.#stopping = this.#whyStopped().then((error) => {
+      this.#parts.logger.error("the replica stopped", { code: isFabricError(error) ? error.code : undefined, error: String(error) });
+      return this.#stop({ reason: "failed", error });
+    });
+  }
+
+  async #whyStopped(): Promise<unknown> {
+    try {
+      await this.#parts.cluster.running().consensus.readBarrier({ timeoutMs: 1000 });
+      return new NodeFailedError("NODE_REPLICA_STOPPED", "the replica stopped by itself");
+    } catch (error) {
+      return error instanceof Error && isFabricError(error.cause) ? error.cause : error;
+    }
+  }
+
+  /** The founder's first token. Without it the cluster is there all the same, and another can be made. */
+  async #writeFirstToken(): Promise<void> {
+    const { data, logger } = this.#parts;
+    try {
+      await data.writeJoinToken(await this.#createToken({ ...tokenDefaults, signal: this.#abort.signal }));
+      logger.info("others may join with the token", { file: data.paths.joinToken });
+    } catch (error) {
+      logger.error("no join token was made; revoada token create makes one", { error: String(error) });
+    }
+  }
+
+  async #createToken(options: { readonly ttlMs: number; readonly uses: number; readonly signal: AbortSignal }): Promise<string> {
+    const { cluster, node } = this.#parts;
+    return node.attestor.encodeToken(await cluster.createToken(options));
+  }
+
+  async #openControl(): Promise<AsyncDisposable> {
+    const { cluster, data, node, logger } = this.#parts;
+    return startControl({
+      path: await data.chooseSocket(),
+      logger,
+      host: {
+        cluster,
+        attestor: node.attestor,
+        status: () => this.status(),
+        leave: (options) => this.leave(options),
+        createToken: (options) => this.#createToken(options),
+      },
+    });
+  }
+
+  #healthFacts(): { readonly ok: boolean; readonly facts: Readonly<Record<string, unknown>> } {
+    const { cluster } = this.#parts;
+    if (!cluster.isRunning()) return { ok: false, facts: { condition: "starting" } };
+    const { ok, condition, mode, broken } = describeHealth(cluster);
+    return { ok, facts: { condition, mode, ...(broken === undefined ? {} : { broken }) } };
+  }
+
+  #gauge(page: Pick<MetricsRegistry, "gauge">): void {
+    const { cluster } = this.#parts;
+    if (!cluster.isRunning()) return;
+    const { consensus, chain, resources, subscribers, condition } = cluster.health();
+    page.gauge("revoada_node_leads", consensus.role === "leader" ? 1 : 0);
+    page.gauge("revoada_node_quorum", consensus.quorum ? 1 : 0);
+    page.gauge("revoada_node_term", consensus.term);
+    page.gauge("revoada_node_commit_index", consensus.commitIndex);
+    page.gauge("revoada_node_applied_index", consensus.appliedIndex);
+    page.gauge("revoada_chain_height", chain.height);
+    page.gauge("revoada_chain_sealed_height", chain.sealedHeight);
+    page.gauge("revoada_catalog_resources", resources);
+    page.gauge("revoada_catalog_subscribers", subscribers);
+    for (const name of ["forming", "healthy", "degraded", "no-quorum"]) page.gauge("revoada_cluster_condition", condition === name ? 1 : 0, { condition: name });
+  }
+}

@@ -1,0 +1,70 @@
+import { ClusterDeclaration, DeclarationMismatchError } from "@revoada/cluster";
+import { parseStrategy, prescribedStrategies, type FabricFace, type FabricStrategy } from "@revoada/fabric";
+import { topologyByName } from "@revoada/topology";
+import { hint } from "../cli/suggest.ts";
+import type { NodeConfig } from "../config/config.ts";
+import { readPlainFile } from "../config/config-file.ts";
+import { ConfigInvalidError } from "../errors.ts";
+
+const defaultTopology = "cluster_3m_nw";
+const defaultStrategy = "homelab";
+
+/** The face of clusters that are founded here. */
+export const rawFace: FabricFace = { name: "raw", kind: { protocol: "pure-raft" } };
+
+type Asked = Pick<NodeConfig, "topology" | "minNodes" | "strategy">;
+
+/** The declaration that a founder asks for. Rejects with what is wrong with it, before anything is made. */
+export async function declare(asked: Asked): Promise<ClusterDeclaration> {
+  const strategy = await askedStrategy(asked.strategy ?? defaultStrategy);
+  return ClusterDeclaration.create(strategy, rawFace, topologyByName(asked.topology ?? defaultTopology, minNodesOf(asked)));
+}
+
+/** The declaration that genesis carries. */
+export function committedDeclaration(genesis: { readonly declaration: Uint8Array }): ClusterDeclaration {
+  return ClusterDeclaration.decode(genesis.declaration, topologyByName);
+}
+
+/**
+ * Holds what a node was told against what its cluster has committed. Rejects with `CLUSTER_DECLARATION_MISMATCH`; what was not said
+ * is not compared.
+ */
+export async function checkDeclaration(asked: Asked, committed: ClusterDeclaration): Promise<void> {
+  const { topology, strategy } = committed;
+  if (asked.topology !== undefined && asked.topology !== topology.name) throw mismatch(`topology ${asked.topology}`, committed);
+  if (asked.minNodes !== undefined && asked.minNodes !== topology.minNodes) throw mismatch(`min-nodes ${asked.minNodes}`, committed);
+  if (asked.strategy === undefined) return;
+  const wanted = await askedStrategy(asked.strategy);
+  if (canonicalText(wanted) !== canonicalText(strategy)) throw mismatch(`strategy ${wanted.name}`, committed);
+}
+
+function mismatch(given: string, committed: ClusterDeclaration): DeclarationMismatchError {
+  return new DeclarationMismatchError(given, committed.id());
+}
+
+/** A strategy by its name, out of a file, or as it stood in the configuration. */
+async function askedStrategy(asked: NonNullable<NodeConfig["strategy"]>): Promise<FabricStrategy> {
+  if (typeof asked !== "string") return parseStrategy(asked.value, asked.source);
+  const prescribed = Object.hasOwn(prescribedStrategies, asked) ? prescribedStrategies[asked] : undefined;
+  if (prescribed !== undefined) return prescribed();
+  const isFile = /[/\\]|\.(ya?ml|json)$/i.test(asked);
+  if (!isFile) {
+    const known = Object.keys(prescribedStrategies);
+    throw new ConfigInvalidError("strategy", `unknown strategy ${JSON.stringify(asked)}${hint(asked, known)} (known: ${known.join(", ")}, or a file)`);
+  }
+  const { value, source } = await readPlainFile(asked, asked);
+  return parseStrategy(value, source);
+}
+
+function minNodesOf(asked: Asked): { readonly minNodes?: number } {
+  return asked.minNodes === undefined ? {} : { minNodes: asked.minNodes };
+}
+
+/** One text for one value, whatever the order of its fields. */
+function canonicalText(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    typeof inner === "object" && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}

@@ -1,0 +1,114 @@
+import { catalogLayer } from "@revoada/catalog";
+import type { CatalogParts, ClusterLayers } from "@revoada/cluster";
+import { raft, walLogStore, type RaftCodec } from "@revoada/consensus-raft";
+import {
+  type Clock,
+  type Configuration,
+  type Disk,
+  type Generation,
+  type Logger,
+  type LogStore,
+  type MachineStore,
+  type Metrics,
+  type Random,
+  type ReplicaId,
+} from "@revoada/fabric";
+import { faceServer, pureRaftFace, remoteFace } from "@revoada/face-pure-raft";
+import { defaultFormats } from "@revoada/format";
+import { gossipMembership } from "@revoada/membership-gossip";
+import { advertisedAddresses } from "./addresses.ts";
+import { openedLogStore } from "./opened-log.ts";
+import { groupIdOf, type PreparedNode } from "./prepare.ts";
+
+/** What the layers of a node are made of. */
+export interface LayerOptions {
+  readonly node: PreparedNode;
+  readonly advertise: string | undefined;
+  readonly store: () => MachineStore;
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+/** Commands and results are bytes already. */
+const bytesCodec: RaftCodec<Uint8Array, Uint8Array> = {
+  encodeCommand: (command) => command,
+  decodeCommand: (bytes) => bytes,
+  encodeResult: (result) => result,
+  decodeResult: (bytes) => bytes,
+};
+
+/** The layers of this node: TLS, gossip, Raft over the write-ahead log, LMDB, and the raw face. */
+export function nodeLayers(options: LayerOptions): ClusterLayers {
+  const { node, store, clock, random, logger, metrics } = options;
+  const { attestor, transport, origin } = node;
+  const addresses = (): readonly string[] => advertisedAddresses(options.advertise, transport.listening());
+  return {
+    attestor,
+    clock,
+    random,
+    logger,
+    metrics,
+    origin: () => origin,
+    store,
+    transport: () => transport,
+    membership: ({ declaration, genesis, keys, isKnown, peers }) =>
+      gossipMembership({
+        identity: node.identity.identity,
+        verifier: { verify: (signer, message, signature) => attestor.verifySignature(signer, message, signature) },
+        transport,
+        clock,
+        random,
+        clusterId: genesis.clusterId,
+        strategy: declaration.strategy.membership,
+        generation: origin.generation,
+        addresses,
+        seeds: () => peers().map((id) => ({ id, addresses: node.peers.addressesOf(id) })),
+        keys: Object.fromEntries(keys),
+        isKnown,
+        logger,
+        metrics,
+      }),
+    consensus: ({ declaration, genesis, founding, leaderHint }) =>
+      raft({
+        id: attestor.identity.id,
+        transport,
+        clock,
+        random,
+        disk: options.disk,
+        codec: bytesCodec,
+        electionTimeoutMs: declaration.strategy.consensus.electionTimeoutMs,
+        snapshotIntervalEntries: declaration.strategy.consensus.snapshotIntervalEntries,
+        ...(founding ? { bootstrap: loneVoter } : {}),
+        logStore: logStores(options, groupIdOf(genesis.clusterId)),
+        groupId: groupIdOf(genesis.clusterId),
+        hintLeader: leaderHint,
+        logger,
+        metrics,
+      }),
+    catalog: () => catalogLayer({ clock, logger, metrics }),
+    formats: defaultFormats(),
+    faces: [pureRaftFace()],
+    serveFace: ({ transport: over, face }) => faceServer({ transport: over, face }),
+    remoteFace: ({ transport: over, replicas }) => remoteFace({ transport: over, peers: replicas }),
+  };
+}
+
+function loneVoter(self: ReplicaId): Configuration {
+  return { voters: [self], learners: [], generation: 0 as Generation };
+}
+
+/** The log that was opened before; later, after a failure, the same one opened anew. */
+function logStores(options: LayerOptions, groupId: Uint8Array): () => LogStore {
+  const { disk, clock, random, logger, metrics } = options;
+  let first: LogStore | undefined = openedLogStore(options.node.log);
+  return () => {
+    const store = first ?? walLogStore({ disk, clock, random, groupId, logger, metrics });
+    first = undefined;
+    return store;
+  };
+}
+
+export type { CatalogParts };

@@ -1,0 +1,56 @@
+import type { LogFields, Logger } from "@revoada/fabric";
+import { pino, type DestinationStream, type Logger as Pino } from "pino";
+import type { CliIo } from "../cli/io.ts";
+import { oneLine, painter, type Style } from "../cli/output.ts";
+import type { LogLevel } from "../config/settings.ts";
+
+/** Fields that never show up in a log, wherever they stand. */
+const secrets = ["token", "seed", "privateKey", "*.token", "*.seed", "*.privateKey"];
+
+/** Structured logs on stderr: JSON lines, or one readable line each on a terminal. */
+export function createLogger(io: Pick<CliIo, "stderr" | "environment">, level: LogLevel, fields: LogFields = {}): Logger {
+  const lines: DestinationStream = { write: (line) => io.stderr.write(line) };
+  const destination = io.stderr.isTerminal ? readableLines(io) : lines;
+  const log = pino(
+    {
+      level,
+      base: { ...fields },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: secrets, censor: "[secret]" },
+    },
+    destination,
+  );
+  return adapt(log);
+}
+
+function adapt(log: Pino): Logger {
+  return {
+    debug: (message, fields) => log.debug(fields ?? {}, message),
+    info: (message, fields) => log.info(fields ?? {}, message),
+    warn: (message, fields) => log.warn(fields ?? {}, message),
+    error: (message, fields) => log.error(fields ?? {}, message),
+    child: (fields) => adapt(log.child(fields)),
+  };
+}
+
+const levelStyles: Readonly<Record<string, Style>> = { debug: "dim", info: "green", warn: "yellow", error: "red" };
+
+/** Turns JSON lines into `12:34:56.789 info message key=value`. */
+function readableLines(io: Pick<CliIo, "stderr" | "environment">): DestinationStream {
+  const paint = painter(io.stderr, io.environment);
+  return {
+    write(line: string): void {
+      const { level, time, msg, ...rest } = JSON.parse(line) as Readonly<Record<string, unknown>>;
+      const label = String(level);
+      const details = Object.entries(rest).map(([key, value]) => `${paint("dim", `${key}=`)}${oneLine(shown(value))}`);
+      const clock = String(time).slice(11, 23);
+      const text = [paint("dim", clock), paint(levelStyles[label] ?? "dim", label.padEnd(5)), oneLine(String(msg)), ...details];
+      io.stderr.write(`${text.join(" ")}\n`);
+    },
+  };
+}
+
+function shown(value: unknown): string {
+  return typeof value === "string" ? value : (JSON.stringify(value) ?? "");
+}

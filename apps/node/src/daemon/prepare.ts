@@ -1,0 +1,263 @@
+import { existsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { blake3Attestor, identityFromSeed, loadIdentity, loadOrCreateIdentity, seedLength, type StoredIdentity } from "@revoada/attest-blake3";
+import { joinCluster, type ClusterDeclaration, type ClusterOrigin } from "@revoada/cluster";
+import { walLogStore } from "@revoada/consensus-raft";
+import {
+  shortId,
+  type Attestor,
+  type Clock,
+  type ClusterId,
+  type Disk,
+  type Genesis,
+  type JoinToken,
+  type Logger,
+  type Metrics,
+  type Random,
+  type Transport,
+} from "@revoada/fabric";
+import { tlsTransport } from "@revoada/transport-tls";
+import type { NodeConfig } from "../config/config.ts";
+import { defaultListen } from "../config/settings.ts";
+import type { DataDirectory } from "../data-directory/data-directory.ts";
+import type { NodeFile } from "../data-directory/node-file.ts";
+import { NodeLeftError, NotInitialisedError, OtherClusterError, OtherStoreError, WrongKeyError } from "../errors.ts";
+import { readBounded } from "../files.ts";
+import { version } from "../version.ts";
+import { advertisedAddresses } from "./addresses.ts";
+import { checkDeclaration, committedDeclaration, declare } from "./declare.ts";
+import type { OpenedLog } from "./opened-log.ts";
+import { PeerCache } from "./peer-cache.ts";
+
+/** What a node was asked to be, understood before anything is touched. */
+export interface Asked {
+  readonly config: NodeConfig;
+  /** What a founder founds. */
+  readonly declaration?: ClusterDeclaration;
+  /** Where a newcomer enters. */
+  readonly token?: JoinToken;
+}
+
+/** What preparing a node needs. */
+export interface PrepareOptions extends Asked {
+  readonly data: DataDirectory;
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly signal: AbortSignal;
+}
+
+/** A node that knows who it is and where it belongs, before its cluster runs. Whoever has it releases it. */
+export interface PreparedNode {
+  readonly identity: StoredIdentity;
+  readonly attestor: Attestor;
+  readonly declaration: ClusterDeclaration;
+  readonly origin: ClusterOrigin;
+  readonly file: NodeFile;
+  readonly log: OpenedLog;
+  readonly transport: Transport;
+  readonly peers: PeerCache;
+}
+
+type Parts = Pick<PreparedNode, "identity" | "attestor" | "transport" | "peers">;
+
+const maxTokenFileBytes = 16 * 1024;
+/** A newcomer that nobody lets in gives up after this. */
+const joinTimeoutMs = 30_000;
+
+/** The bytes that name a cluster in its nodes' logs and frames. */
+export function groupIdOf(cluster: ClusterId): Uint8Array {
+  return new Uint8Array(Buffer.from(cluster, "hex"));
+}
+
+/**
+ * Understands what was asked. Rejects with what is wrong with a declaration, `TOKEN_INVALID`, or what reading a file rejects with.
+ */
+export async function understand(config: NodeConfig): Promise<Asked> {
+  const declaration = config.bootstrap ? await declare(config) : undefined;
+  const token = config.join === undefined ? undefined : await readToken(config.join);
+  return { config, ...(declaration === undefined ? {} : { declaration }), ...(token === undefined ? {} : { token }) };
+}
+
+async function readToken(given: string): Promise<JoinToken> {
+  const isToken = /^\s*rvd\d{1,4}[A-Za-z0-9_-]/.test(given);
+  const text = isToken ? given : Buffer.from(await readBounded(given, maxTokenFileBytes)).toString("latin1");
+  // Reading a token needs no key; whose attestor does it makes no difference.
+  return blake3Attestor(identityFromSeed(new Uint8Array(seedLength))).decodeToken(text);
+}
+
+/**
+ * Finds out how this node comes to its cluster: back from a stop, as its founder, or with a token.
+ *
+ * What cannot work is refused before it is written; the node file, written last, is what makes the directory a node's.
+ */
+export async function prepareNode(options: PrepareOptions): Promise<PreparedNode> {
+  const { data, clock, logger, token, declaration } = options;
+  const file = await data.readNode();
+  if (file === undefined && token === undefined && declaration === undefined) throw new NotInitialisedError(data.paths.directory);
+  if (file !== undefined && token !== undefined && token.clusterId !== file.cluster) {
+    throw new OtherClusterError(data.paths.directory, file.cluster, token.clusterId);
+  }
+  if (file?.left === true) throw new NodeLeftError(data.paths.directory, shortId(file.cluster));
+  const identity = await openIdentity(data, file);
+  const peers = await PeerCache.open(data.paths.peers, clock, logger);
+  const transport = makeTransport(options, identity, file, peers);
+  const parts: Parts = { identity, attestor: blake3Attestor(identity.identity), transport, peers };
+  try {
+    if (file !== undefined) return await comeBack(options, parts, file);
+    if (token !== undefined) return await enter(options, parts, token);
+    return await found(options, parts, declaration as ClusterDeclaration);
+  } catch (error) {
+    await transport.shutdown();
+    throw error;
+  }
+}
+
+async function openIdentity(data: DataDirectory, file: NodeFile | undefined): Promise<StoredIdentity> {
+  const { key } = data.paths;
+  if (file === undefined) return loadOrCreateIdentity(key);
+  const identity = await loadIdentity(key);
+  if (identity.identity.id !== file.node) throw new WrongKeyError(key, shortId(identity.identity.id), shortId(file.node));
+  return identity;
+}
+
+function makeTransport(options: PrepareOptions, identity: StoredIdentity, file: NodeFile | undefined, peers: PeerCache): Transport {
+  const { config, clock, random, logger, metrics } = options;
+  const listen = config.listen ?? file?.listen ?? defaultListen;
+  return tlsTransport({ privateKey: identity.seed, listen: [listen], addresses: peers.entries(), clock, random, logger, metrics });
+}
+
+/** Back from a stop. Flags that found or join are of no use here and do no harm. */
+async function comeBack(options: PrepareOptions, parts: Parts, file: NodeFile): Promise<PreparedNode> {
+  const { config, data, logger } = options;
+  const genesis = parts.attestor.openGenesis(file.genesis);
+  if (genesis.clusterId !== file.cluster) throw new OtherClusterError(data.paths.directory, genesis.clusterId, file.cluster);
+  const declaration = committedDeclaration(genesis);
+  await checkDeclaration(config, declaration);
+  if (config.bootstrap || config.join !== undefined) {
+    logger.info("the data directory has its cluster already; it goes on", { cluster: shortId(file.cluster) });
+  }
+  await requireLog(data, file);
+  const log = await openLog(options, file.cluster);
+  if (log.recovered.storeId !== file.store) {
+    await log.store.close();
+    throw new OtherStoreError(join(data.paths.directory, data.paths.walName), `store ${log.recovered.storeId}`, file.store);
+  }
+  return finish(options, { ...parts, declaration, genesis, log, file: { ...file, generation: nextGeneration(options.clock, file) } });
+}
+
+/** A log that is gone must not be begun anew: this node's votes were in it. */
+async function requireLog(data: DataDirectory, file: NodeFile): Promise<void> {
+  const { directory, walName } = data.paths;
+  const folder = join(directory, walName);
+  const names = existsSync(folder) ? await readdir(folder) : [];
+  if (names.length === 0) throw new OtherStoreError(folder, "no log", file.store);
+}
+
+async function found(options: PrepareOptions, parts: Parts, declaration: ClusterDeclaration): Promise<PreparedNode> {
+  const { config, clock, random } = options;
+  const { attestor, identity, transport } = parts;
+  // A port that is taken is found out before there is a cluster.
+  await transport.start();
+  // The log is made first, because genesis names its store; it learns the cluster's name with the next segment.
+  const log = await openLog(options, undefined);
+  const genesis = attestor.createGenesis({
+    nonce: random.bytes(32),
+    createdMs: Math.floor(clock.wallMs()),
+    declaration: declaration.encode(),
+    storeId: log.recovered.storeId,
+    zone: config.zone,
+    version,
+    operators: [],
+  });
+  const file: NodeFile = {
+    node: identity.identity.id,
+    cluster: genesis.clusterId,
+    store: log.recovered.storeId,
+    generation: nextGeneration(clock),
+    genesis: genesis.bytes,
+  };
+  return finish(options, { ...parts, declaration, genesis, log, file });
+}
+
+async function enter(options: PrepareOptions, parts: Parts, token: JoinToken): Promise<PreparedNode> {
+  const { config, clock, logger, signal } = options;
+  const { attestor, transport, peers, identity } = parts;
+  const voters = new Set(token.voters);
+  transport.setAdmission((peer, channel) => channel === "join" && voters.has(peer));
+  await transport.start();
+  const log = await openLog(options, token.clusterId);
+  try {
+    const generation = nextGeneration(clock);
+    logger.info("asking to be let in", { cluster: shortId(token.clusterId), addresses: token.addresses });
+    const joined = await joinCluster({
+      attestor,
+      transport,
+      token,
+      storeId: log.recovered.storeId,
+      generation,
+      zone: config.zone,
+      version,
+      addresses: advertisedAddresses(config.advertise, transport.listening()),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(joinTimeoutMs)]),
+    });
+    const { genesis, chain } = joined;
+    const declaration = committedDeclaration(genesis);
+    await checkDeclaration(config, declaration);
+    for (const peer of joined.peers) {
+      if (peer.id === identity.identity.id) continue;
+      peers.learn(peer.id, peer.addresses);
+      transport.setAddresses(peer.id, peer.addresses);
+    }
+    const file: NodeFile = {
+      node: identity.identity.id,
+      cluster: genesis.clusterId,
+      store: log.recovered.storeId,
+      generation,
+      genesis: genesis.bytes,
+      chain,
+    };
+    return await finish(options, { ...parts, declaration, genesis, log, file });
+  } catch (error) {
+    await log.store.close();
+    throw error;
+  }
+}
+
+async function openLog(options: PrepareOptions, cluster: ClusterId | undefined): Promise<OpenedLog> {
+  const { disk, clock, random, logger, metrics } = options;
+  const group = cluster === undefined ? {} : { groupId: groupIdOf(cluster) };
+  const store = walLogStore({ disk, clock, random, logger, metrics, ...group });
+  return { store, recovered: await store.open() };
+}
+
+/** Writes the node file and says how the node comes to its cluster. */
+async function finish(
+  options: PrepareOptions,
+  parts: Parts & { readonly declaration: ClusterDeclaration; readonly genesis: Genesis; readonly log: OpenedLog; readonly file: NodeFile },
+): Promise<PreparedNode> {
+  const { config, data } = options;
+  const { genesis, file, log, identity } = parts;
+  await data.writeNode(file);
+  const { recovered } = log;
+  const isFresh = Number(recovered.lastIndex) === 0 && recovered.base.configuration === undefined;
+  const origin: ClusterOrigin = {
+    genesis,
+    storeId: file.store,
+    generation: file.generation,
+    zone: config.zone,
+    version,
+    // A crash may have come between the node file and the log's first record.
+    founding: genesis.founder === identity.identity.id && isFresh,
+    ...(file.chain === undefined ? {} : { chain: file.chain }),
+  };
+  return { ...parts, origin };
+}
+
+/** Newer than any start before it, also where the file was restored from a backup. */
+function nextGeneration(clock: Clock, file?: NodeFile): number {
+  return Math.max((file?.generation ?? 0) + 1, Math.floor(clock.wallMs() / 1000));
+}

@@ -1,0 +1,164 @@
+import type { Cluster, ClusterHealth } from "@revoada/cluster";
+import type { Formation, Member, NodeId, NodeRecord, PlainValue } from "@revoada/fabric";
+
+/** One node as `status` shows it: what the formation has committed and what gossip hints at. */
+export interface MemberStatusLine {
+  readonly id: NodeId;
+  /** What gossip says; `unknown` where it says nothing. */
+  readonly status: "alive" | "suspect" | "dead" | "left" | "unknown";
+  /** What the formation says; `joining` where it does not know the node. */
+  readonly state: string;
+  readonly role?: string;
+  readonly replica: string;
+  readonly zone: string;
+  readonly addresses: readonly string[];
+  readonly leader: boolean;
+  readonly restarting: boolean;
+}
+
+/** What `status` answers. Field names are stable. */
+export interface NodeStatus {
+  readonly id: NodeId;
+  readonly cluster: string;
+  readonly declaration: string;
+  readonly version: string;
+  readonly pid: number;
+  readonly dataDir: string;
+  readonly listen: readonly string[];
+  readonly advertise: readonly string[];
+  readonly admin: string;
+  readonly face: { readonly name: string; readonly protocol: string; readonly running: boolean };
+  readonly role?: string;
+  readonly state: string;
+  readonly replica: string;
+  readonly zone: string;
+  /** Counts this node's starts. */
+  readonly generation: number;
+  readonly consensus: {
+    readonly role: string;
+    readonly term: number;
+    readonly leader?: NodeId;
+    readonly commitIndex: number;
+    readonly appliedIndex: number;
+    readonly lastIndex: number;
+    readonly quorum: boolean;
+    readonly storage: string;
+  };
+  readonly members: readonly MemberStatusLine[];
+  readonly formation: { readonly generation: number; readonly nodes: number };
+  readonly chain: { readonly height: number; readonly head: string; readonly sealedHeight: number };
+  readonly condition: ClusterHealth["condition"];
+  readonly mode: ClusterHealth["mode"];
+  readonly resources: number;
+  readonly uptimeMs: number;
+}
+
+/** What the daemon knows beside its cluster. */
+export interface NodeFacts {
+  readonly version: string;
+  readonly dataDir: string;
+  readonly admin: string;
+  readonly advertise: readonly string[];
+  readonly uptimeMs: number;
+}
+
+/** The gossip key by which a node says that it is about to restart, so that nobody mistakes its silence. */
+export const restartingKey = "restarting";
+
+/** Puts a node's status together. */
+export function describeStatus(cluster: Cluster, facts: NodeFacts): NodeStatus {
+  const health = cluster.health();
+  const running = cluster.running();
+  const formation = cluster.formation();
+  const consensus = running.consensus.status();
+  const leader = consensus.leader ?? running.likelyLeader();
+  const record = formation.nodes.get(health.node);
+  return {
+    id: health.node,
+    cluster: health.clusterId,
+    declaration: health.id,
+    version: facts.version,
+    pid: process.pid,
+    dataDir: facts.dataDir,
+    listen: running.transport.listening(),
+    advertise: facts.advertise,
+    admin: facts.admin,
+    face: health.face,
+    ...(record?.role === undefined ? {} : { role: record.role }),
+    state: record?.state ?? "joining",
+    replica: record?.replica ?? "none",
+    zone: running.origin.zone,
+    generation: running.origin.generation,
+    consensus: {
+      role: consensus.role,
+      term: consensus.term,
+      ...(leader === undefined ? {} : { leader }),
+      commitIndex: consensus.commitIndex,
+      appliedIndex: consensus.appliedIndex,
+      lastIndex: consensus.lastIndex,
+      quorum: consensus.quorum,
+      storage: consensus.storage,
+    },
+    members: describeMembers(formation, running.membership.view().members, leader),
+    formation: { generation: formation.generation, nodes: formation.nodes.size },
+    chain: health.chain,
+    condition: health.condition,
+    mode: health.mode,
+    resources: health.resources,
+    uptimeMs: Math.round(facts.uptimeMs),
+  };
+}
+
+function describeMembers(
+  formation: Formation,
+  members: ReadonlyMap<NodeId, Member>,
+  leader: NodeId | undefined,
+): readonly MemberStatusLine[] {
+  const ids = [...new Set([...formation.nodes.keys(), ...members.keys()])].toSorted();
+  return ids.map((id) => {
+    const [record, member] = [formation.nodes.get(id), members.get(id)];
+    return {
+      id,
+      status: member?.status ?? "unknown",
+      state: record?.state ?? "joining",
+      ...(record?.role === undefined ? {} : { role: record.role }),
+      replica: record?.replica ?? "none",
+      zone: record?.zone ?? member?.keys.get("zone") ?? "",
+      addresses: member?.addresses ?? [],
+      leader: id === leader,
+      restarting: member?.keys.get(restartingKey) === "1",
+    };
+  });
+}
+
+/** One node of the formation, as `formation` shows it. */
+export interface FormationLine extends Omit<NodeRecord, "flags"> {
+  readonly id: NodeId;
+  readonly flags: readonly string[];
+}
+
+/** What `formation` answers. */
+export interface FormationReport {
+  readonly generation: number;
+  readonly nodes: readonly FormationLine[];
+  readonly tombstones: readonly NodeId[];
+}
+
+export function describeFormation(formation: Formation): FormationReport {
+  return {
+    generation: formation.generation,
+    nodes: [...formation.nodes].map(([id, record]) => ({ id, ...record })).toSorted((a, b) => (a.id < b.id ? -1 : 1)),
+    tombstones: [...formation.tombstones].toSorted(),
+  };
+}
+
+/** A report as a plain value: fields that are not there are left out. */
+export function toPlain(value: unknown): PlainValue {
+  if (value instanceof Uint8Array || value === null) return value;
+  if (Array.isArray(value)) return value.map(toPlain);
+  if (typeof value === "object") {
+    const entries = Object.entries(value).filter(([, inner]) => inner !== undefined);
+    return Object.fromEntries(entries.map(([key, inner]) => [key, toPlain(inner)]));
+  }
+  return value as PlainValue;
+}

@@ -1,0 +1,114 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import { decodeCanonical, encodeCanonical } from "@revoada/attest-blake3";
+import {
+  FieldReader,
+  InvalidValueError,
+  isFabricError,
+  parseClusterId,
+  parseNodeId,
+  parseStoreId,
+  type ClusterId,
+  type NodeId,
+  type StoreId,
+} from "@revoada/fabric";
+import { NewerFormatError, NodeFileCorruptError } from "../errors.ts";
+
+/** What a node must know of itself before it can speak to anybody. */
+export interface NodeFile {
+  readonly node: NodeId;
+  readonly cluster: ClusterId;
+  /** The store that this node votes from. */
+  readonly store: StoreId;
+  /** Counts this node's starts; see the gossip layer. */
+  readonly generation: number;
+  /** The exact signed bytes. */
+  readonly genesis: Uint8Array;
+  /** The sealed chain that came with this node's admission; absent for the founder. */
+  readonly chain?: Uint8Array;
+  /** Where it listened last, with the real port. */
+  readonly listen?: string;
+  /** True once it gave its place up: it cannot come back from this directory. */
+  readonly left?: boolean;
+}
+
+// 8 bytes magic, 2 bytes version and 4 bytes length (big-endian), canonical CBOR of that length, SHA-256 of all before it.
+const magic = Buffer.from("RVDNODE\0", "latin1");
+const headerLength = magic.length + 6;
+const checksumLength = 32;
+const maxBodyBytes = 64 * 1024 * 1024;
+
+/** The version that this release writes and the newest that it reads. */
+export const nodeFileVersion = 1;
+
+/** The bytes of a node file. */
+export function encodeNodeFile(file: NodeFile): Uint8Array {
+  const { node, cluster, store, generation, genesis, chain, listen, left } = file;
+  const body = encodeCanonical({
+    node,
+    cluster,
+    store,
+    generation,
+    genesis,
+    ...(chain === undefined ? {} : { chain }),
+    ...(listen === undefined ? {} : { listen }),
+    ...(left === true ? { left } : {}),
+  });
+  const bytes = Buffer.alloc(headerLength + body.length + checksumLength);
+  magic.copy(bytes, 0);
+  bytes.writeUInt16BE(nodeFileVersion, magic.length);
+  bytes.writeUInt32BE(body.length, magic.length + 2);
+  bytes.set(body, headerLength);
+  bytes.set(checksum(bytes.subarray(0, headerLength + body.length)), headerLength + body.length);
+  return bytes;
+}
+
+/** Reads a node file. Throws `NODE_NEWER_FORMAT` or `NODE_FILE_CORRUPT`; `path` is for the message. */
+export function decodeNodeFile(bytes: Uint8Array, path: string): NodeFile {
+  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (!file.subarray(0, magic.length).equals(magic)) throw new NodeFileCorruptError(path, "it is no node file");
+  if (file.length < headerLength) throw new NodeFileCorruptError(path, `it ends after ${file.length} bytes`);
+  const version = file.readUInt16BE(magic.length);
+  if (version > nodeFileVersion) throw new NewerFormatError(path, version, nodeFileVersion);
+  if (version !== nodeFileVersion) throw new NodeFileCorruptError(path, `there is no format ${version}`);
+  const length = file.readUInt32BE(magic.length + 2);
+  const end = headerLength + length;
+  if (length > maxBodyBytes || file.length !== end + checksumLength) {
+    throw new NodeFileCorruptError(path, `it has ${file.length} bytes and says ${end + checksumLength}`);
+  }
+  if (!timingSafeEqual(checksum(file.subarray(0, end)), file.subarray(end))) {
+    throw new NodeFileCorruptError(path, "its checksum is wrong");
+  }
+  return readBody(file.subarray(headerLength, end), path);
+}
+
+function readBody(body: Uint8Array, path: string): NodeFile {
+  try {
+    const fields = new FieldReader(decodeCanonical(new Uint8Array(body), { maxBytes: maxBodyBytes }), "node");
+    const [genesis, chain, listen] = [fields.take("genesis"), fields.take("chain"), fields.take("listen")];
+    const left = fields.boolean("left", false);
+    const generation = fields.number("generation");
+    if (!Number.isSafeInteger(generation) || generation < 0) throw new InvalidValueError("node.generation", generation, "a count");
+    if (!(genesis instanceof Uint8Array)) throw new InvalidValueError("node.genesis", genesis, "bytes");
+    if (chain !== undefined && !(chain instanceof Uint8Array)) throw new InvalidValueError("node.chain", chain, "bytes");
+    if (listen !== undefined && typeof listen !== "string") throw new InvalidValueError("node.listen", listen, "an address");
+    const file: NodeFile = {
+      node: parseNodeId(fields.take("node"), "node.node"),
+      cluster: parseClusterId(fields.take("cluster"), "node.cluster"),
+      store: parseStoreId(fields.take("store"), "node.store"),
+      generation,
+      genesis,
+      ...(chain === undefined ? {} : { chain }),
+      ...(listen === undefined ? {} : { listen }),
+      ...(left ? { left } : {}),
+    };
+    fields.finish();
+    return file;
+  } catch (error) {
+    if (isFabricError(error)) throw new NodeFileCorruptError(path, error.message);
+    throw error;
+  }
+}
+
+function checksum(bytes: Uint8Array): Buffer {
+  return createHash("sha256").update(bytes).digest();
+}

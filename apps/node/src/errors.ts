@@ -1,0 +1,141 @@
+import { FabricError } from "@revoada/fabric";
+
+/** The command line asks for something that does not exist or leaves out something that must be there. */
+export class CliUsageError extends FabricError {}
+
+/** A file that the command line names cannot be read or written. */
+export class CliFileError extends FabricError {
+  constructor(verb: "read" | "write", path: string, cause: unknown) {
+    super("CLI_FILE_UNAVAILABLE", `cannot ${verb} ${path}: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+/** A file that the command line names is larger than what is taken. */
+export class CliFileTooLargeError extends FabricError {
+  constructor(path: string, bytes: number, limitBytes: number) {
+    super("CLI_FILE_TOO_LARGE", `${path} has ${bytes} bytes, at most ${limitBytes} are taken`);
+  }
+}
+
+/** A setting is wrong; the message begins with where it was made: a flag, a variable, or file, line and column. */
+export class ConfigInvalidError extends FabricError {
+  constructor(source: string, message: string) {
+    super("CONFIG_INVALID", `${source}: ${message}`);
+  }
+}
+
+/** No daemon answers for a data directory. */
+export class NodeUnreachableError extends FabricError {
+  constructor(directory: string, why: string, cause?: unknown) {
+    super("NODE_UNREACHABLE", `no node answers for ${directory}: ${why}`, { retryable: true, cause });
+  }
+}
+
+/** The data directory has no node yet. */
+export class NotInitialisedError extends FabricError {
+  constructor(directory: string) {
+    super("NODE_NOT_INITIALISED", `${directory} belongs to no cluster yet: use --bootstrap to found one or --join to enter one`);
+  }
+}
+
+/** The data directory belongs to another cluster than the one that was asked for. */
+export class OtherClusterError extends FabricError {
+  constructor(directory: string, found: string, asked: string) {
+    super("NODE_OTHER_CLUSTER", `${directory} belongs to cluster ${found}, not to ${asked}`);
+  }
+}
+
+/** A file of the data directory was written by a later release. */
+export class NewerFormatError extends FabricError {
+  constructor(path: string, found: number, known: number) {
+    super("NODE_NEWER_FORMAT", `${path} has format ${found}, this release knows formats up to ${known}`);
+  }
+}
+
+/** The node file fails its check. */
+export class NodeFileCorruptError extends FabricError {
+  constructor(path: string, why: string) {
+    super("NODE_FILE_CORRUPT", `${path} cannot be believed: ${why}`);
+  }
+}
+
+/** The data directory's key is not the one that the node was made with. */
+export class WrongKeyError extends FabricError {
+  constructor(path: string, found: string, expected: string) {
+    super("NODE_WRONG_KEY", `${path} holds the key of ${found}, this directory belongs to ${expected}`);
+  }
+}
+
+/** The node gave its place up; its key and its votes are not used again. */
+export class NodeLeftError extends FabricError {
+  constructor(directory: string, cluster: string) {
+    super("NODE_LEFT", `the node of ${directory} left cluster ${cluster}: start with an empty directory to join again`);
+  }
+}
+
+/** The log is not the one that this node voted from: it is gone, or another's. */
+export class OtherStoreError extends FabricError {
+  constructor(directory: string, found: string, expected: string) {
+    super("NODE_OTHER_STORE", `${directory} holds ${found}, this node votes from store ${expected}: a lost log cannot be replaced by another`);
+  }
+}
+
+/** A directory that exists, holds other things, and is therefore not made into a data directory. */
+export class ForeignDirectoryError extends FabricError {
+  constructor(directory: string, entry: string) {
+    super("NODE_FOREIGN_DIRECTORY", `${directory} is no data directory and is not empty: it holds ${JSON.stringify(entry)}`);
+  }
+}
+
+/** The data directory cannot be used at all. */
+export class DataUnavailableError extends FabricError {
+  constructor(path: string, what: string, cause: unknown) {
+    super("NODE_DATA_UNAVAILABLE", `cannot ${what} ${path}: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+/** An address that a node's own server should listen on cannot be taken. */
+export class AdminListenError extends FabricError {
+  constructor(address: string, cause: unknown) {
+    super("NODE_ADMIN_UNAVAILABLE", `cannot listen on ${address} for administration: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+/** The cluster's face has no endpoint of its own, so there is nothing to listen. */
+export class FaceDoesNotListenError extends FabricError {
+  constructor(face: string) {
+    super("NODE_FACE_DOES_NOT_LISTEN", `face ${face} has no network endpoint: leave --face-listen out`);
+  }
+}
+
+/** A part of the node stopped by itself: the node cannot go on. */
+export class NodeFailedError extends FabricError {
+  constructor(code: string, message: string, cause?: unknown) {
+    super(code, message, cause === undefined ? {} : { cause });
+  }
+}
+
+/** The short reason of a system error, for messages. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as NodeJS.ErrnoException;
+  switch (code) {
+    case "ENOENT":
+      return "there is no such file or directory";
+    case "EACCES":
+    case "EPERM":
+      return "permission denied";
+    case "ENOTDIR":
+      return "it is not a directory";
+    case "EISDIR":
+      return "it is a directory";
+    case "ENOSPC":
+      return "no space is left on the device";
+    case "EROFS":
+      return "the file system is read-only";
+    case "EADDRINUSE":
+      return "the address is in use";
+    default:
+      return error.message;
+  }
+}

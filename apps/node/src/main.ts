@@ -1,0 +1,27 @@
+#!/usr/bin/env node
+/**
+ * The `revoada` command line: the daemon and everything that talks to it.
+ *
+ * @packageDocumentation
+ */
+import { constants } from "node:os";
+import { commands } from "./cli/commands.ts";
+import { processIo } from "./cli/io.ts";
+import { runCli } from "./cli/run.ts";
+
+const stopSignals = ["SIGINT", "SIGTERM"] as const;
+
+const interruption = new AbortController();
+for (const name of stopSignals) {
+  process.on(name, () => {
+    // The first asks for an orderly end, the second does not wait for it.
+    if (interruption.signal.aborted) process.exit(128 + constants.signals[name]);
+    interruption.abort();
+  });
+}
+// Whoever reads the output may stop reading, as head does.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+
+process.exitCode = await runCli(process.argv.slice(2), commands, processIo(interruption.signal));
+// Standard input may still be open, and a daemon that has stopped must not hang on it.
+process.stdin.unref?.();

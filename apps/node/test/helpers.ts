@@ -1,0 +1,47 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import type { CliIo } from "../src/cli/io.ts";
+
+/** A command's surroundings whose output is kept. */
+export interface CapturedIo extends CliIo {
+  readonly out: () => string;
+  readonly err: () => string;
+}
+
+export interface CaptureOptions {
+  readonly isTerminal?: boolean;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly stdin?: readonly Uint8Array[];
+  readonly workingDirectory?: string;
+}
+
+export function captureIo(options: CaptureOptions = {}): CapturedIo {
+  const [out, err]: [Uint8Array[], Uint8Array[]] = [[], []];
+  const output = (target: Uint8Array[]): CliIo["stdout"] => ({
+    write: (data) => void target.push(Buffer.from(data)),
+    isTerminal: options.isTerminal ?? false,
+    columns: 80,
+  });
+  const text = (chunks: readonly Uint8Array[]): string => Buffer.concat(chunks).toString("utf8");
+  return {
+    stdout: output(out),
+    stderr: output(err),
+    stdin: (async function* () {
+      yield* options.stdin ?? [];
+    })(),
+    environment: options.environment ?? {},
+    workingDirectory: options.workingDirectory ?? tmpdir(),
+    signal: new AbortController().signal,
+    out: () => text(out),
+    err: () => text(err),
+  };
+}
+
+/** A directory that is gone when the test is. */
+export function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), "revoada-test-"));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}

@@ -1,0 +1,68 @@
+import { FabricError } from "@revoada/fabric";
+import { describe, expect, test } from "vitest";
+import { exitCodeOf } from "../src/cli/exit-codes.ts";
+import { painter, renderError, renderFacts, renderTable, renderValue } from "../src/cli/output.ts";
+import { captureIo } from "./helpers.ts";
+
+const plain = painter(captureIo().stdout, {});
+
+describe("a table", () => {
+  test("aligns its columns and ends no line with blanks", () => {
+    expect(renderTable(["KIND", "NAME"], [["ConfigMap", "a"], ["Pod", ""]], plain)).toBe("KIND       NAME\nConfigMap  a\nPod\n");
+  });
+
+  test("shows what others wrote as one line that moves no cursor", () => {
+    const row = ["a\nb\u001B[2Jc", "d"];
+    expect(renderTable(["NAME", "X"], [row], plain)).toBe("NAME      X\na b [2Jc  d\n");
+  });
+
+  test("aligns by what is seen, not by colour codes", () => {
+    const paint = painter(captureIo({ isTerminal: true }).stdout, {});
+    const text = renderTable(["A", "B"], [[{ text: "ok", style: "green" }, "1"]], paint);
+    expect(text.split("\n")[1]).toBe("\u001B[32mok\u001B[39m  1");
+  });
+});
+
+test("facts stand one a line, labels aligned", () => {
+  expect(renderFacts([["node", "a"], ["cluster", { text: "b", style: "red" }]], plain)).toBe("node     a\ncluster  b\n");
+});
+
+describe("colours", () => {
+  test("are shown on a terminal only, and never where NO_COLOR or a dumb terminal says so", () => {
+    const terminal = captureIo({ isTerminal: true }).stdout;
+    expect(painter(terminal, {})("red", "x")).toBe("\u001B[31mx\u001B[39m");
+    expect(painter(terminal, { NO_COLOR: "1" })("red", "x")).toBe("x");
+    expect(painter(terminal, { TERM: "dumb" })("red", "x")).toBe("x");
+    expect(painter(captureIo().stdout, {})("red", "x")).toBe("x");
+  });
+});
+
+describe("a value for programs", () => {
+  const value = { name: "a", list: [1, null], bytes: new Uint8Array([1, 2, 3]) };
+
+  test("is JSON or YAML, bytes being base64", () => {
+    expect(JSON.parse(renderValue(value, "json"))).toEqual({ name: "a", list: [1, null], bytes: "AQID" });
+    expect(renderValue(value, "yaml")).toBe("name: a\nlist:\n  - 1\n  - null\nbytes: AQID\n");
+  });
+});
+
+describe("a failure", () => {
+  test("is one line with its code, whatever its message holds", () => {
+    expect(renderError(new FabricError("RAFT_NO_QUORUM", "no leader\nfor 600 ms"), undefined)).toBe(
+      "error RAFT_NO_QUORUM: no leader for 600 ms\n",
+    );
+  });
+
+  test("is one JSON object where JSON is asked for", () => {
+    const error = new FabricError("RAFT_NO_QUORUM", "no leader", { retryable: true });
+    expect(JSON.parse(renderError(error, "json"))).toEqual({
+      error: { code: "RAFT_NO_QUORUM", message: "no leader", retryable: true },
+    });
+  });
+
+  test("has an exit code by what kind of failure it is", () => {
+    const codes = ["CLI_UNKNOWN_FLAG", "NODE_UNREACHABLE", "FACE_RESOURCE_NOT_FOUND", "RAFT_OUTCOME_UNKNOWN", "FACE_CONFLICT", "DISK_IO"];
+    expect(codes.map((code) => exitCodeOf(new FabricError(code, "x")))).toEqual([2, 3, 4, 5, 6, 1]);
+    expect(exitCodeOf(new Error("x"))).toBe(1);
+  });
+});
