@@ -163,6 +163,11 @@ export class ConfigurationHistory {
     return this.#known.at(-1)?.index ?? 0;
   }
 
+  /** The one that the current one superseded, as far as it is remembered. */
+  get previous(): Configuration | undefined {
+    return this.#known.at(-2)?.configuration;
+  }
+
   at(index: number): Configuration | undefined {
     return this.#known.findLast((known) => known.index <= index)?.configuration;
   }

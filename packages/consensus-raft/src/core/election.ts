@@ -43,7 +43,7 @@ function stopLeading(core: CoreState): void {
 }
 
 function mayCampaign(core: CoreState): boolean {
-  if (core.isLeader || !core.isVoter || core.storage !== "ok" || core.installing !== undefined) return false;
+  if (core.isLeader || !core.mayStand || core.storage !== "ok" || core.installing !== undefined) return false;
   // A disk that hangs could not keep the promise that a vote is.
   const oldest = core.log.oldestWriteMs;
   return oldest === undefined || core.nowMs - oldest < core.limits.storageStallMs;

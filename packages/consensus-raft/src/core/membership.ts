@@ -124,5 +124,5 @@ export function hasDeparted(core: CoreState, peer: Progress): boolean {
 /** A follower's configuration changed with its log: it may no longer stand for election. */
 export function configurationFollowed(core: CoreState): void {
   core.effect({ type: "role-changed" });
-  if (core.role !== "follower" && !core.isLeader && !core.isVoter) becomeFollower(core, core.term, undefined);
+  if (core.role !== "follower" && !core.isLeader && !core.mayStand) becomeFollower(core, core.term, undefined);
 }

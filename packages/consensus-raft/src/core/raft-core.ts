@@ -236,7 +236,7 @@ export class RaftCore {
   #tick(core: CoreState): void {
     if (core.isLeader) return tickLeader(core);
     if (core.nowMs < core.electionDeadlineMs) return;
-    if (core.isVoter && core.storage === "ok") return preCampaign(core);
+    if (core.mayStand && core.storage === "ok") return preCampaign(core);
     restartElectionTimer(core);
     if (core.leader === undefined) return;
     core.leader = undefined;

@@ -127,6 +127,19 @@ export class CoreState {
     return configuration !== undefined && isVoter(configuration, this.self.id, this.self.storeId);
   }
 
+  /**
+   * True where this store may stand for election: it votes, or it is voted out by an entry that it does not know to be committed.
+   *
+   * In the latter case it may be the only one that holds that entry, and without it nobody else can win (dissertation §4.2.2).
+   * It does not count its own vote then.
+   */
+  get mayStand(): boolean {
+    if (this.isVoter) return true;
+    const { previous, currentIndex } = this.configurations;
+    if (previous === undefined || currentIndex <= this.commitIndex) return false;
+    return isVoter(previous, this.self.id, this.self.storeId);
+  }
+
   get isLeader(): boolean {
     return this.role === "leader";
   }

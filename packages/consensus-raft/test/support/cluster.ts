@@ -1,5 +1,5 @@
 import type { Configuration, Generation, LogEntry, LogIndex, NodeId, ReplicaId, StoreId, Term } from "@revoada/fabric";
-import { encodeConfiguration } from "../../src/core/configuration-codec.ts";
+import { decodeConfiguration, encodeConfiguration } from "../../src/core/configuration-codec.ts";
 import { configurationOf } from "../../src/core/configuration.ts";
 import { RaftCore } from "../../src/core/raft-core.ts";
 import type { CoreLimits, Effect, Event, Message, MessageBody } from "../../src/core/types.ts";
@@ -134,7 +134,9 @@ export class TestNode {
         },
         lastIndex: stored.baseIndex + stored.entries.length,
         integrity,
-        configurations: [],
+        configurations: stored.entries.flatMap((each) =>
+          each.kind === "configuration" ? [{ index: each.index, configuration: decodeConfiguration(each.payload) }] : [],
+        ),
         term: (index) => (index === stored.baseIndex ? stored.baseTerm : at(index)?.term),
       },
     });
