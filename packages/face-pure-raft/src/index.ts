@@ -3,4 +3,18 @@
  *
  * @packageDocumentation
  */
-export {};
+export {
+  CarriedError,
+  FaceBusyError,
+  FaceConflictError,
+  FaceDuplicateResourceError,
+  FaceInvalidPageTokenError,
+  FaceNewerFormatError,
+  FaceNoReplicaError,
+  FaceNotRunningError,
+  FaceProtocolError,
+  FaceResourceNotFoundError,
+  FaceStoredInvalidError,
+  OutcomeUnknownError,
+} from "./errors.ts";
+export { pureRaftFace, type PureRaftFaceOptions } from "./face.ts";
