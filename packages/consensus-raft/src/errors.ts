@@ -6,9 +6,13 @@ export class RaftNotLeaderError extends FabricError {
   readonly leader: NodeId | undefined;
 
   constructor(leader: NodeId | undefined) {
-    super("RAFT_NOT_LEADER", `this replica does not lead, ${leader === undefined ? "nobody is known to" : `${shortId(leader)} does`}`, {
-      retryable: true,
-    });
+    super(
+      "RAFT_NOT_LEADER",
+      `this replica does not lead, ${leader === undefined ? "nobody is known to" : `${shortId(leader)} does`}`,
+      {
+        retryable: true,
+      },
+    );
     this.leader = leader;
   }
 }
@@ -50,7 +54,11 @@ export class RaftStoppedError extends FabricError {
 /** The command was appended, or may have been, and nobody can say here whether it will commit. */
 export class RaftOutcomeUnknownError extends FabricError {
   constructor(why: string, cause?: unknown) {
-    super("RAFT_OUTCOME_UNKNOWN", `whether the command took effect is unknown: ${why}`, cause === undefined ? {} : { cause });
+    super(
+      "RAFT_OUTCOME_UNKNOWN",
+      `whether the command took effect is unknown: ${why}`,
+      cause === undefined ? {} : { cause },
+    );
   }
 }
 
@@ -85,7 +93,11 @@ export class RaftMachineBehindError extends FabricError {
 /** The machine threw: it and its log no longer say the same, so the replica stops. */
 export class RaftMachineFailedError extends FabricError {
   constructor(what: string, cause: unknown) {
-    super("RAFT_MACHINE_FAILED", `the machine failed to ${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    super(
+      "RAFT_MACHINE_FAILED",
+      `the machine failed to ${what}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
   }
 }
 

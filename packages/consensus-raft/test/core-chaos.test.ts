@@ -33,7 +33,12 @@ class Chaos {
     for (let n = 1; n <= size + 2; n += 1) {
       const random = lcg(seed * 31 + n * 977);
       const options = n <= size ? { configuration, random } : { random };
-      this.nodes.push(new TestNode(n, { ...options, limits: { maxMessageBytes: 100, maxInFlightMessages: 4, storageStallMs: 10_000 } }));
+      this.nodes.push(
+        new TestNode(n, {
+          ...options,
+          limits: { maxMessageBytes: 100, maxInFlightMessages: 4, storageStallMs: 10_000 },
+        }),
+      );
     }
   }
 
@@ -57,7 +62,9 @@ class Chaos {
 
   step(): void {
     this.#nowMs += 5;
-    const due = this.#flying.filter((each) => each.atMs <= this.#nowMs).toSorted((left, right) => left.atMs - right.atMs);
+    const due = this.#flying
+      .filter((each) => each.atMs <= this.#nowMs)
+      .toSorted((left, right) => left.atMs - right.atMs);
     this.#flying = this.#flying.filter((each) => each.atMs > this.#nowMs);
     for (const { message } of due) {
       const node = this.nodes.find((each) => each.id === message.to)!;
@@ -68,7 +75,8 @@ class Chaos {
     for (const node of this.nodes) {
       node.nowMs = this.#nowMs;
       node.step({ type: "tick" });
-      if (node.pendingWrites.length > 0 && (!this.chaotic || this.random() < 0.4)) node.completeWrites(this.chaotic ? 1 + Math.floor(this.random() * 3) : Infinity);
+      if (node.pendingWrites.length > 0 && (!this.chaotic || this.random() < 0.4))
+        node.completeWrites(this.chaotic ? 1 + Math.floor(this.random() * 3) : Infinity);
       this.#check(node);
     }
     if (this.chaotic) this.#disturb();
@@ -81,7 +89,8 @@ class Chaos {
     if (dice < 0.3) this.propose();
     else if (dice < 0.31) this.#restart(node);
     else if (dice < 0.33) this.#change();
-    else if (dice < 0.36) this.#blocked = new Set([`${node.id}>${this.#pick(this.nodes).id}`, `${this.#pick(this.nodes).id}>${node.id}`]);
+    else if (dice < 0.36)
+      this.#blocked = new Set([`${node.id}>${this.#pick(this.nodes).id}`, `${this.#pick(this.nodes).id}>${node.id}`]);
     else if (dice < 0.37) this.#isolate(node);
     else if (dice < 0.4) this.#blocked.clear();
     else if (dice < 0.44) node.step({ type: "read", id: 5_000 + this.totals.reads });
@@ -114,11 +123,19 @@ class Chaos {
     const numbers = this.nodes.map((node) => node.number).toSorted(() => this.random() - 0.5);
     const voters = numbers.slice(0, this.random() < 0.5 ? 3 : 5).map((n) => replica(n));
     this.#generation += 1;
-    leader.step({ type: "change", id: 9_000, voters, learners: numbers.slice(voters.length).map((n) => replica(n)), generation: generation(this.#generation) });
+    leader.step({
+      type: "change",
+      id: 9_000,
+      voters,
+      learners: numbers.slice(voters.length).map((n) => replica(n)),
+      generation: generation(this.#generation),
+    });
   }
 
   leader(): TestNode | undefined {
-    return this.nodes.filter((node) => node.core.isLeader).toSorted((left, right) => right.core.term - left.core.term)[0];
+    return this.nodes
+      .filter((node) => node.core.isLeader)
+      .toSorted((left, right) => right.core.term - left.core.term)[0];
   }
 
   /** Election safety, one vote per term, state-machine safety, monotonic terms, nothing applied before it is durable. */
@@ -139,7 +156,8 @@ class Chaos {
       }
       this.#leaders.set(core.term, node.id);
     }
-    if (core.term < (this.#lastTerm.get(node.id) ?? 0) && node.pendingWrites.length === 0) throw new Error("a term went back");
+    if (core.term < (this.#lastTerm.get(node.id) ?? 0) && node.pendingWrites.length === 0)
+      throw new Error("a term went back");
     for (const each of node.applied) {
       const text = `${each.term}:${each.kind}:${new TextDecoder().decode(each.payload)}`;
       const known = this.#committed[each.index];
@@ -156,7 +174,8 @@ class Chaos {
   #checkComplete(node: TestNode): void {
     this.#committed.forEach((text, index) => {
       const term = Number(text.slice(0, text.indexOf(":")));
-      if (term < node.core.term && node.core.termAt(index) !== term) throw new Error(`leader of ${node.core.term} lacks ${index}/${term}`);
+      if (term < node.core.term && node.core.termAt(index) !== term)
+        throw new Error(`leader of ${node.core.term} lacks ${index}/${term}`);
     });
   }
 
@@ -164,7 +183,8 @@ class Chaos {
   #checkSent(node: TestNode, message: Message): void {
     const isVote = message.type === "vote-request" || message.type === "vote-response";
     if (isVote && message.pre) return;
-    if (node.stored.term < message.term) throw new Error(`term ${message.term} left ${node.number} before it was durable`);
+    if (node.stored.term < message.term)
+      throw new Error(`term ${message.term} left ${node.number} before it was durable`);
     if (message.type !== "vote-response" || !message.granted) return;
     const key = `${node.id}@${message.term}`;
     const before = this.#voted.get(key);
@@ -175,7 +195,8 @@ class Chaos {
   describe(): string {
     return this.nodes
       .map(({ number, core }) => {
-        const list = (members: readonly { readonly id: NodeId }[] = []): string => members.map(({ id }) => Number(id)).join("");
+        const list = (members: readonly { readonly id: NodeId }[] = []): string =>
+          members.map(({ id }) => Number(id)).join("");
         const { configuration } = core;
         return `${number}:${core.role}@${core.term} log ${core.lastIndex}/${core.lastTerm} voters ${list(configuration?.voters)}/${list(configuration?.outgoing)}`;
       })
@@ -194,25 +215,28 @@ const seeds = Number(process.env["REVOADA_CHAOS_SEEDS"] ?? 24);
 const totals: Record<string, number> = {};
 
 describe("chaos, then calm", () => {
-  test.each(Array.from({ length: seeds }, (_, at) => at + 1))("seed %i keeps every promise, and converges once it is calm", (seed) => {
-    const chaos = new Chaos(seed, seed % 2 === 0 ? 3 : 5);
-    for (const node of chaos.nodes) node.holdWrites = true;
-    for (let step = 0; step < 1500; step += 1) chaos.step();
-    chaos.heal();
-    for (let step = 0; step < (30 * electionTimeoutMs) / 5; step += 1) chaos.step();
-    const leader = chaos.leader();
-    expect(leader, `a leader, among ${chaos.describe()}`).toBeDefined();
-    expect(chaos.propose()).toBe(true);
-    for (let step = 0; step < 100; step += 1) chaos.step();
-    expect(leader!.core.commitIndex).toBe(leader!.core.lastIndex);
-    expect(leader!.core.configuration!.outgoing).toBeUndefined();
-    for (const { id } of leader!.core.configuration!.voters) {
-      const voter = chaos.nodes.find((node) => node.id === id)!;
-      expect(voter.core.commitIndex, `commit of ${voter.number}`).toBe(leader!.core.commitIndex);
-      expect(voter.log()).toEqual(leader!.log());
-    }
-    for (const [name, value] of Object.entries(chaos.totals)) totals[name] = (totals[name] ?? 0) + value;
-  });
+  test.each(Array.from({ length: seeds }, (_, at) => at + 1))(
+    "seed %i keeps every promise, and converges once it is calm",
+    (seed) => {
+      const chaos = new Chaos(seed, seed % 2 === 0 ? 3 : 5);
+      for (const node of chaos.nodes) node.holdWrites = true;
+      for (let step = 0; step < 1500; step += 1) chaos.step();
+      chaos.heal();
+      for (let step = 0; step < (30 * electionTimeoutMs) / 5; step += 1) chaos.step();
+      const leader = chaos.leader();
+      expect(leader, `a leader, among ${chaos.describe()}`).toBeDefined();
+      expect(chaos.propose()).toBe(true);
+      for (let step = 0; step < 100; step += 1) chaos.step();
+      expect(leader!.core.commitIndex).toBe(leader!.core.lastIndex);
+      expect(leader!.core.configuration!.outgoing).toBeUndefined();
+      for (const { id } of leader!.core.configuration!.voters) {
+        const voter = chaos.nodes.find((node) => node.id === id)!;
+        expect(voter.core.commitIndex, `commit of ${voter.number}`).toBe(leader!.core.commitIndex);
+        expect(voter.log()).toEqual(leader!.log());
+      }
+      for (const [name, value] of Object.entries(chaos.totals)) totals[name] = (totals[name] ?? 0) + value;
+    },
+  );
 
   test("the seeds were not idle", () => {
     for (const name of ["elections", "committed", "restarts", "changes", "truncations", "reads"]) {

@@ -26,8 +26,22 @@ function of<K extends Effect["type"]>(effects: readonly Effect[], type: K): read
   return effects.filter((effect): effect is Effect & { readonly type: K } => effect.type === type);
 }
 
-function change(cluster: TestCluster, n: number, voters: readonly number[], learners: readonly number[], gen: number): readonly Effect[] {
-  const effects = cluster.node(n).step({ type: "change", id: 9, voters: replicas(...voters), learners: replicas(...learners), generation: generation(gen) });
+function change(
+  cluster: TestCluster,
+  n: number,
+  voters: readonly number[],
+  learners: readonly number[],
+  gen: number,
+): readonly Effect[] {
+  const effects = cluster
+    .node(n)
+    .step({
+      type: "change",
+      id: 9,
+      voters: replicas(...voters),
+      learners: replicas(...learners),
+      generation: generation(gen),
+    });
   return effects;
 }
 
@@ -47,8 +61,16 @@ describe("durability", () => {
 
   test("vote and term are one record (hashicorp/raft#661)", () => {
     const node = new TestNode(1, { configuration: configurationOf(replicas(1, 2, 3)), term: 1, vote: nodeId(1) });
-    const effects = node.receive(2, 2, { type: "vote-request", pre: false, transfer: false, lastIndex: 0, lastTerm: 0 });
-    expect(of(effects, "persist").map((write) => write.hardState)).toEqual([{ term: 2, vote: nodeId(2), commitIndex: 0 }]);
+    const effects = node.receive(2, 2, {
+      type: "vote-request",
+      pre: false,
+      transfer: false,
+      lastIndex: 0,
+      lastTerm: 0,
+    });
+    expect(of(effects, "persist").map((write) => write.hardState)).toEqual([
+      { term: 2, vote: nodeId(2), commitIndex: 0 },
+    ]);
   });
 
   test("a leader sends in parallel with its own write, and counts itself only once that is durable (etcd#14370)", () => {
@@ -79,7 +101,13 @@ describe("durability", () => {
     const node = new TestNode(1, { configuration: configurationOf(replicas(1, 2, 3)) });
     node.holdWrites = true;
     const append = (from: number, term: number, entryTerm: number): void =>
-      void node.receive(from, term, { type: "append", prevIndex: 0, prevTerm: 0, commit: 0, entries: [entry(1, entryTerm)] });
+      void node.receive(from, term, {
+        type: "append",
+        prevIndex: 0,
+        prevTerm: 0,
+        commit: 0,
+        entries: [entry(1, entryTerm)],
+      });
     append(2, 2, 2);
     append(3, 3, 3);
     append(2, 4, 2);
@@ -122,7 +150,9 @@ describe("durability", () => {
   test("once storage has failed a node neither votes nor answers", () => {
     const node = new TestNode(1, { configuration: configurationOf(replicas(1, 2, 3)) });
     node.step({ type: "storage-failed" });
-    expect(node.receive(2, 1, { type: "vote-request", pre: false, transfer: false, lastIndex: 0, lastTerm: 0 })).toEqual([]);
+    expect(
+      node.receive(2, 1, { type: "vote-request", pre: false, transfer: false, lastIndex: 0, lastTerm: 0 }),
+    ).toEqual([]);
     expect([node.core.storage, node.core.wakeMs]).toEqual(["failed", Infinity]);
   });
 });
@@ -141,7 +171,9 @@ describe("pre-vote and check-quorum", () => {
   });
 
   test("a candidate with a lower term learns the higher one and the election goes on (etcd#8243)", () => {
-    const cluster = new TestCluster([1, 2, 3], (n) => (n === 1 ? { entries: [entry(1, 1)], term: 1 } : { term: n === 2 ? 7 : 1 }));
+    const cluster = new TestCluster([1, 2, 3], (n) =>
+      n === 1 ? { entries: [entry(1, 1)], term: 1 } : { term: n === 2 ? 7 : 1 },
+    );
     cluster.isolate(3);
     cluster.run(1500);
     expect(cluster.leaders()).toEqual([1]);
@@ -197,13 +229,22 @@ describe("membership", () => {
     const leader = cluster.elect(1);
     for (const n of [4, 5]) cluster.add(n, { nowMs: leader.nowMs });
     const first = change(cluster, 1, [1, 2, 4], [5], 7);
-    expect(leader.core.configuration).toEqual({ voters: replicas(1, 2, 4), outgoing: replicas(1, 2, 3), learners: replicas(5), generation: 7 });
+    expect(leader.core.configuration).toEqual({
+      voters: replicas(1, 2, 4),
+      outgoing: replicas(1, 2, 3),
+      learners: replicas(5),
+      generation: 7,
+    });
     expect(of(first, "change-done")).toEqual([]);
     cluster.settle();
     cluster.run(100);
     expect(leader.core.configuration).toEqual({ voters: replicas(1, 2, 4), learners: replicas(5), generation: 7 });
     expect(of(leader.effects, "change-done")).toEqual([{ type: "change-done", id: 9 }]);
-    expect([cluster.node(4).core.role, cluster.node(5).core.role, cluster.node(3).core.role]).toEqual(["follower", "learner", "outsider"]);
+    expect([cluster.node(4).core.role, cluster.node(5).core.role, cluster.node(3).core.role]).toEqual([
+      "follower",
+      "learner",
+      "outsider",
+    ]);
   });
 
   test("in a joint configuration both halves must agree, for votes and for commits", () => {
@@ -212,7 +253,12 @@ describe("membership", () => {
     expect(quorumValue(joint, (voter) => reached.get(voter.id) ?? 0)).toBe(4);
     const votes = (...granted: readonly number[]) =>
       voteResult(joint, (voter) => (granted.some((n) => nodeId(n) === voter.id) ? true : undefined));
-    expect([votes(1, 2), votes(1, 2, 4), votes(1, 2, 4, 5), votes(3, 4, 1)]).toEqual(["pending", "pending", "won", "won"]);
+    expect([votes(1, 2), votes(1, 2, 4), votes(1, 2, 4, 5), votes(3, 4, 1)]).toEqual([
+      "pending",
+      "pending",
+      "won",
+      "won",
+    ]);
     expect(voteResult(joint, (voter) => voter.id === nodeId(1) || voter.id === nodeId(2))).toBe("lost");
   });
 
@@ -234,7 +280,13 @@ describe("membership", () => {
     const before = configurationOf(replicas(1, 2, 3));
     const after = { voters: replicas(1, 4, 5), outgoing: replicas(1, 2, 3), learners: [], generation: generation(2) };
     const node = new TestNode(2, { configuration: before });
-    node.receive(1, 1, { type: "append", prevIndex: 0, prevTerm: 0, commit: 0, entries: [entry(1, 1), configurationEntry(2, 1, after)] });
+    node.receive(1, 1, {
+      type: "append",
+      prevIndex: 0,
+      prevTerm: 0,
+      commit: 0,
+      entries: [entry(1, 1), configurationEntry(2, 1, after)],
+    });
     expect(node.core.configuration).toEqual(after);
     node.receive(3, 2, { type: "append", prevIndex: 1, prevTerm: 1, commit: 0, entries: [entry(2, 2)] });
     expect(node.core.configuration).toEqual(before);
@@ -277,7 +329,8 @@ describe("membership", () => {
     const half = [entry(1, 1), configurationEntry(2, 1, joint)];
     const cluster = new TestCluster([]);
     const configuration = configurationOf(replicas(1, 2, 3));
-    for (const n of [1, 2]) cluster.add(n, { configuration, entries: [...half, configurationEntry(3, 1, left)], term: 1, commitIndex: 2 });
+    for (const n of [1, 2])
+      cluster.add(n, { configuration, entries: [...half, configurationEntry(3, 1, left)], term: 1, commitIndex: 2 });
     for (const n of [3, 4, 5]) cluster.add(n, { configuration, entries: half, term: 1, commitIndex: 1 });
     cluster.run(2000);
     const [leader] = cluster.leaders();
@@ -305,7 +358,21 @@ describe("membership", () => {
     leader.receive(2, 1, success(2), 1);
     expect(leader.core.commitIndex).toBe(1);
     const wiped = new TestNode(3, { life: 1 });
-    wiped.step({ type: "message", message: { from: nodeId(1), fromStore: storeIdOf(1), to: nodeId(3), toStore: storeIdOf(3), term: 1, type: "append", prevIndex: 0, prevTerm: 0, commit: 0, entries: [entry(1, 1)] } });
+    wiped.step({
+      type: "message",
+      message: {
+        from: nodeId(1),
+        fromStore: storeIdOf(1),
+        to: nodeId(3),
+        toStore: storeIdOf(3),
+        term: 1,
+        type: "append",
+        prevIndex: 0,
+        prevTerm: 0,
+        commit: 0,
+        entries: [entry(1, 1)],
+      },
+    });
     expect([wiped.core.lastIndex, wiped.takeSent()]).toEqual([0, []]);
     cluster.heal();
     cluster.settle();
@@ -332,13 +399,19 @@ describe("membership", () => {
   });
 
   test("a configuration's bytes are what they were", () => {
-    const joint = { voters: replicas(1), outgoing: [replica(2, 1)], learners: replicas(3), generation: generation(258) };
+    const joint = {
+      voters: replicas(1),
+      outgoing: [replica(2, 1)],
+      learners: replicas(3),
+      generation: generation(258),
+    };
     const bytes = encodeConfiguration(joint);
     expect(decodeConfiguration(bytes)).toEqual(joint);
     expect(Buffer.from(bytes).toString("hex")).toBe(
       `01010000000000000102000100010001${nodeId(1)}${storeIdOf(1)}${nodeId(2)}${storeIdOf(2, 1)}${nodeId(3)}${storeIdOf(3)}`,
     );
-    for (let length = 0; length < bytes.length; length += 1) expect(() => decodeConfiguration(bytes.subarray(0, length))).toThrow(/configuration/);
+    for (let length = 0; length < bytes.length; length += 1)
+      expect(() => decodeConfiguration(bytes.subarray(0, length))).toThrow(/configuration/);
   });
 });
 
@@ -389,7 +462,9 @@ describe("transfer", () => {
     cluster.heal();
     const started = leader.nowMs;
     leader.step({ type: "transfer", id: 5, to: nodeId(3) });
-    expect(of(leader.step({ type: "propose", id: 6, payloads: [new Uint8Array(1)] }), "reject")[0]?.reason).toBe("transferring");
+    expect(of(leader.step({ type: "propose", id: 6, payloads: [new Uint8Array(1)] }), "reject")[0]?.reason).toBe(
+      "transferring",
+    );
     cluster.settle();
     cluster.run(40);
     expect([leader.nowMs - started <= 40, cluster.leaders()]).toEqual([true, [3]]);
@@ -422,7 +497,9 @@ describe("flow", () => {
     const effects = leader.step({ type: "propose", id: 3, payloads });
     expect(of(effects, "proposed")).toMatchObject([{ id: 3, count: 3 }]);
     expect(of(effects, "reject")).toEqual([{ type: "reject", id: 3, from: 3, reason: "backpressure" }]);
-    expect(of(leader.step({ type: "propose", id: 4, payloads: [new Uint8Array(201)] }), "reject")[0]?.reason).toBe("too-large");
+    expect(of(leader.step({ type: "propose", id: 4, payloads: [new Uint8Array(201)] }), "reject")[0]?.reason).toBe(
+      "too-large",
+    );
     cluster.heal();
     cluster.run(200);
     expect(leader.core.uncommittedBytes).toBe(0);
@@ -463,7 +540,14 @@ describe("flow", () => {
   });
 
   test("a follower behind the log's beginning is sent a snapshot, and one that stalls is probed again", () => {
-    const options = { entries: [entry(11, 1)], baseIndex: 10, baseTerm: 1, term: 1, commitIndex: 11, limits: { snapshotStallMs: 300 } };
+    const options = {
+      entries: [entry(11, 1)],
+      baseIndex: 10,
+      baseTerm: 1,
+      term: 1,
+      commitIndex: 11,
+      limits: { snapshotStallMs: 300 },
+    };
     const cluster = new TestCluster([1, 2, 3], (n) => (n === 3 ? {} : options));
     const leader = cluster.elect(1);
     cluster.run(50);
@@ -475,7 +559,13 @@ describe("flow", () => {
     expect(of(leader.effects, "snapshot-send")).toHaveLength(1);
     const base = { index: 12, term: 2, configuration: configurationOf(replicas(1, 2, 3)) } as never;
     const follower = cluster.node(3);
-    const received = { type: "snapshot-received", from: nodeId(1), fromStore: storeIdOf(1), term: leader.core.term, base } as const;
+    const received = {
+      type: "snapshot-received",
+      from: nodeId(1),
+      fromStore: storeIdOf(1),
+      term: leader.core.term,
+      base,
+    } as const;
     expect(of(follower.step(received), "snapshot-install")).toHaveLength(1);
     follower.step({ type: "snapshot-installed", base, success: true });
     Object.assign(follower.stored, { baseIndex: 12, baseTerm: 2, entries: [] });
@@ -492,7 +582,13 @@ describe("flow", () => {
     cluster.run(50);
     const follower = cluster.node(2);
     const base = { index: 1, term: 1, configuration: configurationOf(replicas(1, 2, 3)) } as never;
-    const effects = follower.step({ type: "snapshot-received", from: nodeId(1), fromStore: storeIdOf(1), term: 1, base });
+    const effects = follower.step({
+      type: "snapshot-received",
+      from: nodeId(1),
+      fromStore: storeIdOf(1),
+      term: 1,
+      base,
+    });
     expect(of(effects, "snapshot-install")).toEqual([]);
     expect(follower.takeSent()).toMatchObject([{ type: "append-response", success: true, index: 2 }]);
   });

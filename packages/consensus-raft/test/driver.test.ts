@@ -94,7 +94,9 @@ test("leadership goes to a caught-up voter, and the old leader follows it", asyn
   await world.run(one.consensus.transferLeadership(world.member(3).id));
   await world.until(() => world.member(3).consensus.status().role === "leader");
   expect(one.consensus.status().leader).toBe(world.member(3).id);
-  await expect(world.run(one.consensus.transferLeadership(world.member(2).id))).rejects.toMatchObject({ code: "RAFT_NOT_LEADER" });
+  await expect(world.run(one.consensus.transferLeadership(world.member(2).id))).rejects.toMatchObject({
+    code: "RAFT_NOT_LEADER",
+  });
   await world.stop();
 });
 
@@ -103,7 +105,9 @@ test("leadership does not go to a node that is cut off, and the leader goes on",
   const one = await world.form([1, 2, 3]);
   const three = world.member(3);
   world.network.partition([three.id], [one.id, world.member(2).id]);
-  await expect(world.run(one.consensus.transferLeadership(three.id))).rejects.toMatchObject({ code: "RAFT_TRANSFER_FAILED" });
+  await expect(world.run(one.consensus.transferLeadership(three.id))).rejects.toMatchObject({
+    code: "RAFT_TRANSFER_FAILED",
+  });
   expect(one.consensus.status().role).toBe("leader");
   await world.run(one.consensus.propose("a"));
   await world.stop();

@@ -2,7 +2,16 @@
 import { describe, expect, test } from "vitest";
 import type { CoreRole, Message, MessageBody } from "../src/core/types.ts";
 import { configurationOf } from "../src/core/configuration.ts";
-import { electionTimeoutMs, entry, lcg, nodeId, replicas, TestCluster, TestNode, type NodeOptions } from "./support/cluster.ts";
+import {
+  electionTimeoutMs,
+  entry,
+  lcg,
+  nodeId,
+  replicas,
+  TestCluster,
+  TestNode,
+  type NodeOptions,
+} from "./support/cluster.ts";
 
 const grantPre: MessageBody = { type: "vote-response", pre: true, granted: true };
 const grant: MessageBody = { type: "vote-response", pre: false, granted: true };
@@ -12,7 +21,12 @@ function voteRequest(lastIndex: number, lastTerm: number): MessageBody {
   return { type: "vote-request", pre: false, transfer: false, lastIndex, lastTerm };
 }
 
-function append(prevIndex: number, prevTerm: number, commit: number, entries: readonly ReturnType<typeof entry>[] = []): MessageBody {
+function append(
+  prevIndex: number,
+  prevTerm: number,
+  commit: number,
+  entries: readonly ReturnType<typeof entry>[] = [],
+): MessageBody {
   return { type: "append", prevIndex, prevTerm, commit, entries };
 }
 
@@ -57,7 +71,10 @@ function propose(one: TestNode, text: string): void {
   one.step({ type: "propose", id: 1, payloads: [new TextEncoder().encode(text)] });
 }
 
-function ofType<T extends Message["type"]>(messages: readonly Message[], type: T): readonly (Message & { readonly type: T })[] {
+function ofType<T extends Message["type"]>(
+  messages: readonly Message[],
+  type: T,
+): readonly (Message & { readonly type: T })[] {
   return messages.filter((message): message is Message & { readonly type: T } => message.type === type);
 }
 
@@ -81,7 +98,9 @@ describe("§5.1 terms", () => {
     const one = node({ term: 2 });
     one.receive(2, 1, append(0, 0, 0, [entry(1, 1)]));
     expect([one.core.term, one.core.lastIndex, one.core.leader]).toEqual([2, 0, undefined]);
-    expect(ofType(one.takeSent(), "append-response").map((message) => [message.success, message.term])).toEqual([[false, 2]]);
+    expect(ofType(one.takeSent(), "append-response").map((message) => [message.success, message.term])).toEqual([
+      [false, 2],
+    ]);
   });
 });
 
@@ -142,7 +161,9 @@ describe("§5.2 elections", () => {
   ] as const)("TestFollowerVote: having voted for %s, a request of %i is granted: %s", (vote, candidate, granted) => {
     const one = node({ term: 1, ...(vote === undefined ? {} : { vote: nodeId(vote) }) });
     one.receive(candidate, 1, voteRequest(0, 0));
-    expect(ofType(one.takeSent(), "vote-response").map((message) => [message.to, message.granted])).toEqual([[nodeId(candidate), granted]]);
+    expect(ofType(one.takeSent(), "vote-response").map((message) => [message.to, message.granted])).toEqual([
+      [nodeId(candidate), granted],
+    ]);
     if (granted) expect(one.stored.vote).toBe(nodeId(candidate));
   });
 
@@ -155,7 +176,10 @@ describe("§5.2 elections", () => {
   /** How long a node waits before it campaigns, for many nodes that differ in their seed only. */
   function timeouts(role: "follower" | "candidate", seed: number, count: number): readonly number[] {
     return Array.from({ length: count }, (_, at) => {
-      const one = role === "follower" ? node({ random: lcg(seed + at * 31) }) : makeCandidate(node({ random: lcg(seed + at * 31) }));
+      const one =
+        role === "follower"
+          ? node({ random: lcg(seed + at * 31) })
+          : makeCandidate(node({ random: lcg(seed + at * 31) }));
       one.takeSent();
       let waited = 0;
       while (ofType(one.takeSent(), "vote-request").length === 0) {
@@ -208,7 +232,9 @@ describe("§5.3 replication", () => {
     expect(one.core.commitIndex).toBe(2);
     expect(one.applied.map((each) => each.index)).toEqual([1, 2]);
     one.step({ type: "announce" });
-    expect(ofType(one.takeSent(), "append").map((message) => [message.to, message.commit])).toEqual([2, 3].map((n) => [nodeId(n), 2]));
+    expect(ofType(one.takeSent(), "append").map((message) => [message.to, message.commit])).toEqual(
+      [2, 3].map((n) => [nodeId(n), 2]),
+    );
   });
 
   test.each([
@@ -221,25 +247,31 @@ describe("§5.3 replication", () => {
     [5, [2, 3], true],
     [5, [2, 3, 4], true],
     [5, [2, 3, 4, 5], true],
-  ] as const)("TestLeaderAcknowledgeCommit: of %i voters, acknowledged by %j: committed %s", (size, acceptors, committed) => {
-    const one = makeSettledLeader(node({}, size), size);
-    propose(one, "some data");
-    for (const peer of acceptors) one.receive(peer, 1, success(2));
-    expect(one.core.commitIndex > 1).toBe(committed);
-  });
+  ] as const)(
+    "TestLeaderAcknowledgeCommit: of %i voters, acknowledged by %j: committed %s",
+    (size, acceptors, committed) => {
+      const one = makeSettledLeader(node({}, size), size);
+      propose(one, "some data");
+      for (const peer of acceptors) one.receive(peer, 1, success(2));
+      expect(one.core.commitIndex > 1).toBe(committed);
+    },
+  );
 
-  test.each([[[]], [[2]], [[1, 2]], [[1]]] as const)("TestLeaderCommitPrecedingEntries: terms %j before it commit with it", (terms) => {
-    const entries = terms.map((term, at) => entry(at + 1, term));
-    const one = makeLeader(node({ entries, term: 2 }));
-    propose(one, "some data");
-    const last = terms.length + 2;
-    for (const peer of [2, 3]) one.receive(peer, 3, success(last));
-    expect(one.applied.map((each) => [each.index, each.term])).toEqual([
-      ...terms.map((term, at) => [at + 1, term]),
-      [terms.length + 1, 3],
-      [last, 3],
-    ]);
-  });
+  test.each([[[]], [[2]], [[1, 2]], [[1]]] as const)(
+    "TestLeaderCommitPrecedingEntries: terms %j before it commit with it",
+    (terms) => {
+      const entries = terms.map((term, at) => entry(at + 1, term));
+      const one = makeLeader(node({ entries, term: 2 }));
+      propose(one, "some data");
+      const last = terms.length + 2;
+      for (const peer of [2, 3]) one.receive(peer, 3, success(last));
+      expect(one.applied.map((each) => [each.index, each.term])).toEqual([
+        ...terms.map((term, at) => [at + 1, term]),
+        [terms.length + 1, 3],
+        [last, 3],
+      ]);
+    },
+  );
 
   test.each([
     [[entry(1, 1, "a")], 1],
@@ -259,21 +291,45 @@ describe("§5.3 replication", () => {
     [2, 2, true, 2],
     [1, 2, false, 1],
     [3, 3, false, 3],
-  ] as const)("TestFollowerCheckMsgApp: what follows (%i, term %i) is taken: %s", (prevIndex, prevTerm, accepted, index) => {
-    const one = node({ entries: [entry(1, 1), entry(2, 2)], term: 2, commitIndex: 1 });
-    one.receive(2, 2, append(prevIndex, prevTerm, 0));
-    const [answer] = ofType(one.takeSent(), "append-response");
-    expect([answer?.success, answer?.index]).toEqual([accepted, accepted && prevIndex === 0 ? 1 : index]);
-  });
+  ] as const)(
+    "TestFollowerCheckMsgApp: what follows (%i, term %i) is taken: %s",
+    (prevIndex, prevTerm, accepted, index) => {
+      const one = node({ entries: [entry(1, 1), entry(2, 2)], term: 2, commitIndex: 1 });
+      one.receive(2, 2, append(prevIndex, prevTerm, 0));
+      const [answer] = ofType(one.takeSent(), "append-response");
+      expect([answer?.success, answer?.index]).toEqual([accepted, accepted && prevIndex === 0 ? 1 : index]);
+    },
+  );
 
   test.each([
     [2, 2, [[3, 3]], ["1/1", "2/2", "3/3"], [[3, 3]]],
-    [1, 1, [[2, 3], [3, 4]], ["1/1", "2/3", "3/4"], [[2, 3], [3, 4]]],
+    [
+      1,
+      1,
+      [
+        [2, 3],
+        [3, 4],
+      ],
+      ["1/1", "2/3", "3/4"],
+      [
+        [2, 3],
+        [3, 4],
+      ],
+    ],
     [0, 0, [[1, 1]], ["1/1", "2/2"], []],
     [0, 0, [[1, 3]], ["1/3"], [[1, 3]]],
   ] as const)("TestFollowerAppendEntries: behind (%i, %i) come %j", (prevIndex, prevTerm, sent, log, written) => {
     const one = node({ entries: [entry(1, 1), entry(2, 2)], term: 2 });
-    one.receive(2, 4, append(prevIndex, prevTerm, 0, sent.map(([index, term]) => entry(index, term))));
+    one.receive(
+      2,
+      4,
+      append(
+        prevIndex,
+        prevTerm,
+        0,
+        sent.map(([index, term]) => entry(index, term)),
+      ),
+    );
     expect(one.log()).toEqual(log);
     expect(one.stored.entries.map((each) => `${each.index}/${each.term}`)).toEqual(log);
     const writes = one.effects.flatMap((effect) => (effect.type === "persist" ? effect.entries : []));
@@ -288,21 +344,25 @@ describe("§5.3 replication", () => {
     [1, 1, 1, 4, 4, 4, 4],
     [1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3],
   ];
-  test.each(figure7.map((terms) => [terms]))("TestLeaderSyncFollowerLog: figure 7, a follower with terms %j gets the leader's log", (terms) => {
-    const leaderTerms = [1, 1, 1, 4, 4, 5, 5, 6, 6, 6];
-    const logOf = (list: readonly number[]): ReturnType<typeof entry>[] => list.map((term, at) => entry(at + 1, term));
-    const cluster = new TestCluster([1, 2, 3], (n) => {
-      if (n === 1) return { entries: logOf(leaderTerms), term: 8, commitIndex: leaderTerms.length };
-      return n === 2 ? { entries: logOf(terms), term: 7 } : { term: 7 };
-    });
-    const leader = cluster.elect(1);
-    propose(leader, "");
-    cluster.settle();
-    cluster.run(200);
-    expect(cluster.node(2).log()).toEqual(leader.log());
-    expect(cluster.node(3).log()).toEqual(leader.log());
-    expect(cluster.node(2).core.commitIndex).toBe(leader.core.lastIndex);
-  });
+  test.each(figure7.map((terms) => [terms]))(
+    "TestLeaderSyncFollowerLog: figure 7, a follower with terms %j gets the leader's log",
+    (terms) => {
+      const leaderTerms = [1, 1, 1, 4, 4, 5, 5, 6, 6, 6];
+      const logOf = (list: readonly number[]): ReturnType<typeof entry>[] =>
+        list.map((term, at) => entry(at + 1, term));
+      const cluster = new TestCluster([1, 2, 3], (n) => {
+        if (n === 1) return { entries: logOf(leaderTerms), term: 8, commitIndex: leaderTerms.length };
+        return n === 2 ? { entries: logOf(terms), term: 7 } : { term: 7 };
+      });
+      const leader = cluster.elect(1);
+      propose(leader, "");
+      cluster.settle();
+      cluster.run(200);
+      expect(cluster.node(2).log()).toEqual(leader.log());
+      expect(cluster.node(3).log()).toEqual(leader.log());
+      expect(cluster.node(2).core.commitIndex).toBe(leader.core.lastIndex);
+    },
+  );
 });
 
 describe("§5.4 safety", () => {
@@ -329,11 +389,14 @@ describe("§5.4 safety", () => {
     [[2], 1, 1, false],
     [[2], 2, 1, false],
     [[2, 1], 1, 1, false],
-  ] as const)("TestVoter: with terms %j, a candidate at (%i, term %i) gets the vote: %s", (terms, lastIndex, lastTerm, granted) => {
-    const one = node({ entries: terms.map((term, at) => entry(at + 1, term)) });
-    one.receive(2, 3, voteRequest(lastIndex, lastTerm));
-    expect(ofType(one.takeSent(), "vote-response").map((message) => message.granted)).toEqual([granted]);
-  });
+  ] as const)(
+    "TestVoter: with terms %j, a candidate at (%i, term %i) gets the vote: %s",
+    (terms, lastIndex, lastTerm, granted) => {
+      const one = node({ entries: terms.map((term, at) => entry(at + 1, term)) });
+      one.receive(2, 3, voteRequest(lastIndex, lastTerm));
+      expect(ofType(one.takeSent(), "vote-response").map((message) => message.granted)).toEqual([granted]);
+    },
+  );
 
   test.each([
     [1, 0],
@@ -346,4 +409,3 @@ describe("§5.4 safety", () => {
     expect(one.core.commitIndex).toBe(commit);
   });
 });
-

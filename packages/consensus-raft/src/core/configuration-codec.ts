@@ -70,5 +70,8 @@ export function decodeConfiguration(bytes: Uint8Array): Configuration {
   });
   const [voters = [], outgoing = [], learners = []] = lists;
   const joint = bytes[1] === jointFlag;
-  return checkConfiguration(joint ? { voters, outgoing, learners, generation } : { voters, learners, generation }, path);
+  return checkConfiguration(
+    joint ? { voters, outgoing, learners, generation } : { voters, learners, generation },
+    path,
+  );
 }

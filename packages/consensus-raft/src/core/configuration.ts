@@ -118,14 +118,16 @@ export function firstStep(current: Configuration, target: Configuration): Config
 
 /** Refuses a configuration that could not work. Throws `FABRIC_INVALID_VALUE`. */
 export function checkConfiguration(configuration: Configuration, path = "configuration"): Configuration {
-  if (configuration.voters.length === 0) throw new InvalidValueError(`${path}.voters`, configuration.voters, "at least one voter");
+  if (configuration.voters.length === 0)
+    throw new InvalidValueError(`${path}.voters`, configuration.voters, "at least one voter");
   const { voters, learners, outgoing } = configuration;
   if (outgoing?.length === 0) throw new InvalidValueError(`${path}.outgoing`, outgoing, "at least one voter");
   checkDistinct(voters, `${path}.voters`);
   checkDistinct(learners, `${path}.learners`);
   checkDistinct(outgoing ?? [], `${path}.outgoing`);
   for (const learner of learners) {
-    if (holds(voters, learner.id, learner.storeId)) throw new InvalidValueError(path, learner.id, "a voter or a learner, not both");
+    if (holds(voters, learner.id, learner.storeId))
+      throw new InvalidValueError(path, learner.id, "a voter or a learner, not both");
   }
   const size = replicasOf(configuration).size;
   if (size > maxReplicas) throw new InvalidValueError(path, size, `at most ${maxReplicas} replicas`);

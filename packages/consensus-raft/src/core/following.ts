@@ -39,7 +39,11 @@ function configurationsIn(entries: readonly LogEntry[]): readonly [number, Confi
 }
 
 /** AppendEntries, at the receiver (§5.3). */
-export function handleAppend(core: CoreState, following: Following, message: Message & { readonly type: "append" }): void {
+export function handleAppend(
+  core: CoreState,
+  following: Following,
+  message: Message & { readonly type: "append" },
+): void {
   if (core.installing !== undefined) return;
   const repair = repairState(core, following);
   const accept = (index: number): void => {
@@ -69,7 +73,8 @@ function appendFrom(
   configurations: readonly [number, Configuration][],
 ): void {
   const first = (entries[fresh] as LogEntry).index;
-  if (first <= core.commitIndex) throw new InvariantError(`entry ${first} conflicts although ${core.commitIndex} is committed`);
+  if (first <= core.commitIndex)
+    throw new InvariantError(`entry ${first} conflicts although ${core.commitIndex} is committed`);
   let changed = false;
   if (first <= core.log.lastIndex) {
     core.truncate(first);
@@ -92,7 +97,14 @@ function refuse(core: CoreState, message: Message & { readonly type: "append" },
     hintIndex -= 1;
   }
   const hintTerm = core.log.term(hintIndex) ?? 0;
-  const body = { type: "append-response", success: false, index: message.prevIndex, hintIndex, hintTerm, repair } as const;
+  const body = {
+    type: "append-response",
+    success: false,
+    index: message.prevIndex,
+    hintIndex,
+    hintTerm,
+    repair,
+  } as const;
   core.sendAfterTerm(leaderOf(message), body);
 }
 

@@ -89,7 +89,8 @@ export function handlePropose(core: CoreState, id: number, payloads: readonly Ui
   }
   if (count > 0) core.effect({ type: "proposed", id, firstIndex, term: core.term, count });
   const next = payloads[count];
-  if (next !== undefined) core.reject(id, next.length > core.limits.maxCommandBytes ? "too-large" : "backpressure", count);
+  if (next !== undefined)
+    core.reject(id, next.length > core.limits.maxCommandBytes ? "too-large" : "backpressure", count);
   if (count > 0) broadcastAppend(core);
 }
 
@@ -146,7 +147,10 @@ export function agreementHint(core: CoreState, hintIndex: number, hintTerm: numb
   return index;
 }
 
-export function handleHeartbeatResponse(core: CoreState, message: Message & { readonly type: "heartbeat-response" }): void {
+export function handleHeartbeatResponse(
+  core: CoreState,
+  message: Message & { readonly type: "heartbeat-response" },
+): void {
   const peer = answering(core, message, message.repair);
   if (peer === undefined) return;
   peer.round = Math.max(peer.round, Math.min(message.round, core.round));
@@ -168,7 +172,10 @@ export function handleHeartbeatResponse(core: CoreState, message: Message & { re
 /** Nothing was acknowledged between two heartbeats although something is out: it may have been lost, so ask. */
 function recoverLost(core: CoreState, peer: Progress): void {
   if (peer.state !== "replicate") return;
-  if (peer.nextIndex <= core.log.lastIndex && !peer.isFull(core.limits.maxInFlightMessages, core.limits.maxInFlightBytes)) {
+  if (
+    peer.nextIndex <= core.log.lastIndex &&
+    !peer.isFull(core.limits.maxInFlightMessages, core.limits.maxInFlightBytes)
+  ) {
     return sendEntries(core, peer);
   }
   const prevIndex = peer.nextIndex - 1;

@@ -66,7 +66,8 @@ export class CoreLog {
   }
 
   append(entry: LogEntry): void {
-    if (entry.index !== this.lastIndex + 1) throw new InvariantError(`entry ${entry.index} appended after ${this.lastIndex}`);
+    if (entry.index !== this.lastIndex + 1)
+      throw new InvariantError(`entry ${entry.index} appended after ${this.lastIndex}`);
     this.#entries.push(entry);
     this.#cachedBytes += entryBytes(entry);
     this.lastIndex = entry.index;
@@ -77,12 +78,14 @@ export class CoreLog {
    * (index, term) is appended again before it completes: on the disk, the truncation follows it.
    */
   truncate(index: number): void {
-    if (index <= this.baseIndex) throw new InvariantError(`truncation at ${index} reaches below the base ${this.baseIndex}`);
+    if (index <= this.baseIndex)
+      throw new InvariantError(`truncation at ${index} reaches below the base ${this.baseIndex}`);
     if (index < this.#firstCached) {
       this.#clearCache(index);
     } else {
       const kept = this.#head + index - this.#firstCached;
-      for (let at = kept; at < this.#entries.length; at += 1) this.#cachedBytes -= entryBytes(this.#entries[at] as LogEntry);
+      for (let at = kept; at < this.#entries.length; at += 1)
+        this.#cachedBytes -= entryBytes(this.#entries[at] as LogEntry);
       this.#entries.length = kept;
     }
     this.lastIndex = index - 1;

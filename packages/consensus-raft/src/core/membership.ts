@@ -43,7 +43,11 @@ function appendConfiguration(core: CoreState, configuration: Configuration): num
 export function handleChange(
   core: CoreState,
   id: number,
-  change: { readonly voters: readonly ReplicaId[]; readonly learners: readonly ReplicaId[]; readonly generation: Generation },
+  change: {
+    readonly voters: readonly ReplicaId[];
+    readonly learners: readonly ReplicaId[];
+    readonly generation: Generation;
+  },
 ): void {
   const current = core.configuration;
   if (!core.isLeader || current === undefined) return core.reject(id, "not-leader");
@@ -51,7 +55,8 @@ export function handleChange(
   const target: Configuration = { voters: change.voters, learners: change.learners, generation: change.generation };
   const settled = core.configurations.currentIndex <= core.commitIndex && core.commitIndex >= core.termStartIndex;
   // Before an entry of the own term has committed, a rival configuration may still exist elsewhere (the single-server bug of 2015).
-  if (!settled || current.outgoing !== undefined || core.change !== undefined) return core.reject(id, "change-in-progress");
+  if (!settled || current.outgoing !== undefined || core.change !== undefined)
+    return core.reject(id, "change-in-progress");
   if (sameConfiguration(current, target)) return core.effect({ type: "change-done", id });
   const step = firstStep(current, target);
   core.change = { id, finalIndex: 0 };

@@ -1,4 +1,12 @@
-import type { Configuration, ConsensusRole, LogBase, NodeId, ReplicaId, ReplicaProgress, StoreId } from "@revoada/fabric";
+import type {
+  Configuration,
+  ConsensusRole,
+  LogBase,
+  NodeId,
+  ReplicaId,
+  ReplicaProgress,
+  StoreId,
+} from "@revoada/fabric";
 import { InvariantError } from "@revoada/fabric";
 import { isLearner } from "./configuration.ts";
 import {
@@ -291,7 +299,14 @@ export class RaftCore {
     const to: ReplicaId = { id: message.from, storeId: message.fromStore };
     if (message.type === "append" || message.type === "heartbeat") {
       const { lastIndex } = core.log;
-      const body = { type: "append-response", success: false, index: lastIndex, hintIndex: 0, hintTerm: 0, repair: "sound" } as const;
+      const body = {
+        type: "append-response",
+        success: false,
+        index: lastIndex,
+        hintIndex: 0,
+        hintTerm: 0,
+        repair: "sound",
+      } as const;
       return core.sendAfterTerm(to, body);
     }
     if (message.type !== "vote-request") return;
@@ -299,7 +314,8 @@ export class RaftCore {
   }
 
   #followLeader(core: CoreState, message: Message): void {
-    if (core.isLeader) throw new InvariantError(`two leaders in term ${core.term}: ${core.self.id} and ${message.from}`);
+    if (core.isLeader)
+      throw new InvariantError(`two leaders in term ${core.term}: ${core.self.id} and ${message.from}`);
     if (core.role !== "follower" || core.leader !== message.from) {
       this.#following.matchedIndex = 0;
       becomeFollower(core, core.term, message.from);
@@ -332,7 +348,14 @@ export class RaftCore {
     const storeId = this.#leaderStore(core);
     if (!success || core.leader === undefined || storeId === undefined) return;
     const repair = core.storage === "corrupt" ? "corrupt" : "sound";
-    const body = { type: "append-response", success: true, index: core.log.durableIndex, hintIndex: 0, hintTerm: 0, repair } as const;
+    const body = {
+      type: "append-response",
+      success: true,
+      index: core.log.durableIndex,
+      hintIndex: 0,
+      hintTerm: 0,
+      repair,
+    } as const;
     core.sendAfterLog({ id: core.leader, storeId }, body);
   }
 
@@ -343,4 +366,3 @@ export class RaftCore {
     return all.find((replica) => replica.id === leader)?.storeId;
   }
 }
-

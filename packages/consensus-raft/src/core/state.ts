@@ -159,7 +159,8 @@ export class CoreState {
 
   /** Sends once the current term and vote are durable. */
   sendAfterTerm(to: ReplicaId, body: MessageBody, term: number = this.term): void {
-    if (this.#hardStateDirty || this.#finishedSeq < this.#hardStateSeq) this.#release.push(this.#message(to, body, term));
+    if (this.#hardStateDirty || this.#finishedSeq < this.#hardStateSeq)
+      this.#release.push(this.#message(to, body, term));
     else this.send(to, body, term);
   }
 
@@ -184,7 +185,8 @@ export class CoreState {
   }
 
   truncate(from: number): void {
-    if (from <= this.commitIndex) throw new InvariantError(`truncation at ${from} reaches below commit ${this.commitIndex}`);
+    if (from <= this.commitIndex)
+      throw new InvariantError(`truncation at ${from} reaches below commit ${this.commitIndex}`);
     this.log.truncate(from);
     this.#entries = this.#entries.filter((entry) => entry.index < from);
     this.#truncateFrom = Math.min(this.#truncateFrom ?? from, from);
@@ -229,7 +231,11 @@ export class CoreState {
   }
 
   /** Term, vote and commit index as they must be written now. */
-  hardState(): { readonly term: ReturnType<typeof asTerm>; readonly vote?: string; readonly commitIndex: ReturnType<typeof asIndex> } {
+  hardState(): {
+    readonly term: ReturnType<typeof asTerm>;
+    readonly vote?: string;
+    readonly commitIndex: ReturnType<typeof asIndex>;
+  } {
     const vote = this.vote === undefined ? {} : { vote: this.vote };
     return { term: asTerm(this.term), ...vote, commitIndex: asIndex(this.commitIndex) };
   }

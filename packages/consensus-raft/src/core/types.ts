@@ -1,4 +1,15 @@
-import type { Configuration, Generation, HardState, LogBase, LogEntry, LogIndex, NodeId, ReplicaId, StoreId, Term } from "@revoada/fabric";
+import type {
+  Configuration,
+  Generation,
+  HardState,
+  LogBase,
+  LogEntry,
+  LogIndex,
+  NodeId,
+  ReplicaId,
+  StoreId,
+  Term,
+} from "@revoada/fabric";
 
 /** What a core may hold and send at once. Every field is a bound; none is a target. */
 export interface CoreLimits {
@@ -181,7 +192,13 @@ export type Effect =
       readonly maxBytes: number;
     }
   /** `count` payloads of proposal `id` stand in the log from `firstIndex` on. */
-  | { readonly type: "proposed"; readonly id: number; readonly firstIndex: number; readonly term: number; readonly count: number }
+  | {
+      readonly type: "proposed";
+      readonly id: number;
+      readonly firstIndex: number;
+      readonly term: number;
+      readonly count: number;
+    }
   /** Payloads from `from` on, or the whole request, were refused. */
   | { readonly type: "reject"; readonly id: number; readonly from: number; readonly reason: RejectReason }
   | { readonly type: "committed"; readonly index: number }

@@ -37,11 +37,21 @@ export class Control {
   }
 
   change(
-    change: { readonly voters: readonly ReplicaId[]; readonly learners: readonly ReplicaId[]; readonly generation: Generation },
+    change: {
+      readonly voters: readonly ReplicaId[];
+      readonly learners: readonly ReplicaId[];
+      readonly generation: Generation;
+    },
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { voters, learners, generation } = change;
-    return this.#request("change", undefined, signal, undefined, (id) => ({ type: "change", id, voters, learners, generation }));
+    return this.#request("change", undefined, signal, undefined, (id) => ({
+      type: "change",
+      id,
+      voters,
+      learners,
+      generation,
+    }));
   }
 
   transfer(to: NodeId, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
@@ -56,11 +66,13 @@ export class Control {
     eventOf: (id: number) => Event,
   ): Promise<void> {
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
-    if (this.#requests.size >= maxRequests) return Promise.reject(new RaftBackpressureError(`${maxRequests} changes and transfers`));
+    if (this.#requests.size >= maxRequests)
+      return Promise.reject(new RaftBackpressureError(`${maxRequests} changes and transfers`));
     const id = this.#nextId;
     this.#nextId += 1;
     return new Promise((resolve, reject) => {
-      const onAbort = (): void => this.#fail(id, new RaftOutcomeUnknownError("its caller stopped waiting", signal?.reason));
+      const onAbort = (): void =>
+        this.#fail(id, new RaftOutcomeUnknownError("its caller stopped waiting", signal?.reason));
       const cancelTimer = this.#startTimer(id, to, timeoutMs);
       const release = (): void => {
         cancelTimer?.();
@@ -74,7 +86,9 @@ export class Control {
 
   #startTimer(id: number, to: NodeId | undefined, timeoutMs: number | undefined): (() => void) | undefined {
     if (timeoutMs === undefined || to === undefined) return undefined;
-    return this.#around.clock.schedule(timeoutMs, () => this.#fail(id, new RaftTransferFailedError(to, `not within ${timeoutMs} ms`)));
+    return this.#around.clock.schedule(timeoutMs, () =>
+      this.#fail(id, new RaftTransferFailedError(to, `not within ${timeoutMs} ms`)),
+    );
   }
 
   onChangeDone(id: number): void {
@@ -84,7 +98,8 @@ export class Control {
   onTransferDone(effect: Extract<Effect, { readonly type: "transfer-done" }>): void {
     const request = this.#requests.get(effect.id);
     if (effect.success) this.#succeed(effect.id);
-    else if (request?.to !== undefined) this.#fail(effect.id, new RaftTransferFailedError(request.to, "it did not catch up or campaign in time"));
+    else if (request?.to !== undefined)
+      this.#fail(effect.id, new RaftTransferFailedError(request.to, "it did not catch up or campaign in time"));
   }
 
   onRejected(effect: Extract<Effect, { readonly type: "reject" }>): void {
@@ -97,7 +112,10 @@ export class Control {
     if (reason === "not-leader") return this.#around.notLeader();
     if (reason === "lost-leadership") return new RaftOutcomeUnknownError("the leader lost its place during the change");
     if (request.to !== undefined) {
-      return new RaftTransferFailedError(request.to, reason === "not-a-voter" ? "it does not vote" : "another transfer is under way");
+      return new RaftTransferFailedError(
+        request.to,
+        reason === "not-a-voter" ? "it does not vote" : "another transfer is under way",
+      );
     }
     return new RaftChangeInProgressError();
   }

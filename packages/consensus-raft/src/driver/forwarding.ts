@@ -49,7 +49,9 @@ export async function askReadIndex(
   timeoutMs: number,
 ): Promise<number> {
   const { transport, groupId } = options;
-  const answer = await transport.request(to, forwardProtocol, encodeForward(groupId, { type: "read", timeoutMs }), { timeoutMs });
+  const answer = await transport.request(to, forwardProtocol, encodeForward(groupId, { type: "read", timeoutMs }), {
+    timeoutMs,
+  });
   return decodeReadIndex(answer, groupId);
 }
 
@@ -62,7 +64,8 @@ export async function answerForward<Result>(
   const { groupId, limits } = options;
   const request = decodeForward(payload, groupId);
   const timeoutMs = Math.max(1, Math.min(request.timeoutMs, limits.proposalTimeoutMs * 10));
-  if (request.type === "read") return encodeReadIndex(groupId, await replica.reads.wait({ timeoutMs, indexOnly: true }));
+  if (request.type === "read")
+    return encodeReadIndex(groupId, await replica.reads.wait({ timeoutMs, indexOnly: true }));
   return encodeOutcomes(groupId, await proposeAll(options, replica.proposals, request.commands, timeoutMs));
 }
 

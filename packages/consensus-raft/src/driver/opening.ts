@@ -64,7 +64,8 @@ async function bootstrap<Command, Result>(
   log: RecoveredLog,
 ): Promise<RecoveredLog> {
   const { bootstrap: initial } = options;
-  const fresh = log.lastIndex === 0 && log.base.index === 0 && log.base.configuration === undefined && log.hardState.term === 0;
+  const fresh =
+    log.lastIndex === 0 && log.base.index === 0 && log.base.configuration === undefined && log.hardState.term === 0;
   if (initial === undefined || !fresh || log.integrity !== "ok") return log;
   const self = { id: options.id, storeId: log.storeId };
   const configuration = checkConfiguration(typeof initial === "function" ? initial(self) : initial, "bootstrap");
@@ -79,16 +80,19 @@ async function loadSnapshot<Command, Result>(
 ): Promise<void> {
   if (machine.durable || machine.position().index > 0) return;
   const { disk, groupId, logger } = options;
-  const latest = await latestSnapshot(disk, groupId, (path, error) => logger.error("a snapshot file fails its check", { path, error }));
+  const latest = await latestSnapshot(disk, groupId, (path, error) =>
+    logger.error("a snapshot file fails its check", { path, error }),
+  );
   if (latest !== undefined) await machine.restore(latest.base, readSnapshot(disk, latest.path, groupId));
 }
 
 async function scanConfigurations(store: LogStore, log: RecoveredLog): Promise<readonly IndexedConfiguration[]> {
   const found: IndexedConfiguration[] = [];
-  for (let from = log.base.index + 1; from <= log.lastIndex; ) {
+  for (let from = log.base.index + 1; from <= log.lastIndex;) {
     const entries = await store.read(from as LogIndex, (log.lastIndex + 1) as LogIndex, scanBytes);
     for (const entry of entries) {
-      if (entry.kind === "configuration") found.push({ index: entry.index, configuration: decodeConfiguration(entry.payload) });
+      if (entry.kind === "configuration")
+        found.push({ index: entry.index, configuration: decodeConfiguration(entry.payload) });
     }
     from += Math.max(1, entries.length);
   }
@@ -120,11 +124,14 @@ async function align<Command, Result>(
 }
 
 /** Others could refill a corrupt log; where there are none, going on would be to forget what was acknowledged. */
-function refuseLoneCorruption<Command, Result>(options: ResolvedOptions<Command, Result>, log: CoreLogState, storeId: StoreId): void {
+function refuseLoneCorruption<Command, Result>(
+  options: ResolvedOptions<Command, Result>,
+  log: CoreLogState,
+  storeId: StoreId,
+): void {
   if (log.integrity === "ok") return;
   const configuration = log.configurations.at(-1)?.configuration ?? log.base.configuration;
   const voters = [...(configuration?.voters ?? []), ...(configuration?.outgoing ?? [])];
   const alone = voters.length > 0 && voters.every((voter) => voter.id === options.id && voter.storeId === storeId);
   if (alone) throw new RaftLogCorruptError();
 }
-

@@ -113,7 +113,9 @@ function limitsFor(electionTimeoutMs: number, snapshotIntervalEntries: number, g
 }
 
 /** Fills in defaults and refuses what cannot work. Throws `FABRIC_INVALID_VALUE`. */
-export function resolveOptions<Command, Result>(options: RaftOptions<Command, Result>): ResolvedOptions<Command, Result> {
+export function resolveOptions<Command, Result>(
+  options: RaftOptions<Command, Result>,
+): ResolvedOptions<Command, Result> {
   const electionTimeoutMs = options.electionTimeoutMs ?? 150;
   const snapshotIntervalEntries = options.snapshotIntervalEntries ?? 10_000;
   checkPositive("electionTimeoutMs", electionTimeoutMs);

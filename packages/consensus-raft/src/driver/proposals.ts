@@ -111,9 +111,12 @@ export class Proposals<Result> {
   ): void {
     const { limits, clock } = this.#around;
     if (this.#stopped !== undefined) return reject(this.#stopped);
-    if (payload.length > limits.maxCommandBytes) return reject(new RaftTooLargeError(payload.length, limits.maxCommandBytes));
+    if (payload.length > limits.maxCommandBytes)
+      return reject(new RaftTooLargeError(payload.length, limits.maxCommandBytes));
     if (options.signal?.aborted === true) return reject(options.signal.reason);
-    const full = this.#waiting.length >= limits.maxWaitingProposals || this.#waitingBytes + payload.length > limits.maxWaitingBytes;
+    const full =
+      this.#waiting.length >= limits.maxWaitingProposals ||
+      this.#waitingBytes + payload.length > limits.maxWaitingBytes;
     if (full) return reject(new RaftBackpressureError(`${this.#waiting.length} proposals`));
     const nowMs = clock.monotonicMs();
     const proposal: Proposal<Result> = {
@@ -136,7 +139,10 @@ export class Proposals<Result> {
   #listen(proposal: Proposal<Result>, signal: AbortSignal): void {
     const onAbort = (): void => {
       const definite = this.#waiting.includes(proposal);
-      this.#fail(proposal, definite ? signal.reason : new RaftOutcomeUnknownError("its caller stopped waiting", signal.reason));
+      this.#fail(
+        proposal,
+        definite ? signal.reason : new RaftOutcomeUnknownError("its caller stopped waiting", signal.reason),
+      );
       if (definite) this.#takeWaiting((each) => !each.settled);
     };
     signal.addEventListener("abort", onAbort, { once: true });
@@ -160,7 +166,8 @@ export class Proposals<Result> {
     this.#refuseLocalOnly();
     const leader = this.#around.leader();
     if (leader === undefined || this.#around.clock.monotonicMs() < this.#retryAtMs) return;
-    while (this.#waiting.length > 0 && this.#forwards < this.#around.limits.maxForwardsInFlight) this.#forwardSome(leader);
+    while (this.#waiting.length > 0 && this.#forwards < this.#around.limits.maxForwardsInFlight)
+      this.#forwardSome(leader);
   }
 
   #refuseLocalOnly(): void {
@@ -205,9 +212,13 @@ export class Proposals<Result> {
     this.#offered.delete(effect.id);
     const rest = batch.slice(effect.from).filter((proposal) => !proposal.settled);
     if (effect.reason === "backpressure" || effect.reason === "too-large") {
-      const error = effect.reason === "backpressure" ? new RaftBackpressureError("bytes that have not committed") : undefined;
+      const error =
+        effect.reason === "backpressure" ? new RaftBackpressureError("bytes that have not committed") : undefined;
       for (const proposal of rest) {
-        this.#fail(proposal, error ?? new RaftTooLargeError(proposal.payload.length, this.#around.limits.maxCommandBytes));
+        this.#fail(
+          proposal,
+          error ?? new RaftTooLargeError(proposal.payload.length, this.#around.limits.maxCommandBytes),
+        );
       }
     } else {
       this.#waitAgain(rest);
@@ -279,7 +290,8 @@ export class Proposals<Result> {
       this.#waitAgain(batch);
       return;
     }
-    for (const proposal of batch) this.#fail(proposal, new RaftOutcomeUnknownError("the leader's answer was lost", error));
+    for (const proposal of batch)
+      this.#fail(proposal, new RaftOutcomeUnknownError("the leader's answer was lost", error));
     this.flush();
   }
 
@@ -323,7 +335,8 @@ export class Proposals<Result> {
   abandon(why: string, cause?: unknown): void {
     for (const proposal of this.#appended.values()) this.#fail(proposal, new RaftOutcomeUnknownError(why, cause));
     this.#appended.clear();
-    for (const batch of this.#offered.values()) for (const proposal of batch) this.#fail(proposal, new RaftOutcomeUnknownError(why, cause));
+    for (const batch of this.#offered.values())
+      for (const proposal of batch) this.#fail(proposal, new RaftOutcomeUnknownError(why, cause));
     this.#offered.clear();
   }
 

@@ -30,6 +30,11 @@ export function raft<Command, Result>(options: RaftOptions<Command, Result>): Co
   return new Raft(resolveOptions(options));
 }
 
+/** Members and nothing but members: callers may hand in objects that know more. */
+function plain(members: readonly ReplicaId[]): readonly ReplicaId[] {
+  return members.map(({ id, storeId }) => ({ id, storeId }));
+}
+
 class Raft<Command, Result> implements Consensus<Command, Result> {
   readonly #options: ResolvedOptions<Command, Result>;
   readonly #listeners = new Set<(status: ConsensusStatus) => void>();
@@ -47,7 +52,11 @@ class Raft<Command, Result> implements Consensus<Command, Result> {
     this.#state = "starting";
     const { codec } = this.#options;
     let replica: Replica<Command, Result> | undefined;
-    const runner = new MachineRunner(machine, (bytes) => codec.decodeCommand(bytes), (error) => replica?.fail(error));
+    const runner = new MachineRunner(
+      machine,
+      (bytes) => codec.decodeCommand(bytes),
+      (error) => replica?.fail(error),
+    );
     replica = new Replica(this.#options, runner, {
       changed: () => this.#notify(),
       stopped: (error) => this.#onStopped(error),
@@ -68,7 +77,10 @@ class Raft<Command, Result> implements Consensus<Command, Result> {
     replica.takePart();
   }
 
-  propose(command: Command, options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {}): Promise<Committed<Result>> {
+  propose(
+    command: Command,
+    options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
+  ): Promise<Committed<Result>> {
     return new Promise((resolve, reject) => {
       this.#running().proposals.submit(this.#options.codec.encodeCommand(command), options, resolve, reject);
     });
@@ -110,15 +122,24 @@ class Raft<Command, Result> implements Consensus<Command, Result> {
   }
 
   async changeVoters(
-    change: { readonly voters: readonly ReplicaId[]; readonly learners: readonly ReplicaId[]; readonly generation: Generation },
+    change: {
+      readonly voters: readonly ReplicaId[];
+      readonly learners: readonly ReplicaId[];
+      readonly generation: Generation;
+    },
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<void> {
-    checkConfiguration(change, "change");
+    const target: Configuration = {
+      voters: plain(change.voters),
+      learners: plain(change.learners),
+      generation: change.generation,
+    };
+    checkConfiguration(target, "change");
     const replica = this.#running();
     if (!replica.isLeader) throw this.#notLeader(replica);
     // Confirms the leadership, and with it that an entry of the own term has committed.
     await replica.reads.wait({ ...options, indexOnly: true });
-    await replica.control.change(change, options.signal);
+    await replica.control.change(target, options.signal);
   }
 
   async transferLeadership(
@@ -175,4 +196,3 @@ class Raft<Command, Result> implements Consensus<Command, Result> {
     }
   }
 }
-

@@ -56,7 +56,11 @@ export class Reads {
     return this.#count > 0;
   }
 
-  wait(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number; readonly indexOnly?: boolean }): Promise<LogIndex> {
+  wait(options: {
+    readonly signal?: AbortSignal;
+    readonly timeoutMs?: number;
+    readonly indexOnly?: boolean;
+  }): Promise<LogIndex> {
     const { clock, electionTimeoutMs, maxPendingReads } = this.#around;
     if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
     if (options.signal?.aborted === true) return Promise.reject(options.signal.reason as Error);

@@ -155,7 +155,9 @@ export class Replica<Command, Result> {
     this.#withdraw = [
       transport.handle(raftProtocol, { onMessage: (payload, context) => this.#receive(payload, context) }),
       transport.handle(forwardProtocol, { onRequest: (payload) => answerForward(this.#options, this, payload) }),
-      transport.handle(snapshotProtocol, { onRequest: (payload, context) => this.#snapshots.receive(payload, context) }),
+      transport.handle(snapshotProtocol, {
+        onRequest: (payload, context) => this.#snapshots.receive(payload, context),
+      }),
     ];
     this.dispatch({ type: "start" });
   }
@@ -257,7 +259,8 @@ export class Replica<Command, Result> {
 
   #noteRole(): void {
     this.#changed = true;
-    if (this.#core.storage === "ok" && this.#store !== undefined && "markRefilled" in this.#store && this.#wasCorrupt) this.#markRefilled();
+    if (this.#core.storage === "ok" && this.#store !== undefined && "markRefilled" in this.#store && this.#wasCorrupt)
+      this.#markRefilled();
     this.#wasCorrupt = this.#core.storage === "corrupt";
   }
 

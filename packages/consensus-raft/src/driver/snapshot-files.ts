@@ -154,7 +154,8 @@ async function readHeader(
   const length = prefix.readUInt32BE(magic.length);
   if (length > maxHeaderBytes) throw new RaftBadSnapshotError(`${path} has a header of ${length} bytes`);
   const header = await readExactly(file, prefixBytes, length, path);
-  if (crc32(header) !== prefix.readUInt32BE(magic.length + 4)) throw new RaftBadSnapshotError(`the header of ${path} fails its check`);
+  if (crc32(header) !== prefix.readUInt32BE(magic.length + 4))
+    throw new RaftBadSnapshotError(`the header of ${path} fails its check`);
   const reader = openFrame(header, groupId, path);
   const base = baseOf(reader.counter(), reader.counter(), reader.bytes());
   reader.finish();
@@ -170,11 +171,13 @@ export async function* readSnapshot(disk: Disk, path: string, groupId: Uint8Arra
     for (;;) {
       const frame = await readExactly(file, offset, frameBytes, path);
       const length = frame.readUInt32BE(0);
-      if (length > maxFileChunkBytes) throw new RaftBadSnapshotError(`${path} has a chunk of ${length} bytes at ${offset}`);
+      if (length > maxFileChunkBytes)
+        throw new RaftBadSnapshotError(`${path} has a chunk of ${length} bytes at ${offset}`);
       offset += frameBytes;
       if (length === 0) break;
       const chunk = await readExactly(file, offset, length, path);
-      if (crc32(chunk) !== frame.readUInt32BE(4)) throw new RaftBadSnapshotError(`the chunk of ${path} at ${offset} fails its check`);
+      if (crc32(chunk) !== frame.readUInt32BE(4))
+        throw new RaftBadSnapshotError(`the chunk of ${path} at ${offset} fails its check`);
       hash.update(chunk);
       offset += length;
       yield chunk;

@@ -177,7 +177,13 @@ export class Snapshots<Command, Result> {
     this.#sending.delete(to);
   }
 
-  async #stream(to: ReplicaId, term: number, base: LogBase, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+  async #stream(
+    to: ReplicaId,
+    term: number,
+    base: LogBase,
+    chunks: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { limits, random } = this.#around;
     const id = Buffer.from(random.bytes(16)).toString("hex");
     const begin = [0, this.#around.storeId(), to.storeId, term, base.index, base.term, configurationBytes(base), id];
@@ -187,7 +193,8 @@ export class Snapshots<Command, Result> {
     for await (const chunk of rechunk(chunks, limits.snapshotChunkBytes)) {
       hash.update(chunk);
       const next = await this.#ask(to.id, [1, id, offset, crc32(chunk), chunk], signal);
-      if (next !== offset + chunk.length) throw new RaftBadSnapshotError(`the receiver is at ${next}, not at ${offset + chunk.length}`);
+      if (next !== offset + chunk.length)
+        throw new RaftBadSnapshotError(`the receiver is at ${next}, not at ${offset + chunk.length}`);
       offset = next;
       this.#around.dispatch({ type: "snapshot-progress", to: to.id });
     }
@@ -200,7 +207,10 @@ export class Snapshots<Command, Result> {
     const payload = encodeFrameValue([frameVersion, groupId, ...fields]);
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const answer = await transport.request(to, snapshotProtocol, payload, { signal, timeoutMs: limits.snapshotRequestTimeoutMs });
+        const answer = await transport.request(to, snapshotProtocol, payload, {
+          signal,
+          timeoutMs: limits.snapshotRequestTimeoutMs,
+        });
         const reader = openFrame(answer, groupId, "a snapshot answer");
         const offset = reader.counter();
         reader.finish();
@@ -232,7 +242,8 @@ export class Snapshots<Command, Result> {
     if (step === "begin") return this.#begin(reader, from);
     const id = reader.text(64);
     const incoming = this.#incoming;
-    if (incoming === undefined || incoming.id !== id || incoming.from !== from) throw new RaftBadSnapshotError("no such transfer");
+    if (incoming === undefined || incoming.id !== id || incoming.from !== from)
+      throw new RaftBadSnapshotError("no such transfer");
     incoming.lastMs = this.#around.clock.monotonicMs();
     return step === "chunk" ? this.#chunk(incoming, reader) : this.#end(incoming, reader);
   }
@@ -270,7 +281,8 @@ export class Snapshots<Command, Result> {
     if (offset < writer.length || incoming.finished) return writer.length;
     if (offset > writer.length) throw new RaftBadSnapshotError(`a chunk at ${offset} after ${writer.length}`);
     if (crc32(bytes) !== sum) throw new RaftBadSnapshotError(`the chunk at ${offset} fails its check`);
-    if (offset + bytes.length > this.#around.limits.maxSnapshotBytes) throw new RaftBadSnapshotError(`more than ${offset} bytes`);
+    if (offset + bytes.length > this.#around.limits.maxSnapshotBytes)
+      throw new RaftBadSnapshotError(`more than ${offset} bytes`);
     await writer.append(bytes);
     return writer.length;
   }
@@ -301,7 +313,9 @@ export class Snapshots<Command, Result> {
     // The core decides before `dispatch` returns; what it did not take is of no use.
     if (this.#offered !== incoming || this.#installing) return;
     this.#offered = undefined;
-    void writer.discard().catch((error: unknown) => this.#around.logger.warn("a snapshot file could not be removed", { error }));
+    void writer
+      .discard()
+      .catch((error: unknown) => this.#around.logger.warn("a snapshot file could not be removed", { error }));
   }
 
   #installing = false;

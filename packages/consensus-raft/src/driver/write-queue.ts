@@ -25,7 +25,8 @@ export function mergeWrites(writes: readonly Persist[]): LogBatch {
     if (from !== undefined) {
       const first = entries[0];
       // A truncation within what this batch brings is dealt with here; one below must reach the store.
-      if (first === undefined || from < first.index) truncateFrom = truncateFrom === undefined || from < truncateFrom ? from : truncateFrom;
+      if (first === undefined || from < first.index)
+        truncateFrom = truncateFrom === undefined || from < truncateFrom ? from : truncateFrom;
       entries = entries.filter((entry) => entry.index < from);
     }
     if (writes.length > 1) for (const entry of write.entries) entries.push(entry);

@@ -33,7 +33,10 @@ export class TupleReader {
   }
 
   counter(): number {
-    return this.#next("a counter", (value) => typeof value === "number" && Number.isSafeInteger(value) && value >= 0) as number;
+    return this.#next(
+      "a counter",
+      (value) => typeof value === "number" && Number.isSafeInteger(value) && value >= 0,
+    ) as number;
   }
 
   boolean(): boolean {
@@ -53,11 +56,14 @@ export class TupleReader {
   }
 
   oneOf<T>(choices: readonly T[]): T {
-    return choices[this.#next("a known choice", (value) => typeof value === "number" && choices[value] !== undefined) as number] as T;
+    return choices[
+      this.#next("a known choice", (value) => typeof value === "number" && choices[value] !== undefined) as number
+    ] as T;
   }
 
   finish(): void {
-    if (this.#at !== this.#values.length) throw new RaftBadFrameError(`${this.#what} has ${this.#values.length} elements, not ${this.#at}`);
+    if (this.#at !== this.#values.length)
+      throw new RaftBadFrameError(`${this.#what} has ${this.#values.length} elements, not ${this.#at}`);
   }
 }
 
@@ -81,7 +87,8 @@ export function openFrame(bytes: Uint8Array, groupId: Uint8Array, what: string):
   }
   const reader = new TupleReader(value, what);
   const version = reader.counter();
-  if (version !== frameVersion) throw new ForeignFrameError("version", `${what} of version ${version}, this is ${frameVersion}`);
+  if (version !== frameVersion)
+    throw new ForeignFrameError("version", `${what} of version ${version}, this is ${frameVersion}`);
   const group = reader.bytes(maxGroupBytes);
   if (Buffer.compare(group, groupId) !== 0) throw new ForeignFrameError("group", `${what} of another group`);
   return reader;

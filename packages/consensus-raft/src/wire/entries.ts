@@ -34,7 +34,8 @@ export function decodeEntries(bytes: Uint8Array, prevIndex: number): LogEntry[] 
   const block = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (block.length < countBytes) throw new RaftBadFrameError("a block of entries without a count");
   const count = block.readUInt32BE(0);
-  if (count > (block.length - countBytes) / headerBytes) throw new RaftBadFrameError(`${count} entries in ${block.length} bytes`);
+  if (count > (block.length - countBytes) / headerBytes)
+    throw new RaftBadFrameError(`${count} entries in ${block.length} bytes`);
   const entries: LogEntry[] = [];
   let offset = countBytes;
   for (let at = 0; at < count; at += 1) {
@@ -45,7 +46,12 @@ export function decodeEntries(bytes: Uint8Array, prevIndex: number): LogEntry[] 
     if (kind === undefined || !Number.isSafeInteger(term) || end > block.length) {
       throw new RaftBadFrameError(`entry ${at} of a block is malformed`);
     }
-    entries.push({ index: asIndex(prevIndex + 1 + at), term: asTerm(term), kind, payload: block.subarray(offset + headerBytes, end) });
+    entries.push({
+      index: asIndex(prevIndex + 1 + at),
+      term: asTerm(term),
+      kind,
+      payload: block.subarray(offset + headerBytes, end),
+    });
     offset = end;
   }
   if (offset !== block.length) throw new RaftBadFrameError(`${block.length - offset} bytes behind the last entry`);

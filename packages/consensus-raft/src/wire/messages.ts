@@ -27,7 +27,13 @@ function fieldsOf(message: Message, encoder: EntriesEncoder): readonly unknown[]
     case "append":
       return [message.prevIndex, message.prevTerm, message.commit, encoder.encode(message.entries)];
     case "append-response":
-      return [message.success, message.index, message.hintIndex, message.hintTerm, repairStates.indexOf(message.repair)];
+      return [
+        message.success,
+        message.index,
+        message.hintIndex,
+        message.hintTerm,
+        repairStates.indexOf(message.repair),
+      ];
     case "heartbeat":
       return [message.round, message.commit, message.repairIndex];
     case "heartbeat-response":
@@ -90,7 +96,8 @@ function checkTerms(body: MessageBody, term: number): void {
   if (body.type !== "append") return;
   let before = body.prevTerm;
   for (const entry of body.entries) {
-    if (entry.term < before || entry.term > term) throw new RaftBadFrameError(`entry ${entry.index} has term ${entry.term} after ${before}`);
+    if (entry.term < before || entry.term > term)
+      throw new RaftBadFrameError(`entry ${entry.index} has term ${entry.term} after ${before}`);
     before = entry.term;
   }
   if (before > term || !Number.isSafeInteger(body.prevIndex + body.entries.length)) {

@@ -26,7 +26,12 @@ export function generation(n: number): Generation {
   return n as Generation;
 }
 
-export function entry(index: number, term: number, payload: string | Uint8Array = "", kind: LogEntry["kind"] = "command"): LogEntry {
+export function entry(
+  index: number,
+  term: number,
+  payload: string | Uint8Array = "",
+  kind: LogEntry["kind"] = "command",
+): LogEntry {
   const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : payload;
   return { index: index as LogIndex, term: term as Term, kind, payload: bytes };
 }
@@ -135,7 +140,9 @@ export class TestNode {
         lastIndex: stored.baseIndex + stored.entries.length,
         integrity,
         configurations: stored.entries.flatMap((each) =>
-          each.kind === "configuration" ? [{ index: each.index, configuration: decodeConfiguration(each.payload) }] : [],
+          each.kind === "configuration"
+            ? [{ index: each.index, configuration: decodeConfiguration(each.payload) }]
+            : [],
         ),
         term: (index) => (index === stored.baseIndex ? stored.baseTerm : at(index)?.term),
       },
@@ -177,7 +184,9 @@ export class TestNode {
       if (!this.holdWrites) this.completeWrites();
     }
     if (effect.type === "apply" && !this.holdApply) {
-      const entries = effect.entries ?? this.stored.entries.slice(effect.from - this.stored.baseIndex - 1, effect.to - this.stored.baseIndex);
+      const entries =
+        effect.entries ??
+        this.stored.entries.slice(effect.from - this.stored.baseIndex - 1, effect.to - this.stored.baseIndex);
       this.applied.push(...entries);
       this.step({ type: "applied", index: effect.to });
     }
@@ -221,7 +230,8 @@ export class TestNode {
   /** The log as (index, term) pairs, in memory. */
   log(): readonly string[] {
     const lines: string[] = [];
-    for (let index = this.core.firstIndex; index <= this.core.lastIndex; index += 1) lines.push(`${index}/${this.core.termAt(index)}`);
+    for (let index = this.core.firstIndex; index <= this.core.lastIndex; index += 1)
+      lines.push(`${index}/${this.core.termAt(index)}`);
     return lines;
   }
 }

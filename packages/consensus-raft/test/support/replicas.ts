@@ -12,7 +12,16 @@ import {
   type Term,
   type Transport,
 } from "@revoada/fabric";
-import { memoryDisk, memoryNetwork, seededRandom, virtualClock, type MemoryDisk, type MemoryNetwork, type VirtualClock, type VirtualHost } from "@revoada/fabric/memory";
+import {
+  memoryDisk,
+  memoryNetwork,
+  seededRandom,
+  virtualClock,
+  type MemoryDisk,
+  type MemoryNetwork,
+  type VirtualClock,
+  type VirtualHost,
+} from "@revoada/fabric/memory";
 import { raft, type RaftCodec, type RaftOptions } from "@revoada/consensus-raft";
 
 export const T = 150;
@@ -56,9 +65,14 @@ export class ListMachine implements StateMachine<string, string> {
 
   apply(entries: readonly AppliedEntry<string>[]): readonly (string | undefined)[] {
     return entries.map((entry) => {
-      if (entry.index !== this.#position.index + 1) throw new Error(`entry ${entry.index} after ${this.#position.index}`);
+      if (entry.index !== this.#position.index + 1)
+        throw new Error(`entry ${entry.index} after ${this.#position.index}`);
       const configuration = entry.kind === "configuration" ? entry.configuration : this.#position.configuration;
-      this.#position = { index: entry.index, term: entry.term, ...(configuration === undefined ? {} : { configuration }) };
+      this.#position = {
+        index: entry.index,
+        term: entry.term,
+        ...(configuration === undefined ? {} : { configuration }),
+      };
       this.applied.push(entry);
       if (entry.kind !== "command") return undefined;
       this.commands.push(entry.command);
@@ -97,7 +111,10 @@ export interface Member {
   readonly machine: ListMachine;
 }
 
-export type MemberOptions = Partial<RaftOptions<string, string>> & { readonly machine?: ListMachine; readonly disk?: MemoryDisk };
+export type MemberOptions = Partial<RaftOptions<string, string>> & {
+  readonly machine?: ListMachine;
+  readonly disk?: MemoryDisk;
+};
 
 /** Replicas on one virtual clock, one memory network and a disk each. */
 export class World {
@@ -144,13 +161,24 @@ export class World {
   /** Starts one node alone and takes the others in, as voters. */
   async form(numbers: readonly number[], options: (n: number) => MemberOptions = () => ({})): Promise<Member> {
     const [first = 1, ...rest] = numbers;
-    const leader = await this.start(first, { bootstrap: (self) => ({ voters: [self], learners: [], generation: 1 as Configuration["generation"] }), ...options(first) });
+    const leader = await this.start(first, {
+      bootstrap: (self) => ({ voters: [self], learners: [], generation: 1 as Configuration["generation"] }),
+      ...options(first),
+    });
     await this.until(() => leader.consensus.status().role === "leader");
     for (const n of rest) await this.start(n, options(n));
     const voters = numbers.map((n) => this.replica(n));
     if (rest.length > 0) {
-      await this.run(leader.consensus.changeVoters({ voters: [this.replica(first)], learners: voters.slice(1), generation: 2 as Configuration["generation"] }));
-      await this.run(leader.consensus.changeVoters({ voters, learners: [], generation: 3 as Configuration["generation"] }));
+      await this.run(
+        leader.consensus.changeVoters({
+          voters: [this.replica(first)],
+          learners: voters.slice(1),
+          generation: 2 as Configuration["generation"],
+        }),
+      );
+      await this.run(
+        leader.consensus.changeVoters({ voters, learners: [], generation: 3 as Configuration["generation"] }),
+      );
       await this.until(() => numbers.every((n) => this.member(n).consensus.status().configuration.generation === 3));
     }
     return leader;
