@@ -23,7 +23,13 @@ interface Node {
   readonly member: ReplicaId;
   readonly disk: MemoryDisk;
   life: number;
-  running: { readonly consensus: Consensus<Uint8Array, Uint8Array>; readonly transport: Transport; readonly host: VirtualHost } | undefined;
+  running:
+    | {
+        readonly consensus: Consensus<Uint8Array, Uint8Array>;
+        readonly transport: Transport;
+        readonly host: VirtualHost;
+      }
+    | undefined;
 }
 
 /** A store id is made with its directory: opening the log once makes both. */
@@ -54,7 +60,14 @@ async function createFixture(): Promise<ConsensusFixture> {
       const host = clock.host(`${id}-${node.life}`);
       const transport = network.transport(id, { clock: host });
       void transport.start();
-      const options = { id, transport, clock: host, random: seededRandom(`${id}-${node.life}`), disk: node.disk, codec: bytesCodec };
+      const options = {
+        id,
+        transport,
+        clock: host,
+        random: seededRandom(`${id}-${node.life}`),
+        disk: node.disk,
+        codec: bytesCodec,
+      };
       const founding = voters.includes(node.member) ? { bootstrap } : {};
       const consensus = raft({ ...options, ...founding, electionTimeoutMs: T });
       node.running = { consensus, transport, host };
@@ -69,7 +82,10 @@ async function createFixture(): Promise<ConsensusFixture> {
       return Promise.resolve();
     },
     isolate(id) {
-      network.partition([id], members.filter((member) => member.id !== id).map((member) => member.id));
+      network.partition(
+        [id],
+        members.filter((member) => member.id !== id).map((member) => member.id),
+      );
     },
     heal() {
       network.heal();

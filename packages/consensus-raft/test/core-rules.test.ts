@@ -33,15 +33,13 @@ function change(
   learners: readonly number[],
   gen: number,
 ): readonly Effect[] {
-  const effects = cluster
-    .node(n)
-    .step({
-      type: "change",
-      id: 9,
-      voters: replicas(...voters),
-      learners: replicas(...learners),
-      generation: generation(gen),
-    });
+  const effects = cluster.node(n).step({
+    type: "change",
+    id: 9,
+    voters: replicas(...voters),
+    learners: replicas(...learners),
+    generation: generation(gen),
+  });
   return effects;
 }
 

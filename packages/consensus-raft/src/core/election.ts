@@ -1,46 +1,9 @@
-import type { NodeId, ReplicaId } from "@revoada/fabric";
+import type { ReplicaId } from "@revoada/fabric";
 import { isVoter, replicasOf, voteResult } from "./configuration.ts";
 import { becomeLeader } from "./leading.ts";
+import { becomeFollower, restartElectionTimer } from "./roles.ts";
 import type { CoreState } from "./state.ts";
 import type { Message } from "./types.ts";
-
-/** Starts the election timer anew, uniform in [T, 2T): equal timeouts would split votes for ever (§5.2). */
-export function restartElectionTimer(core: CoreState): void {
-  core.electionDeadlineMs = core.nowMs + core.electionTimeoutMs * (1 + core.random());
-}
-
-/** True while a leader must be presumed: it was heard within the shortest election timeout. */
-export function hasLiveLeader(core: CoreState): boolean {
-  if (core.leader === undefined) return false;
-  return core.isLeader || core.nowMs - core.leaderHeardMs < core.electionTimeoutMs;
-}
-
-/** Follows `leader`, or nobody yet, in `term`. What a leader had promised to callers is lost with the place. */
-export function becomeFollower(core: CoreState, term: number, leader: NodeId | undefined): void {
-  const changed = core.role !== "follower" || core.term !== term || core.leader !== leader;
-  if (term > core.term) core.setTerm(term, undefined);
-  if (core.isLeader) stopLeading(core);
-  core.role = "follower";
-  core.leader = leader;
-  core.votes.clear();
-  restartElectionTimer(core);
-  if (changed) core.effect({ type: "role-changed" });
-}
-
-function stopLeading(core: CoreState): void {
-  for (const peer of core.progress.values()) {
-    if (peer.state === "snapshot") core.effect({ type: "snapshot-cancel", to: peer.id });
-  }
-  core.progress.clear();
-  core.uncommittedBytes = 0;
-  core.leaderHeardMs = -Infinity;
-  for (const id of [...core.reads.inRound, ...core.reads.queued]) core.reject(id, "not-leader");
-  core.reads = { queued: [], inRound: [], index: 0, round: 0 };
-  if (core.change !== undefined) core.reject(core.change.id, "lost-leadership");
-  core.change = undefined;
-  // Whether a transfer went through shows in who leads next; only its caller can wait for that.
-  core.transfer = undefined;
-}
 
 function mayCampaign(core: CoreState): boolean {
   if (core.isLeader || !core.mayStand || core.storage !== "ok" || core.installing !== undefined) return false;

@@ -1,10 +1,10 @@
 import type { NodeId } from "@revoada/fabric";
 import { quorumValue } from "./configuration.ts";
-import { becomeFollower } from "./election.ts";
 import { hasDeparted, syncProgress } from "./membership.ts";
 import type { Progress } from "./progress.ts";
 import { advanceRepairs, broadcastHeartbeat, finishRound } from "./reads.ts";
 import { appendOwn, broadcastAppend, maybeCommit, sendAppend, sendEntries } from "./replication.ts";
+import { becomeFollower } from "./roles.ts";
 import type { CoreState } from "./state.ts";
 import { entryOverheadBytes, type Message, type RejectReason, type RepairState } from "./types.ts";
 
@@ -130,7 +130,6 @@ export function handleAppendResponse(core: CoreState, message: Message & { reado
     peer.becomeReplicate();
   }
   if (fresh) maybeCommit(core);
-  if (!core.isLeader) return;
   sendEntries(core, peer);
   continueTransfer(core, peer);
   if (hasDeparted(core, peer)) forgetPeer(core, peer);
@@ -157,7 +156,6 @@ export function handleHeartbeatResponse(
   finishRound(core);
   advanceRepairs(core);
   maybeCommit(core);
-  if (!core.isLeader) return;
   peer.probePaused = false;
   const stuck = peer.matchAtHeartbeat === peer.matchIndex;
   peer.matchAtHeartbeat = peer.matchIndex;

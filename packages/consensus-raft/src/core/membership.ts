@@ -1,10 +1,10 @@
 import type { Configuration, Generation, ReplicaId } from "@revoada/fabric";
 import { firstStep, leaveJoint, replicasOf, sameConfiguration } from "./configuration.ts";
 import { encodeConfiguration } from "./configuration-codec.ts";
-import { becomeFollower } from "./election.ts";
 import { Progress } from "./progress.ts";
 import { startRound } from "./reads.ts";
 import { appendOwn, broadcastAppend, maybeCommit } from "./replication.ts";
+import { becomeFollower } from "./roles.ts";
 import type { CoreState } from "./state.ts";
 
 /** How many election timeouts a replica that left is still told of it. */
@@ -68,7 +68,8 @@ export function handleChange(
 
 /** What a leader does because something has committed. */
 export function afterCommit(core: CoreState): void {
-  if (core.commitIndex < core.termStartIndex) return;
+  core.commitUnseen = false;
+  if (!core.isLeader || core.commitIndex < core.termStartIndex) return;
   const configuration = core.configuration;
   if (configuration !== undefined && core.configurations.currentIndex <= core.commitIndex) {
     if (configuration.outgoing !== undefined) leave(core, configuration);

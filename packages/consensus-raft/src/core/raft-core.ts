@@ -9,15 +9,7 @@ import type {
 } from "@revoada/fabric";
 import { InvariantError } from "@revoada/fabric";
 import { isLearner } from "./configuration.ts";
-import {
-  becomeFollower,
-  handleVoteRequest,
-  handleVoteResponse,
-  hasLiveLeader,
-  ownVoteDurable,
-  preCampaign,
-  restartElectionTimer,
-} from "./election.ts";
+import { handleVoteRequest, handleVoteResponse, ownVoteDurable, preCampaign } from "./election.ts";
 import {
   handleAppend,
   handleHeartbeat,
@@ -36,9 +28,10 @@ import {
   resumeLeader,
   tickLeader,
 } from "./leading.ts";
-import { handleChange } from "./membership.ts";
+import { afterCommit, handleChange } from "./membership.ts";
 import { handleRead } from "./reads.ts";
 import { handleApplied, handleLogRead, handlePersisted, maybeApply } from "./replication.ts";
+import { becomeFollower, hasLiveLeader, restartElectionTimer } from "./roles.ts";
 import { CoreState } from "./state.ts";
 import { asIndex, type CoreLimits, type CoreOptions, type Effect, type Event, type Message } from "./types.ts";
 
@@ -171,6 +164,8 @@ export class RaftCore {
     core.nowMs = Math.max(core.nowMs, nowMs);
     // What a failed disk holds is unknown: only its being opened anew, in a new core, ends that.
     if (core.storage !== "failed") this.#dispatch(core, event);
+    // What follows from a commit may commit more, in a cluster of one.
+    while (core.commitUnseen) afterCommit(core);
     return core.takeEffects();
   }
 

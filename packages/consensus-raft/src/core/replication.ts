@@ -1,7 +1,6 @@
 import type { LogEntry } from "@revoada/fabric";
 import { quorumValue } from "./configuration.ts";
 import { entryBytes } from "./log.ts";
-import { afterCommit } from "./membership.ts";
 import type { Progress } from "./progress.ts";
 import type { CoreState } from "./state.ts";
 import { asIndex, asTerm } from "./types.ts";
@@ -111,7 +110,7 @@ export function commitTo(core: CoreState, index: number): void {
   core.effect({ type: "committed", index });
   if (core.isLeader) {
     core.uncommittedBytes = Math.max(0, core.uncommittedBytes - core.log.bytesBetween(before + 1, index));
-    afterCommit(core);
+    core.commitUnseen = true;
   }
   maybeApply(core);
 }

@@ -80,6 +80,8 @@ export class CoreState {
   reads: PendingReads = { queued: [], inRound: [], index: 0, round: 0 };
   change: PendingChange | undefined;
   transfer: PendingTransfer | undefined;
+  /** Something committed in this step, and what a leader does about that is still to be done. */
+  commitUnseen = false;
 
   applying = false;
   installing: LogBase | undefined;

@@ -13,7 +13,7 @@ import {
   RaftBackpressureError,
   RaftNoQuorumError,
   RaftOutcomeUnknownError,
-  RaftStoppedError,
+  type RaftStoppedError,
   RaftTooLargeError,
 } from "../errors.ts";
 import { forwardedError, maxForwardedCommands, type ForwardedOutcome } from "../wire/forward.ts";

@@ -51,13 +51,12 @@ class Raft<Command, Result> implements Consensus<Command, Result> {
     if (this.#state !== "new") throw new RaftStoppedError(new Error(`it was started before and is ${this.#state}`));
     this.#state = "starting";
     const { codec } = this.#options;
-    let replica: Replica<Command, Result> | undefined;
     const runner = new MachineRunner(
       machine,
       (bytes) => codec.decodeCommand(bytes),
-      (error) => replica?.fail(error),
+      (error) => replica.fail(error),
     );
-    replica = new Replica(this.#options, runner, {
+    const replica: Replica<Command, Result> = new Replica(this.#options, runner, {
       changed: () => this.#notify(),
       stopped: (error) => this.#onStopped(error),
     });

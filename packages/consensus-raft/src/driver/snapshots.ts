@@ -95,17 +95,17 @@ export class Snapshots<Command, Result> {
 
   /** Makes what was applied durable, so that the log before it can go. */
   async save(): Promise<void> {
-    const { dispatch, logger, metrics } = this.#around;
+    const { logger, metrics } = this.#around;
     try {
       const index = this.#runner.machine.durable ? await this.#flushMachine() : await this.#saveFile();
       const base = this.#around.baseAt(Math.max(0, index - this.#around.limits.trailingEntries));
       if (base !== undefined) await this.#around.compact(base);
       metrics.count("revoada_raft_snapshots_total", 1, { kind: "saved" });
-      dispatch(base === undefined ? { type: "snapshot-saved" } : { type: "snapshot-saved", base });
+      this.#around.dispatch(base === undefined ? { type: "snapshot-saved" } : { type: "snapshot-saved", base });
     } catch (error) {
       // The log merely grows until the next attempt.
       if (!this.#stopped) logger.warn("a snapshot could not be saved", { error });
-      dispatch({ type: "snapshot-saved" });
+      this.#around.dispatch({ type: "snapshot-saved" });
     }
   }
 

@@ -8,7 +8,6 @@ import {
   type NodeId,
   type ReplicaId,
   type StateMachine,
-  type StoreId,
   type Term,
   type Transport,
 } from "@revoada/fabric";
@@ -186,7 +185,7 @@ export class World {
 
   replica(n: number): ReplicaId {
     const { id, storeId } = this.member(n).consensus.status();
-    return { id, storeId: storeId as StoreId };
+    return { id, storeId };
   }
 
   /** Ends a node as `kill -9` does; its disk keeps what was durable. */
