@@ -92,9 +92,9 @@ export class CatalogStoreCorruptError extends FabricError {
   }
 }
 
-/** The disk does not take what was committed. Retryable where room can be made. */
+/** The disk does not take what was committed, or does not give it back. The store has to be opened again. */
 export class CatalogStoreFailedError extends FabricError {
-  constructor(message: string, options: { readonly retryable?: boolean; readonly cause?: unknown } = {}) {
+  constructor(message: string, options: { readonly cause?: unknown } = {}) {
     super("CATALOG_STORE_FAILED", message, options);
   }
 }

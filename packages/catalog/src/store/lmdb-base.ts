@@ -3,7 +3,7 @@ import type { StoreRange, StoreReader } from "@revoada/fabric";
 import type { Database, RootDatabase, Transaction } from "lmdb";
 import { viewOf } from "../core/bytes.ts";
 import type { SortedEntry } from "../core/sorted-map.ts";
-import { CatalogStoreCorruptError } from "../errors.ts";
+import { CatalogStoreCorruptError, CatalogStoreFailedError } from "../errors.ts";
 
 export type LmdbDatabase = RootDatabase<Uint8Array, Uint8Array>;
 
@@ -47,6 +47,19 @@ export function openRecord(key: Uint8Array, record: Uint8Array): Uint8Array {
   return value;
 }
 
+/** Runs one native read; what LMDB finds wrong with its pages is told as corruption. */
+export function reading<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    if (/MDB_CORRUPTED|MDB_PAGE_NOTFOUND|MDB_INVALID|wrong type/.test(message)) {
+      throw new CatalogStoreCorruptError(`the store cannot be read: ${message}`, { cause: error });
+    }
+    throw new CatalogStoreFailedError(`the store cannot be read: ${message}`, { cause: error });
+  }
+}
+
 /** Reads what has been flushed: as of now, or as of a read transaction. */
 export class LmdbBase implements StoreReader {
   readonly #database: Database<Uint8Array, Uint8Array>;
@@ -62,7 +75,7 @@ export class LmdbBase implements StoreReader {
 
   get(tree: string, key: Uint8Array): Uint8Array | undefined {
     const full = baseKey(tree, key);
-    const record = this.#database.get(full, this.#options);
+    const record = reading(() => this.#database.get(full, this.#options));
     return record === undefined ? undefined : openRecord(full, record);
   }
 
@@ -77,10 +90,12 @@ export class LmdbBase implements StoreReader {
         : { start, end }),
       ...(range.limit === undefined ? {} : { limit: range.limit }),
     });
-    const walk = found[Symbol.iterator]();
+    const walk = reading(() => found[Symbol.iterator]());
     this.#walks.add(walk);
     try {
-      for (let next = walk.next(); next.done !== true; next = walk.next()) {
+      for (;;) {
+        const next = reading(() => walk.next());
+        if (next.done === true) return;
         const { key, value } = next.value;
         yield { key: key.subarray(1 + tree.length), value: openRecord(key, value) };
       }
@@ -99,7 +114,8 @@ export class LmdbBase implements StoreReader {
   trees(): readonly string[] {
     const names: string[] = [];
     for (let start: Uint8Array = Uint8Array.of(1); ; ) {
-      const [key] = [...this.#database.getKeys({ ...this.#options, start, limit: 1 })];
+      const from = start;
+      const [key] = reading(() => [...this.#database.getKeys({ ...this.#options, start: from, limit: 1 })]);
       if (key === undefined) return names.toSorted();
       const name = decoder.decode(key.subarray(1, 1 + (key[0] as number)));
       names.push(name);

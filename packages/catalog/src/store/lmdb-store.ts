@@ -25,7 +25,8 @@ import {
 } from "../errors.ts";
 import { copied, LayerDraft } from "./draft.ts";
 import { type Layer, LayeredReader, type TreeChanges } from "./layer.ts";
-import { baseKey, headerKey, LmdbBase, type LmdbDatabase, openRecord, sealRecord } from "./lmdb-base.ts";
+import { baseKey, headerKey, LmdbBase, type LmdbDatabase, openRecord, reading, sealRecord } from "./lmdb-base.ts";
+import { checkDataFile } from "./lmdb-file.ts";
 import { ReaderView } from "./view.ts";
 
 /** How an LMDB store is opened. */
@@ -78,10 +79,12 @@ export async function lmdbStore(options: LmdbStoreOptions): Promise<MachineStore
 }
 
 function openDatabase(options: LmdbStoreOptions): LmdbDatabase {
+  const path = join(options.directory, "data.mdb");
+  const whole = checkDataFile(path);
   let database: LmdbDatabase;
   try {
     database = open<Uint8Array, Uint8Array>({
-      path: join(options.directory, "data.mdb"),
+      path,
       noSubdir: true,
       keyEncoding: "binary",
       encoding: "binary",
@@ -95,6 +98,7 @@ function openDatabase(options: LmdbStoreOptions): LmdbDatabase {
   }
   try {
     checkHeader(database, options.directory);
+    if (!whole) checkEveryRecord(database, path);
     return database;
   } catch (error) {
     void database.close();
@@ -103,7 +107,7 @@ function openDatabase(options: LmdbStoreOptions): LmdbDatabase {
 }
 
 function checkHeader(database: LmdbDatabase, directory: string): void {
-  const record = database.get(headerKey);
+  const record = reading(() => database.get(headerKey));
   if (record === undefined) {
     if ([...database.getKeys({ limit: 1 })].length > 0) {
       throw new CatalogStoreCorruptError(`${directory} holds a database that is no store`);
@@ -122,19 +126,29 @@ function checkHeader(database: LmdbDatabase, directory: string): void {
   if (version > formatVersion) throw new CatalogNewerFormatError(`the store ${directory}`, version, formatVersion);
 }
 
+/** Reads everything, which takes its time: only for files that end early. A page that is missing hides the records on it. */
+function checkEveryRecord(database: LmdbDatabase, path: string): void {
+  const { entryCount } = database.getStats() as { readonly entryCount: number };
+  let found = 0;
+  const walk = database.getRange({ start: Uint8Array.of(0) })[Symbol.iterator]();
+  for (;;) {
+    const next = reading(() => walk.next());
+    if (next.done === true) break;
+    const { key, value } = next.value;
+    openRecord(key, value);
+    found++;
+  }
+  if (found !== entryCount) throw new CatalogStoreCorruptError(`${path} is cut off: ${found} of ${entryCount} records are left`);
+}
+
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** True for failures that leave the database as it was and that making room can cure. */
-function isRoomFailure(error: unknown): boolean {
-  return /MDB_MAP_FULL|ENOSPC|No space left/i.test(messageOf(error));
-}
-
 /** Committed changes that are on their way to the disk, or will be. */
 interface Waiting {
-  layer: ReadonlyMap<string, TreeChanges>;
-  bytes: number;
+  readonly layer: ReadonlyMap<string, TreeChanges>;
+  readonly bytes: number;
 }
 
 class LmdbStore implements MachineStore {
@@ -149,7 +163,7 @@ class LmdbStore implements MachineStore {
   readonly #views = new Set<StoreView>();
   readonly #walks = new Set<Iterator<unknown>>();
   #active: Waiting = { layer: new Map(), bytes: 0 };
-  /** What the flush under way writes, or what the last one failed to. */
+  /** What the flush under way writes, or what the one that failed did not. */
   #frozen: Waiting | undefined;
   #flushing: Promise<void> | undefined;
   /** The flush that begins when the one under way ends: everybody who asks meanwhile shares it. */
@@ -188,9 +202,8 @@ class LmdbStore implements MachineStore {
     this.#check();
     if (this.#transacting) throw new InvariantError("store: a transaction was begun inside another one");
     const waitingBytes = this.#active.bytes + (this.#frozen?.bytes ?? 0);
-    if (waitingBytes > this.#waitingBytes) {
-      throw this.#failure ?? new CatalogStoreBackpressureError(waitingBytes, this.#waitingBytes);
-    }
+    if (this.#failure !== undefined) throw this.#failure;
+    if (waitingBytes > this.#waitingBytes) throw new CatalogStoreBackpressureError(waitingBytes, this.#waitingBytes);
     const draft = new LayerDraft(this.#active.layer, { layers: this.#below(), base: this.#base });
     this.#transacting = true;
     try {
@@ -245,7 +258,7 @@ class LmdbStore implements MachineStore {
 
   /** All that had been committed when this was called is durable once it resolves. */
   #flush(): Promise<void> {
-    if (this.#failure !== undefined && !this.#failure.retryable) return Promise.reject(this.#failure);
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#flushing === undefined) {
       this.#flushing = this.#write().finally(() => {
         this.#flushing = undefined;
@@ -269,24 +282,17 @@ class LmdbStore implements MachineStore {
     });
   }
 
-  /** Writes what an earlier flush failed to write, then all that has been committed up to now. */
   async #write(): Promise<void> {
-    if (this.#frozen !== undefined) await this.#writeLayer(this.#frozen);
     if (this.#active.layer.size === 0) return;
     const frozen = this.#active;
     this.#frozen = frozen;
     this.#active = { layer: new Map(), bytes: 0 };
-    await this.#writeLayer(frozen);
-  }
-
-  async #writeLayer(waiting: Waiting): Promise<void> {
     try {
-      await this.#database.batch(() => this.#queue(waiting.layer));
+      await this.#database.batch(() => this.#queue(frozen.layer));
     } catch (error) {
       throw await this.#failed(error);
     }
-    this.#failure = undefined;
-    this.#metrics.count("revoada_catalog_flushed_bytes", waiting.bytes);
+    this.#metrics.count("revoada_catalog_flushed_bytes", frozen.bytes);
     // From here on reads find the layer's changes in the database, and must not look at it as it was before.
     this.#database.resetReadTxn();
     this.#frozen = undefined;
@@ -315,8 +321,7 @@ class LmdbStore implements MachineStore {
         cause = reason;
       }
     }
-    const retryable = isRoomFailure(cause);
-    this.#failure = new CatalogStoreFailedError(`the store cannot be written: ${messageOf(cause)}`, { retryable, cause });
+    this.#failure = new CatalogStoreFailedError(`the store cannot be written: ${messageOf(cause)}`, { cause });
     return this.#failure;
   }
 
