@@ -1,0 +1,248 @@
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import type { NodeId } from "@revoada/fabric";
+import { memoryDisk, seededRandom } from "@revoada/fabric/memory";
+import { forwardProtocol, raftProtocol, snapshotProtocol } from "@revoada/consensus-raft";
+import { decodeEntries, encodeEntries } from "../src/wire/entries.ts";
+import { decodeForward, decodeOutcomes } from "../src/wire/forward.ts";
+import { decodeMessages, encodeMessages } from "../src/wire/messages.ts";
+import { EntriesEncoder } from "../src/wire/entries.ts";
+import { mergeWrites, type Persist } from "../src/driver/write-queue.ts";
+import { entry, storeIdOf } from "./support/cluster.ts";
+import { ListMachine, nodeId, T, textCodec, World } from "./support/replicas.ts";
+
+test("a disk that fails makes the leader step down; another leads, and the node heals without a restart", async () => {
+  const world = new World();
+  let broken = false;
+  const disk = memoryDisk({
+    random: seededRandom("failing"),
+    onOperation: ({ kind }) => {
+      if (broken && kind === "datasync") throw new Error("EIO: the disk has failed");
+    },
+  });
+  const one = await world.form([1, 2, 3], (n) => (n === 1 ? { disk } : {}));
+  await world.run(one.consensus.propose("a"));
+  broken = true;
+  const outcome = await world.run(
+    one.consensus.propose("b").then(
+      () => "committed",
+      (error: { code: string }) => error.code,
+    ),
+  );
+  expect(["committed", "RAFT_OUTCOME_UNKNOWN"]).toContain(outcome);
+  await world.until(() => one.consensus.status().storage === "failed");
+  const next = await world.newLeader(one);
+  await world.run(next.consensus.propose("c"));
+  broken = false;
+  await world.until(() => one.consensus.status().storage === "ok", 60_000);
+  await world.until(() => one.machine.commands.at(-1) === "c");
+  expect(one.machine.commands).toEqual(next.machine.commands);
+  await world.stop();
+});
+
+test("a disk that hangs makes the leader step down within bounds", async () => {
+  const world = new World();
+  let release: (() => void) | undefined;
+  let hangs = false;
+  const disk = memoryDisk({
+    random: seededRandom("hanging"),
+    onOperation: ({ kind }) => {
+      if (!hangs || kind !== "datasync") return undefined;
+      return new Promise((resolve) => {
+        release = resolve;
+      });
+    },
+  });
+  const one = await world.form([1, 2, 3], (n) => (n === 1 ? { disk } : {}));
+  hangs = true;
+  void one.consensus.propose("a").catch(() => undefined);
+  const next = await world.newLeader(one);
+  await world.run(next.consensus.propose("b"));
+  hangs = false;
+  release?.();
+  await world.until(() => one.machine.commands.at(-1) === "b");
+  await world.stop();
+});
+
+test("an event loop that stands still for less than others' patience costs no leadership", async () => {
+  const world = new World();
+  const one = await world.form([1, 2, 3]);
+  const { term } = one.consensus.status();
+  one.host.stall(0.8 * T);
+  await world.clock.advanceAsync(10 * T);
+  expect([one.consensus.status().role, one.consensus.status().term]).toEqual(["leader", term]);
+  await world.stop();
+});
+
+test("a leader that slept is deposed by what arrived meanwhile, and serves no read from before", async () => {
+  const world = new World();
+  const one = await world.form([1, 2, 3]);
+  await world.run(one.consensus.propose("a"));
+  one.host.stall(10 * T);
+  const next = await world.newLeader(one);
+  await world.run(next.consensus.propose("b"));
+  await world.run(one.consensus.readBarrier({ timeoutMs: 10_000 }));
+  expect(one.machine.commands).toEqual(["a", "b"]);
+  await world.stop();
+});
+
+test("a durable machine keeps its state, and the log is cut below what it has flushed", async () => {
+  const world = new World();
+  const options = { snapshotIntervalEntries: 10, limits: { trailingEntries: 2 }, machine: new ListMachine(true) };
+  const one = await world.form([1], () => options);
+  for (let at = 0; at < 30; at += 1) await world.run(one.consensus.propose(`command-${at}`));
+  await world.until(() => one.consensus.status().firstIndex > 10);
+  expect(one.consensus.status().firstIndex).toBeLessThanOrEqual(one.machine.flushedIndex());
+  const { disk } = world.kill(1);
+  expect(await disk.list("snapshots")).toEqual([]);
+  const back = await world.start(1, { ...options, disk });
+  await world.run(back.consensus.propose("after"));
+  expect(back.machine.commands).toHaveLength(31);
+  expect(back.machine.restored).toBe(0);
+  await world.stop();
+});
+
+test("frames of another group are dropped, and the groups do not disturb each other", async () => {
+  const world = new World();
+  const one = await world.form([1, 2, 3], () => ({ groupId: new Uint8Array([1]) }));
+  const stranger = await world.start(4, { groupId: new Uint8Array([2]) });
+  const { term } = one.consensus.status();
+  const message = {
+    from: nodeId(4),
+    fromStore: storeIdOf(4),
+    to: one.id,
+    toStore: one.consensus.status().storeId,
+    term: 99,
+    type: "timeout-now",
+  } as const;
+  const frame = encodeMessages(new Uint8Array([2]), storeIdOf(4), message.toStore, [message], new EntriesEncoder());
+  stranger.transport.send(one.id, raftProtocol, frame);
+  for (const protocol of [forwardProtocol, snapshotProtocol]) {
+    await expect(
+      world.run(stranger.transport.request(one.id, protocol, new Uint8Array([1, 2, 3]))),
+    ).rejects.toMatchObject({ code: "RAFT_BAD_FRAME" });
+  }
+  await world.clock.advanceAsync(5 * T);
+  expect([one.consensus.status().role, one.consensus.status().term]).toEqual(["leader", term]);
+  await world.stop();
+});
+
+test("the machine's failure stops the replica, and the others go on", async () => {
+  const world = new World();
+  const broken = new ListMachine();
+  const one = await world.form([1, 2, 3], (n) => (n === 3 ? { machine: broken } : {}));
+  broken.apply = () => {
+    throw new Error("an unknown command");
+  };
+  await world.run(one.consensus.propose("a"));
+  await world.until(() => world.member(3).consensus.status().role === "stopped");
+  await expect(world.member(3).consensus.readBarrier()).rejects.toMatchObject({ code: "RAFT_STOPPED" });
+  await world.run(one.consensus.propose("b"));
+  await world.stop();
+});
+
+test("a command that its caller gives up is unknown once it was appended", async () => {
+  const world = new World();
+  const one = await world.form([1, 2, 3]);
+  world.network.partition([one.id], [nodeId(2), nodeId(3)]);
+  const controller = new AbortController();
+  const outcome = expect(one.consensus.propose("a", { signal: controller.signal })).rejects.toMatchObject({
+    code: "RAFT_OUTCOME_UNKNOWN",
+  });
+  await world.clock.advanceAsync(5);
+  controller.abort();
+  await outcome;
+  await world.stop();
+});
+
+test("commands that are too large are refused before anything is sent", async () => {
+  const world = new World();
+  const one = await world.form([1], () => ({ limits: { maxCommandBytes: 10 } }));
+  await expect(one.consensus.propose("more than ten bytes")).rejects.toMatchObject({ code: "RAFT_TOO_LARGE" });
+  await world.stop();
+});
+
+test("a node that does not replicate forwards to the leader that it is hinted at", async () => {
+  const world = new World();
+  const one = await world.form([1, 2, 3]);
+  const outsider = await world.start(4, { hintLeader: () => one.id, codec: textCodec });
+  expect(outsider.consensus.status().role).toBe("outsider");
+  expect((await world.run(outsider.consensus.propose("a"))).result).toBe("1:a");
+  await world.stop();
+});
+
+test("bytes that no replica sent are refused with a code, never believed and never fatal", () => {
+  const from = nodeId(1) as NodeId;
+  const decoders = [
+    (bytes: Uint8Array) => decodeMessages(bytes, new Uint8Array(0), from, nodeId(2)),
+    (bytes: Uint8Array) => decodeForward(bytes, new Uint8Array(0)),
+    (bytes: Uint8Array) => decodeOutcomes(bytes, new Uint8Array(0), 1),
+    (bytes: Uint8Array) => decodeEntries(bytes, 0),
+  ];
+  const refuses = (decode: (bytes: Uint8Array) => unknown, bytes: Uint8Array): void => {
+    try {
+      decode(bytes);
+    } catch (error) {
+      expect(error).toMatchObject({ code: "RAFT_BAD_FRAME" });
+    }
+  };
+  const message = {
+    from,
+    fromStore: storeIdOf(1),
+    to: nodeId(2),
+    toStore: storeIdOf(2),
+    term: 3,
+    type: "append",
+    prevIndex: 1,
+    prevTerm: 1,
+    commit: 0,
+    entries: [entry(2, 2, "abc"), entry(3, 3, "d")],
+  } as const;
+  const good = encodeMessages(new Uint8Array(0), storeIdOf(1), storeIdOf(2), [message], new EntriesEncoder());
+  expect(decoders[0]!(good)).toMatchObject([
+    { ...message, entries: message.entries.map(({ index, term }) => ({ index, term })) },
+  ]);
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(good.length - 1), fc.nat(255), (noise, at, value) => {
+      const flipped = Uint8Array.from(good);
+      flipped[at] = value;
+      for (const decode of decoders) for (const bytes of [noise, flipped, good.subarray(0, at)]) refuses(decode, bytes);
+    }),
+    { seed: 7, numRuns: 500 },
+  );
+  expect(decodeEntries(encodeEntries(message.entries), 1).map((each) => Buffer.from(each.payload).toString())).toEqual([
+    "abc",
+    "d",
+  ]);
+});
+
+test("writes that are merged leave the log as they would one after another", () => {
+  const write = fc.record({ back: fc.nat(3), count: fc.nat(4) });
+  fc.assert(
+    fc.property(fc.array(write, { maxLength: 8 }), (steps) => {
+      let log = [entry(1, 1), entry(2, 1), entry(3, 1)];
+      const before = [...log];
+      const writes = steps.map(({ back, count }, at): Persist => {
+        const truncates = back > 0 && log.length - back >= 0 && count > 0;
+        const from = log.length - back + 1;
+        if (truncates) log = log.slice(0, from - 1);
+        const entries = Array.from({ length: count }, (_, offset) => entry(log.length + 1 + offset, at + 2));
+        log = [...log, ...entries];
+        return {
+          type: "persist",
+          seq: at,
+          entries,
+          release: [],
+          ...(truncates ? { truncateFrom: from as never } : {}),
+        };
+      });
+      const merged = mergeWrites(writes);
+      const kept = merged.truncateFrom === undefined ? before : before.slice(0, merged.truncateFrom - 1);
+      expect([...kept, ...merged.entries].map((each) => `${each.index}/${each.term}`)).toEqual(
+        log.map((each) => `${each.index}/${each.term}`),
+      );
+      if (merged.truncateFrom !== undefined) expect(merged.truncateFrom).toBeLessThanOrEqual(3);
+    }),
+    { seed: 11, numRuns: 500 },
+  );
+});
