@@ -180,10 +180,12 @@ export class RunningCluster {
     if (withdraw !== undefined) stack.push(withdraw);
   }
 
-  /** True where this node has a place in the log, as voter or learner. */
+  /** True where this node has a place in the log, by the newest formation that it can prove and by the log itself. */
   holdsReplica(): boolean {
     const role = this.consensus.status().role;
-    return role !== "outsider" && role !== "stopped";
+    if (role === "outsider" || role === "stopped") return false;
+    // A log that was cut off before its seat was given away still believes in it.
+    return this.directory.formation().nodes.get(this.#layers.attestor.identity.id)?.replica !== "none";
   }
 
   /** The face that can answer here: the local one over a replica, the remote one elsewhere. */

@@ -87,6 +87,7 @@ export class SimulatedNode {
   #store: MachineStore | undefined;
   #ends = new Set<(error: unknown) => void>();
   #peers: readonly NodeId[] = [];
+  #atNextSync: (() => void) | undefined;
 
   constructor(index: number, world: SimulatedWorld) {
     this.index = index;
@@ -95,7 +96,12 @@ export class SimulatedNode {
     this.#identity = identityFromSeed(this.#random.fork("identity").bytes(32));
     this.id = this.#identity.id;
     this.attestor = blake3Attestor(this.#identity);
-    this.disk = memoryDisk({ name: `disk-${index}`, random: this.#random.fork("disk") });
+    const latency = this.#random.fork("disk-latency");
+    this.disk = memoryDisk({
+      name: `disk-${index}`,
+      random: this.#random.fork("disk"),
+      onOperation: ({ kind }) => (kind === "datasync" ? this.#beforeSync(latency) : undefined),
+    });
     this.zone = `zone-${index % 3}`;
   }
 
@@ -146,7 +152,7 @@ export class SimulatedNode {
   /** The first start of the first node: genesis, a quorum of one. */
   async found(): Promise<void> {
     const boot = await this.#boot();
-    const { host, storeId, transport } = boot;
+    const { host, storeId } = boot;
     const genesis = this.attestor.createGenesis({
       nonce: this.#random.fork("nonce").bytes(32),
       createdMs: Math.floor(host.wallMs()),
@@ -164,7 +170,7 @@ export class SimulatedNode {
   /** The first start of every other node: let in by a token, then a member. */
   async join(token: JoinToken): Promise<void> {
     const boot = await this.#boot();
-    const { host, storeId, transport } = boot;
+    const { storeId, transport } = boot;
     transport.setAdmission((_peer, channel) => channel === "join");
     await transport.start();
     const { genesis, chain } = await joinCluster({
@@ -183,9 +189,24 @@ export class SimulatedNode {
 
   /** Any later start. */
   async restart(): Promise<void> {
-    const boot = await this.#boot();
-    const { host, storeId, transport } = boot;
-    await this.#run(boot);
+    await this.#run(await this.#boot());
+  }
+
+  /** Calls `strike` right before the next sync of the disk, when what was written is not durable yet. */
+  atNextSync(strike: () => void): void {
+    this.#atNextSync = strike;
+  }
+
+  /** A sync takes its time, and is where a power cut hurts most. */
+  #beforeSync(latency: SeededRandom): Promise<void> | undefined {
+    const strike = this.#atNextSync;
+    this.#atNextSync = undefined;
+    strike?.();
+    const host = this.#host;
+    if (host === undefined) return undefined;
+    return new Promise((resolve) => {
+      host.schedule(0.2 + latency.float() * 2, resolve);
+    });
   }
 
   /** Ends the process as SIGKILL or a power cut does. */
@@ -193,6 +214,7 @@ export class SimulatedNode {
     this.#host?.stop();
     this.#world.network.down(this.id);
     this.disk.crash(outcome);
+    this.#atNextSync = undefined;
     this.#cluster = undefined;
     this.#host = undefined;
     this.#store = undefined;

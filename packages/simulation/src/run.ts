@@ -179,6 +179,21 @@ class Run {
 
   #crash(node: SimulatedNode, downMs: number, disk: "nothing-lost" | "unsynced-lost" | "random"): void {
     if (!node.isUp()) return;
+    // What tears is a write that is under way: such a power cut waits for one, though not for ever.
+    if (disk === "random") {
+      const strike = (): void => this.#crashNow(node, downMs, disk);
+      const cancel = this.#clock.schedule(1000, strike);
+      node.atNextSync(() => {
+        cancel();
+        strike();
+      });
+      return;
+    }
+    this.#crashNow(node, downMs, disk);
+  }
+
+  #crashNow(node: SimulatedNode, downMs: number, disk: "nothing-lost" | "unsynced-lost" | "random"): void {
+    if (!node.isUp()) return;
     this.#totals.crashes += 1;
     node.crash(disk);
     this.#note(node.id, "crashed");
@@ -303,9 +318,12 @@ class Run {
     );
   }
 
+  /** Every replica of the formation has applied all that there is. */
   #isLevel(): boolean {
-    const indexes = this.#nodes.map((node) => node.cluster().running().consensus.status());
-    return indexes.every((status) => status.appliedIndex === indexes[0]?.appliedIndex && status.lastIndex === status.appliedIndex);
+    const formation = this.#leader().cluster().formation();
+    const replicas = this.#nodes.filter((node) => formation.nodes.get(node.id)?.replica !== "none");
+    const statuses = replicas.map((node) => node.cluster().running().consensus.status());
+    return statuses.every((status) => status.appliedIndex === statuses[0]?.appliedIndex && status.lastIndex === status.appliedIndex);
   }
 
   #describe(): string {

@@ -32,7 +32,7 @@ export class Trace {
   }
 
   /** The latest events, oldest first. */
-  latest(count = keptEvents): readonly string[] {
+  latest(count: number = keptEvents): readonly string[] {
     return this.#latest.slice(-count);
   }
 }

@@ -1,0 +1,138 @@
+import { access, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { MemberStatusLine, NodeStatus } from "../daemon/status.ts";
+import { DemonstrationError } from "./failure.ts";
+import { Daemon } from "./process.ts";
+import { until } from "./waiting.ts";
+
+export interface FleetOptions {
+  readonly directory: string;
+  readonly size: number;
+  readonly topology?: string;
+  /** A strategy by name or file; homelab unless told. */
+  readonly strategy?: string;
+  readonly extraArguments?: readonly string[];
+}
+
+/** A status and the daemon that gave it. */
+export interface Observed {
+  readonly daemon: Daemon;
+  readonly status: NodeStatus;
+}
+
+/** How long starting and forming may take on a busy machine. */
+const formWithinMs = 60_000;
+
+/** Daemons on loopback that become one cluster: the first one founds it, the others join with its token. */
+export class Fleet implements AsyncDisposable {
+  readonly daemons: readonly Daemon[];
+  readonly #options: FleetOptions;
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+    this.daemons = Array.from({ length: options.size }, (_, index) => new Daemon(`node-${index + 1}`, join(options.directory, `node-${index + 1}`)));
+  }
+
+  get founder(): Daemon {
+    return this.daemons[0] as Daemon;
+  }
+
+  /** Starts everybody and resolves once each answers on its control socket. */
+  async form(): Promise<void> {
+    const { directory, topology = "cluster_3m_nw", strategy = "homelab", extraArguments = [] } = this.#options;
+    await mkdir(directory, { recursive: true });
+    this.founder.start(["--bootstrap", "--topology", topology, "--strategy", strategy, "--listen", "127.0.0.1:0", "--zone", "zone-1", ...extraArguments]);
+    const token = this.founder.tokenFile();
+    await this.#untilUp(this.founder, () => access(token).then(() => true));
+    for (const [index, daemon] of this.daemons.entries()) {
+      if (index > 0) daemon.start(["--join", token, "--listen", "127.0.0.1:0", "--zone", `zone-${(index % 3) + 1}`, ...extraArguments]);
+    }
+    await Promise.all(this.daemons.map((daemon) => this.#identify(daemon)));
+  }
+
+  /** Starts a daemon again from its data directory. */
+  async restart(daemon: Daemon): Promise<void> {
+    daemon.start(this.#options.extraArguments ?? []);
+    await this.#identify(daemon);
+  }
+
+  async restartAll(): Promise<void> {
+    await Promise.all(this.daemons.map((daemon) => this.restart(daemon)));
+  }
+
+  async stopAll(): Promise<void> {
+    await Promise.all(this.daemons.map((daemon) => daemon.stop()));
+  }
+
+  running(): readonly Daemon[] {
+    return this.daemons.filter((daemon) => daemon.isRunning());
+  }
+
+  byId(id: string): Daemon {
+    const daemon = this.daemons.find((candidate) => candidate.id === id);
+    if (daemon === undefined) throw new DemonstrationError(`no daemon has the id ${id}`);
+    return daemon;
+  }
+
+  /** The status of whoever leads. */
+  async leader(withinMs: number = formWithinMs): Promise<Observed> {
+    return until("a leader", withinMs, async () => {
+      for (const daemon of this.running()) {
+        const status = await daemon.status().catch(() => undefined);
+        if (status?.consensus.role === "leader") return { daemon, status };
+      }
+      return undefined;
+    });
+  }
+
+  /** Waits until the leader says that the formation is as declared: see {@link isWhole}. */
+  async whole(options: { readonly alive: number; readonly withinMs?: number }): Promise<Observed> {
+    const { alive, withinMs = formWithinMs } = options;
+    return until(`a whole formation of ${alive}`, withinMs, async () => {
+      const observed = await this.leader(withinMs);
+      return isWhole(observed.status, alive) ? observed : undefined;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.daemons.map((daemon) => daemon.kill()));
+  }
+
+  async #identify(daemon: Daemon): Promise<void> {
+    await this.#untilUp(daemon, async () => {
+      daemon.id = (await daemon.status()).id;
+      return true;
+    });
+  }
+
+  async #untilUp(daemon: Daemon, attempt: () => Promise<true>): Promise<void> {
+    let ended: unknown;
+    await until(`${daemon.name}`, formWithinMs, async () => {
+      // A daemon that ended by itself will not come any more: say so at once instead of at the deadline.
+      ended = await daemon.requireRunning().catch((error: unknown) => error);
+      return ended === undefined ? attempt() : true;
+    });
+    if (ended !== undefined) throw ended;
+  }
+}
+
+function serves(member: MemberStatusLine): boolean {
+  return member.state === "active" && member.status === "alive";
+}
+
+/**
+ * As declared for Cluster3MNW: three living masters hold the three votes, everybody else who lives works, no configuration change
+ * is under way that the leader knows of, and every block is sealed.
+ */
+export function isWhole(status: NodeStatus, alive: number): boolean {
+  const masters = status.members.filter((member) => member.role === "master" && serves(member));
+  const voters = status.members.filter((member) => member.replica === "voter");
+  return (
+    status.members.filter(serves).length === alive &&
+    masters.length === 3 &&
+    voters.length === 3 &&
+    voters.every((voter) => masters.includes(voter)) &&
+    status.chain.sealedHeight === status.chain.height
+  );
+}
+

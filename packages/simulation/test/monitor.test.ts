@@ -1,0 +1,109 @@
+import type { AppliedEntry, Configuration, ConsensusStatus, LogIndex, NodeId, StoreId, Term } from "@revoada/fabric";
+import { checkWrites, emptyTotals, Monitor, readHistory, Trace } from "@revoada/simulation";
+import { expect, test } from "vitest";
+
+const [a, b] = ["a".repeat(64), "b".repeat(64)] as [NodeId, NodeId];
+const store = "0".repeat(32) as StoreId;
+const configuration: Configuration = { voters: [{ id: a, storeId: store }], learners: [], generation: 0 as never };
+
+function monitor(): Monitor {
+  return new Monitor(emptyTotals(), new Trace(), () => 0);
+}
+
+function status(id: NodeId, more: Partial<ConsensusStatus> = {}): ConsensusStatus {
+  const zero = 0 as LogIndex;
+  return {
+    id,
+    storeId: store,
+    role: "follower",
+    term: 1 as Term,
+    firstIndex: 1 as LogIndex,
+    lastIndex: zero,
+    durableIndex: zero,
+    commitIndex: zero,
+    appliedIndex: zero,
+    configuration,
+    configurationIndex: zero,
+    quorum: true,
+    quorumSinceMs: 0,
+    progress: new Map(),
+    storage: "ok",
+    ...more,
+  };
+}
+
+function command(index: number, text: string, term = 1): AppliedEntry<Uint8Array> {
+  return { kind: "command", index: index as LogIndex, term: term as Term, command: new TextEncoder().encode(text) };
+}
+
+const broken = (invariant: string): unknown => expect.objectContaining({ invariant });
+
+test("two leaders of one term are seen", () => {
+  const watch = monitor();
+  watch.observe(a, status(a, { role: "leader" }));
+  expect(() => watch.observe(b, status(b, { role: "leader" }))).toThrow(broken("election-safety"));
+});
+
+test("a term, a commit index or an applied index that goes back is seen", () => {
+  const watch = monitor();
+  watch.observe(a, status(a, { term: 3 as Term, commitIndex: 5 as LogIndex, appliedIndex: 5 as LogIndex, durableIndex: 5 as LogIndex }));
+  expect(() => watch.observe(a, status(a, { term: 2 as Term }))).toThrow(broken("monotonic-term"));
+  expect(() => watch.observe(a, status(a, { term: 3 as Term, commitIndex: 4 as LogIndex }))).toThrow(broken("monotonic-commit"));
+});
+
+test("a leader without what is committed is seen", () => {
+  const watch = monitor();
+  watch.applying(a, [command(1, "x")], undefined);
+  expect(() => watch.observe(b, status(b, { role: "leader", term: 2 as Term }))).toThrow(broken("leader-completeness"));
+});
+
+test("two replicas that apply different entries at one index are seen", () => {
+  const watch = monitor();
+  watch.applying(a, [command(1, "x")], undefined);
+  expect(() => watch.applying(b, [command(1, "y")], undefined)).toThrow(broken("state-machine-safety"));
+  expect(() => watch.applying(b, [command(1, "x", 2)], undefined)).toThrow(broken("state-machine-safety"));
+});
+
+test("an entry that is applied before a majority holds it is seen", () => {
+  const watch = monitor();
+  expect(() => watch.applying(a, [command(1, "x")], status(a))).toThrow(broken("committed-on-quorum"));
+  const durable = monitor();
+  durable.logDurable(a, 1, 1);
+  durable.applying(a, [command(1, "x")], status(a));
+});
+
+test("an entry of an older term at the same index does not count as held", () => {
+  const watch = monitor();
+  watch.logDurable(a, 1, 1);
+  expect(() => watch.applying(a, [command(1, "x", 2)], status(a))).toThrow(broken("committed-on-quorum"));
+});
+
+test("an even number of voters in the log is seen", () => {
+  const watch = monitor();
+  const even: Configuration = { ...configuration, voters: [...configuration.voters, { id: b, storeId: store }] };
+  const entry: AppliedEntry<Uint8Array> = { kind: "configuration", index: 1 as LogIndex, term: 1 as Term, configuration: even };
+  expect(() => watch.applying(a, [entry], undefined)).toThrow(broken("odd-voters"));
+});
+
+const put = (revision: number, value: string) => ({
+  type: "events" as const,
+  revision: revision as never,
+  events: [
+    {
+      type: "put" as const,
+      entry: { key: new Uint8Array(), value: new TextEncoder().encode(value), createRevision: 1 as never, modRevision: revision as never, version: 1 },
+    },
+  ],
+});
+
+test("a lost, a doubled and a refused write that is there after all are seen", () => {
+  const history = readHistory("n", [put(1, "one"), put(2, "two")]);
+  checkWrites("n", [{ key: "k", value: "one", outcome: "acknowledged", revision: 1 }], history);
+  checkWrites("n", [{ key: "k", value: "three", outcome: "unknown" }], history);
+  expect(() => checkWrites("n", [{ key: "k", value: "three", outcome: "acknowledged", revision: 3 }], history)).toThrow(broken("nothing-lost"));
+  expect(() => checkWrites("n", [{ key: "k", value: "one", outcome: "acknowledged", revision: 2 }], history)).toThrow(broken("nothing-lost"));
+  expect(() => checkWrites("n", [{ key: "k", value: "two", outcome: "refused" }], history)).toThrow(broken("refused-is-absent"));
+  expect(() => checkWrites("n", [{ key: "k", value: "two", outcome: "pending" }], history)).toThrow(broken("never-stuck"));
+  expect(() => readHistory("n", [put(1, "one"), put(2, "one")])).toThrow(broken("exactly-once"));
+  expect(() => readHistory("n", [put(2, "one"), put(2, "two")])).toThrow(broken("watch-order"));
+});
