@@ -89,6 +89,7 @@ async function write(
     ({ key }, index): Compare => ({ key, target: "modRevision", is: "=", value: revisionOf(current[index]) }),
   );
   const then = changed.map(({ key, value }) => ({ type: "put", key, value }) as const);
+  // oxlint-disable-next-line unicorn/no-thenable -- the seam's word, as etcd's
   const { succeeded, revision } = await catalog.txn({ compare, then, else: [] }, signal === undefined ? {} : { signal });
   return succeeded ? revision : undefined;
 }

@@ -138,6 +138,7 @@ class PureRaftFace implements Face {
           { key, target: "createRevision", is: "!=", value: 0 },
           ...(expected === undefined ? [] : [{ key, target: "modRevision", is: "=", value: expected } as const]),
         ],
+        // oxlint-disable-next-line unicorn/no-thenable -- the seam's word, as etcd's
         then: [{ type: "delete", key }],
         else: [{ type: "get", key }],
       },

@@ -2,7 +2,10 @@
  * A signal that aborts as soon as one of the others does. `release` takes the listeners off again: a face lives long, and each of its
  * watches would otherwise stay known to the signal of its whole life.
  */
-export function linkSignals(...signals: readonly (AbortSignal | undefined)[]): { readonly signal: AbortSignal; release(): void } {
+export function linkSignals(...signals: readonly (AbortSignal | undefined)[]): {
+  readonly signal: AbortSignal;
+  readonly release: () => void;
+} {
   const controller = new AbortController();
   const releases: (() => void)[] = [];
   for (const signal of signals) {

@@ -1,0 +1,215 @@
+import {
+  type AppliedResource,
+  type Face,
+  FieldReader,
+  InvalidValueError,
+  parseResourceRef,
+  parseResourceSelector,
+  parseRevision,
+  type ResourceFormat,
+  type ResourceList,
+  type ResourceWatchEvent,
+  type Revision,
+  type StoredResource,
+} from "@revoada/fabric";
+import { compact } from "./cbor.ts";
+
+/** Verbs with one answer. */
+export type UnaryVerb = "apply" | "get" | "list" | "delete";
+/** The part of a face that can be asked from elsewhere. */
+export type FaceVerbs = Pick<Face, "apply" | "get" | "list" | "delete" | "watch" | "snapshot" | "restore">;
+
+/** Verbs that change something: a lost answer to one leaves its outcome unknown. */
+export const writeVerbs: ReadonlySet<string> = new Set(["apply", "delete", "restore"]);
+
+/** Carries a verb to a face elsewhere and brings its answer, still unchecked. */
+export type AskVerb = (verb: UnaryVerb, parameters: unknown, signal: AbortSignal | undefined) => Promise<unknown>;
+
+/** The verbs with one answer, over whatever carries them. */
+export function unaryVerbs(ask: AskVerb): Pick<Face, UnaryVerb> {
+  return {
+    async apply({ format, body, source, ifRevision }, options) {
+      return parseApplied(await ask("apply", compact({ format, body, source, ifRevision }), options?.signal));
+    },
+    async get(ref, options = {}) {
+      const { format, consistency, signal } = options;
+      return parseStored(await ask("get", compact({ ref: parseResourceRef(ref), format, consistency }), signal), "answer");
+    },
+    async list(selector, options = {}) {
+      const { format, consistency, limit, next, signal } = options;
+      const parameters = compact({ selector: parseResourceSelector(selector), format, consistency, limit, next });
+      return parseList(await ask("list", parameters, signal));
+    },
+    async delete(ref, options = {}) {
+      const { ifRevision, signal } = options;
+      const answer = new FieldReader(await ask("delete", compact({ ref: parseResourceRef(ref), ifRevision }), signal), "answer");
+      return { revision: parseRevision(answer.take("revision"), answer.at("revision")) };
+    },
+  };
+}
+
+/** What a watch is asked for, as it travels. */
+export function watchParameters(selector: Parameters<Face["watch"]>[0], options: Omit<Parameters<Face["watch"]>[1], "signal">): unknown {
+  const { fromRevision, format } = options;
+  return compact({ selector: parseResourceSelector(selector), fromRevision, format });
+}
+
+/**
+ * Runs a verb with untrusted parameters. Fields that nobody knows are refused: an option of a newer release that is not understood here must
+ * not be left out silently. Throws `FABRIC_INVALID_VALUE`.
+ */
+export function runUnary(face: Face, verb: UnaryVerb, parameters: unknown, signal: AbortSignal): Promise<unknown> {
+  const fields = new FieldReader(parameters, verb);
+  switch (verb) {
+    case "apply": {
+      const input = { format: takeFormat(fields), body: takeBytes(fields, "body"), source: takeSource(fields), ifRevision: takeRevision(fields, "ifRevision") };
+      fields.finish();
+      const { source, ifRevision, format = "yaml", body } = input;
+      return face.apply({ format, body, ...(source === undefined ? {} : { source }), ...(ifRevision === undefined ? {} : { ifRevision }) }, { signal });
+    }
+    case "get": {
+      const ref = parseResourceRef(fields.take("ref"), fields.at("ref"));
+      const options = takeReadOptions(fields);
+      fields.finish();
+      return face.get(ref, { ...options, signal });
+    }
+    case "list": {
+      const selector = parseResourceSelector(fields.take("selector"), fields.at("selector"));
+      const options = { ...takeReadOptions(fields), ...takeLimit(fields), ...takeNext(fields) };
+      fields.finish();
+      return face.list(selector, { ...options, signal });
+    }
+    case "delete": {
+      const ref = parseResourceRef(fields.take("ref"), fields.at("ref"));
+      const ifRevision = takeRevision(fields, "ifRevision");
+      fields.finish();
+      return face.delete(ref, { signal, ...(ifRevision === undefined ? {} : { ifRevision }) });
+    }
+  }
+}
+
+/** Runs a watch with untrusted parameters. Throws `FABRIC_INVALID_VALUE`. */
+export function runWatch(face: Face, parameters: unknown, signal: AbortSignal): AsyncIterable<ResourceWatchEvent> {
+  const fields = new FieldReader(parameters, "watch");
+  const selector = parseResourceSelector(fields.take("selector"), fields.at("selector"));
+  const fromRevision = takeRevision(fields, "fromRevision");
+  const format = takeFormat(fields);
+  fields.finish();
+  return face.watch(selector, {
+    signal,
+    ...(fromRevision === undefined ? {} : { fromRevision }),
+    ...(format === undefined ? {} : { format }),
+  });
+}
+
+const maxFormatLength = 64;
+const maxSourceLength = 4_096;
+const maxTokenLength = 1_024;
+
+/** Which formats there are is for the face's registry to say. */
+function takeFormat(fields: FieldReader): ResourceFormat | undefined {
+  if (fields.take("format") === undefined) return undefined;
+  return fields.string("format", { maxLength: maxFormatLength }) as ResourceFormat;
+}
+
+function takeBytes(fields: FieldReader, name: string): Uint8Array {
+  const value = fields.take(name);
+  if (value instanceof Uint8Array) return value;
+  throw new InvalidValueError(fields.at(name), value, "bytes");
+}
+
+function takeSource(fields: FieldReader): string | undefined {
+  return fields.take("source") === undefined ? undefined : fields.string("source", { maxLength: maxSourceLength });
+}
+
+function takeRevision(fields: FieldReader, name: string): Revision | undefined {
+  const value = fields.take(name);
+  return value === undefined ? undefined : parseRevision(value, fields.at(name));
+}
+
+function takeReadOptions(fields: FieldReader): Pick<NonNullable<Parameters<Face["get"]>[1]>, "format" | "consistency"> {
+  const format = takeFormat(fields);
+  const consistency =
+    fields.take("consistency") === undefined ? undefined : fields.oneOf("consistency", ["linearizable", "stale"] as const);
+  return { ...(format === undefined ? {} : { format }), ...(consistency === undefined ? {} : { consistency }) };
+}
+
+function takeLimit(fields: FieldReader): { readonly limit?: number } {
+  return fields.take("limit") === undefined ? {} : { limit: fields.number("limit") };
+}
+
+function takeNext(fields: FieldReader): { readonly next?: string } {
+  return fields.take("next") === undefined ? {} : { next: fields.string("next", { maxLength: maxTokenLength }) };
+}
+
+const outcomes = ["created", "updated", "unchanged"] as const;
+
+function parseItems<T>(value: unknown, path: string, parse: (item: unknown, path: string) => T): readonly T[] {
+  if (!Array.isArray(value)) throw new InvalidValueError(path, value, "a list");
+  return value.map((item, index) => parse(item, `${path}[${index}]`));
+}
+
+function parseApplied(value: unknown): readonly AppliedResource[] {
+  return parseItems(value, "answer", (item, path) => {
+    const fields = new FieldReader(item, path);
+    return {
+      ref: parseResourceRef(fields.take("ref"), fields.at("ref")),
+      revision: parseRevision(fields.take("revision"), fields.at("revision")),
+      outcome: fields.oneOf("outcome", outcomes),
+    };
+  });
+}
+
+function parseStored(value: unknown, path: string): StoredResource {
+  const fields = new FieldReader(value, path);
+  const body = takeBytes(fields, "body");
+  return {
+    ref: parseResourceRef(fields.take("ref"), fields.at("ref")),
+    revision: parseRevision(fields.take("revision"), fields.at("revision")),
+    format: fields.string("format", { maxLength: maxFormatLength }) as ResourceFormat,
+    // A view keeps the whole frame, in which many others stand, alive, and may be a Buffer: neither is the caller's business.
+    body: new Uint8Array(body),
+  };
+}
+
+function parseList(value: unknown): ResourceList {
+  const fields = new FieldReader(value, "answer");
+  return {
+    revision: parseRevision(fields.take("revision"), fields.at("revision")),
+    items: parseItems(fields.take("items"), fields.at("items"), parseStored),
+    ...takeNext(fields),
+  };
+}
+
+const resetReasons = ["compacted", "overflow", "restored"] as const;
+
+/** An untrusted watch event. Throws `FABRIC_INVALID_VALUE`. */
+export function parseWatchEvent(value: unknown): ResourceWatchEvent {
+  const fields = new FieldReader(value, "event");
+  const type = fields.oneOf("type", ["added", "modified", "deleted", "reset"] as const);
+  const revision = parseRevision(fields.take("revision"), fields.at("revision"));
+  switch (type) {
+    case "reset":
+      return { type, revision, reason: fields.oneOf("reason", resetReasons) };
+    case "deleted":
+      return { type, revision, ref: parseResourceRef(fields.take("ref"), fields.at("ref")) };
+    case "added":
+    case "modified":
+      return { type, ...parseStored(value, "event") };
+  }
+}
+
+/** An untrusted piece of a snapshot. Throws `FABRIC_INVALID_VALUE`. */
+export function parseChunk(value: unknown): Uint8Array {
+  if (value instanceof Uint8Array) return new Uint8Array(value);
+  throw new InvalidValueError("chunk", value, "bytes");
+}
+
+const pieceBytes = 512 * 1024;
+
+/** The same bytes in pieces that fit into a message. */
+export async function* inPieces(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const chunk of chunks) {
+    for (let offset = 0; offset < chunk.length; offset += pieceBytes) yield chunk.subarray(offset, offset + pieceBytes);
+  }
+}
