@@ -135,6 +135,8 @@ export function reasonOf(error: unknown): string {
       return "the file system is read-only";
     case "EADDRINUSE":
       return "the address is in use";
+    case "EADDRNOTAVAIL":
+      return "this host has no such address";
     default:
       return error.message;
   }

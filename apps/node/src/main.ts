@@ -9,6 +9,7 @@ import { commands } from "./cli/commands.ts";
 import { processIo } from "./cli/io.ts";
 import { runCli } from "./cli/run.ts";
 
+const exitGraceMs = 2000;
 const stopSignals = ["SIGINT", "SIGTERM"] as const;
 
 const interruption = new AbortController();
@@ -23,5 +24,5 @@ for (const name of stopSignals) {
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
 
 process.exitCode = await runCli(process.argv.slice(2), commands, processIo(interruption.signal));
-// Standard input may still be open, and a daemon that has stopped must not hang on it.
-process.stdin.unref?.();
+// The process ends by itself once nothing is open. What was left open by mistake must not keep a stopped daemon around.
+setTimeout(() => process.exit(), exitGraceMs).unref();

@@ -59,11 +59,12 @@ function renderBash(commands: readonly CommandSpec[]): string {
   }
   const words = commands.map((command) => {
     const choices = command.arguments.flatMap((argument) => argument.choices ?? []);
-    return `    "${command.path.join(" ")}") words="${[flagWords(command), ...choices].join(" ")}" ;;`;
+    const files = command.arguments.some(({ completes }) => completes !== undefined) ? ' files="-f"' : "";
+    return `    "${command.path.join(" ")}") words="${[flagWords(command), ...choices].join(" ")}"${files} ;;`;
   });
   const lines = [
     "_revoada() {",
-    '  local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" command="${COMP_WORDS[1]}" words=""',
+    '  local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" command="${COMP_WORDS[1]}" words="" files=""',
     '  if [ "$COMP_CWORD" -eq 1 ]; then',
     `    COMPREPLY=($(compgen -W "${topWords(commands)} help --help --version" -- "$current")); return`,
     "  fi",
@@ -79,7 +80,7 @@ function renderBash(commands: readonly CommandSpec[]): string {
     '  case "$command" in',
     ...words,
     "  esac",
-    '  COMPREPLY=($(compgen -W "$words" -- "$current") $(compgen -f -- "$current"))',
+    '  COMPREPLY=($(compgen $files -W "$words" -- "$current"))',
     "}",
     "complete -F _revoada revoada",
   ];

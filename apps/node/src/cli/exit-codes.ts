@@ -25,7 +25,15 @@ const byCode: Readonly<Record<string, number>> = {
   FORMAT_UNSUPPORTED: exitCodes.usage,
   TOKEN_INVALID: exitCodes.usage,
   TOPOLOGY_UNKNOWN: exitCodes.usage,
+  TOPOLOGY_TOO_SMALL_FOR_QUORUM: exitCodes.usage,
+  CLUSTER_STANDALONE_TOPOLOGY: exitCodes.usage,
+  CLUSTER_DECLARATION_MISMATCH: exitCodes.usage,
+  FACE_SIGNATURE_PROMISE_UNMET: exitCodes.usage,
+  FACE_INVALID_PAGE_TOKEN: exitCodes.usage,
+  NODE_NOT_INITIALISED: exitCodes.usage,
+  NODE_FACE_DOES_NOT_LISTEN: exitCodes.usage,
   NODE_UNREACHABLE: exitCodes.unreachable,
+  CONTROL_CLOSED: exitCodes.unreachable,
   FACE_RESOURCE_NOT_FOUND: exitCodes.notFound,
   RAFT_NO_QUORUM: exitCodes.noQuorum,
   RAFT_OUTCOME_UNKNOWN: exitCodes.noQuorum,
@@ -37,7 +45,7 @@ const byCode: Readonly<Record<string, number>> = {
 /** The exit code of a failure. */
 export function exitCodeOf(error: unknown): number {
   if (!isFabricError(error)) return exitCodes.failed;
-  if (error.code.startsWith("CLI_")) return exitCodes.usage;
+  if (error.code.startsWith("CLI_") || error.code.startsWith("STRATEGY_")) return exitCodes.usage;
   return byCode[error.code] ?? exitCodes.failed;
 }
 

@@ -29,7 +29,10 @@ export function processIo(signal: AbortSignal): CliIo {
   return {
     stdout: output(process.stdout),
     stderr: output(process.stderr),
-    stdin: process.stdin,
+    // Opened only where it is read: an open one keeps the process alive.
+    get stdin() {
+      return process.stdin;
+    },
     environment: process.env,
     workingDirectory: process.cwd(),
     signal,

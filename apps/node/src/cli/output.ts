@@ -1,20 +1,21 @@
 import { isFabricError, type PlainValue } from "@revoada/fabric";
 import { stringify } from "yaml";
+import type { FlagSpec } from "./command.ts";
 import type { CliIo, CliOutput } from "./io.ts";
 
 /** What a program may ask output in. */
-export const outputFormats = ["json", "yaml"] as const;
+export type OutputFormat = "json" | "yaml";
 
-export type OutputFormat = (typeof outputFormats)[number];
+const outputFormats: readonly OutputFormat[] = ["json", "yaml"];
 
 /** The flag of commands that show something. */
-export const outputFlag = {
+export const outputFlag: FlagSpec = {
   name: "output",
   short: "o",
   value: "FORMAT",
   summary: "for programs instead of people",
   choices: outputFormats,
-} as const;
+};
 
 export type Style = "bold" | "dim" | "red" | "green" | "yellow" | "cyan";
 

@@ -11,6 +11,7 @@ import {
   type LogLevel,
   type Setting,
   type SettingName,
+  type SettingValue,
 } from "./settings.ts";
 
 /** What a daemon is told. What is undefined was not said by anybody and depends on the data directory. */
@@ -68,9 +69,9 @@ export async function loadConfig(sources: ConfigSources): Promise<NodeConfig> {
 }
 
 function assemble(find: (name: SettingName) => Found | undefined, workingDirectory: string): NodeConfig {
-  const read = <Name extends SettingName>(name: Name): ReturnType<(typeof settings)[Name]["parse"]> | undefined => {
+  const read = <Name extends SettingName>(name: Name): SettingValue<Name> | undefined => {
     const found = find(name);
-    return found === undefined ? undefined : (parsed(settings[name], found) as ReturnType<(typeof settings)[Name]["parse"]>);
+    return found === undefined ? undefined : (parsed<unknown>(settings[name], found) as SettingValue<Name>);
   };
   const strategy = read("strategy");
   const strategyPlace = find("strategy");

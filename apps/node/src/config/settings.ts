@@ -79,7 +79,22 @@ export const dataDirectoryFlag: FlagSpec = {
 };
 
 /** Every setting of a daemon, by the name that it has in files. */
-export const settings = {
+export interface Settings {
+  readonly dataDir: Setting<string>;
+  readonly bootstrap: Setting<boolean>;
+  readonly join: Setting<string>;
+  readonly topology: Setting<string>;
+  readonly minNodes: Setting<number>;
+  readonly strategy: Setting<string | Readonly<Record<string, unknown>>>;
+  readonly listen: Setting<string>;
+  readonly advertise: Setting<string>;
+  readonly faceListen: Setting<string>;
+  readonly adminListen: Setting<string>;
+  readonly zone: Setting<string>;
+  readonly logLevel: Setting<LogLevel>;
+}
+
+export const settings: Settings = {
   dataDir: { flag: dataDirectoryFlag, parse: somePath, isPath: true },
   bootstrap: { flag: { name: "bootstrap", summary: "found a cluster whose first node this is" }, parse: parseSwitch },
   join: {
@@ -107,9 +122,12 @@ export const settings = {
     parse: text("1 to 64 of letters, digits, '.', '_' and '-'", (value) => /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(value)),
   },
   logLevel: { flag: { name: "log-level", value: "LEVEL", summary: "what is logged", choices: logLevels }, parse: parseLogLevel },
-} as const satisfies Readonly<Record<string, Setting<unknown>>>;
+};
 
-export type SettingName = keyof typeof settings;
+export type SettingName = keyof Settings;
+
+/** What a setting's value is once it is understood. */
+export type SettingValue<Name extends SettingName> = ReturnType<Settings[Name]["parse"]>;
 
 /** The variable of a setting: `REVOADA_ADMIN_LISTEN` for `adminListen`. */
 export function variableOf(setting: SettingName): string {

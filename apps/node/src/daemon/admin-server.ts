@@ -2,12 +2,18 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { AdminListenError } from "../errors.ts";
 
+/** What a node says of its own health. */
+export interface HealthFacts {
+  readonly ok: boolean;
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
 export interface AdminServerOptions {
   /** `host:port`; port 0 for any. */
   readonly address: string;
   readonly renderMetrics: () => string;
   /** What `/healthz` answers: 200 where it is well, else 503, with these facts. */
-  readonly health: () => { readonly ok: boolean; readonly facts: Readonly<Record<string, unknown>> };
+  readonly health: () => HealthFacts;
 }
 
 /** The HTTP server of those who watch over the node: `/metrics` and `/healthz`, nothing that changes anything. */

@@ -17,7 +17,7 @@ export interface ControlHost {
 const chainPieceBytes = 256 * 1024;
 const defaultLeaveTimeoutMs = 60_000;
 /** A token lives for a day and lets 64 nodes in unless told. */
-export const tokenDefaults = { ttlMs: 24 * 3_600_000, uses: 64 } as const;
+export const tokenDefaults: { readonly ttlMs: number; readonly uses: number } = { ttlMs: 24 * 3_600_000, uses: 64 };
 const maxTokenTtlMs = 365 * 24 * 3_600_000;
 const maxTokenUses = 1_000_000;
 

@@ -3,12 +3,12 @@ import { isFabricError, shortId, type Clock, type Logger, type MachineStore } fr
 import { nodeDisk, systemClock, systemRandom } from "@revoada/fabric/node";
 import { lmdbStore } from "@revoada/catalog/lmdb";
 import type { NodeConfig } from "../config/config.ts";
-import { DataDirectory } from "../data-directory/data-directory.ts";
+import { DataDirectory, dataPaths, readNodeFile } from "../data-directory/data-directory.ts";
 import type { NodeFile } from "../data-directory/node-file.ts";
-import { FaceDoesNotListenError, NodeFailedError } from "../errors.ts";
+import { FaceDoesNotListenError, NodeFailedError, NotInitialisedError } from "../errors.ts";
 import { version } from "../version.ts";
 import { advertisedAddresses } from "./addresses.ts";
-import { startAdminServer, type AdminServer } from "./admin-server.ts";
+import { startAdminServer, type HealthFacts } from "./admin-server.ts";
 import { describeHealth, tokenDefaults } from "./control.ts";
 import { startControl } from "./control-socket.ts";
 import { nodeLayers } from "./layers.ts";
@@ -52,29 +52,52 @@ const maxHandOverMs = 5_000;
  * Rejects with what cannot work; nothing is left running, locked or half made then.
  */
 export async function startNode(options: StartOptions): Promise<RunningNode> {
-  const { config, signal } = options;
+  const { config, signal, logger } = options;
   const asked = await understand(config);
   // Of the faces that there are so far, none has an endpoint of its own.
   if (config.faceListen !== undefined) throw new FaceDoesNotListenError((asked.declaration?.face ?? rawFace).name);
+  const isNew = asked.declaration !== undefined || asked.token !== undefined;
+  if (!isNew && (await readNodeFile(dataPaths(config.dataDir))) === undefined) throw new NotInitialisedError(config.dataDir);
   // What was taken is given back, the last first, when the start fails or the node stops.
   const taken = new ReleaseStack();
   try {
     const data = taken.use(await DataDirectory.open(config.dataDir));
     const [clock, random, metrics] = [systemClock(), systemRandom(), createMetrics()];
     const disk = nodeDisk(config.dataDir);
-    const logger = options.logger;
+    // Taken before anything is written: a port that is in use must not leave a cluster behind.
+    const admin = new AdminDoor(metrics);
+    taken.use(await admin.open(config.adminListen));
     const node = await prepareNode({ ...asked, data, disk, clock, random, logger, metrics, signal });
     // Both are the cluster's once it runs, and closing twice does no harm.
     taken.defer(() => node.log.store.close());
     taken.defer(() => node.transport.shutdown());
-    const store = (): MachineStore => lmdbStore({ directory: data.paths.store });
+    const store = (): Promise<MachineStore> => lmdbStore({ directory: data.paths.store, logger, metrics });
     const layers = nodeLayers({ node, advertise: config.advertise, store, disk, clock, random, logger, metrics });
-    const running = new NodeProcess({ config, data, node, clock, logger, metrics, cluster: new Cluster(node.declaration, layers) }, taken);
+    const cluster = new Cluster(node.declaration, layers);
+    const running = new NodeProcess({ config, data, node, clock, logger, metrics, cluster, admin }, taken);
     await running.start();
     return running;
   } catch (error) {
     await taken.release();
     throw error;
+  }
+}
+
+/** The admin server, which is there before the node is and says so. */
+class AdminDoor {
+  /** What `/healthz` answers; set once there is a cluster to ask. */
+  health: () => HealthFacts = () => ({ ok: false, facts: { condition: "starting" } });
+  address = "";
+  readonly #metrics: MetricsRegistry;
+
+  constructor(metrics: MetricsRegistry) {
+    this.#metrics = metrics;
+  }
+
+  async open(address: string): Promise<AsyncDisposable> {
+    const server = await startAdminServer({ address, renderMetrics: () => this.#metrics.render(), health: () => this.health() });
+    this.address = server.address;
+    return server;
   }
 }
 
@@ -86,6 +109,7 @@ interface NodeParts {
   readonly logger: Logger;
   readonly metrics: MetricsRegistry;
   readonly cluster: Cluster;
+  readonly admin: AdminDoor;
 }
 
 class NodeProcess implements RunningNode {
@@ -96,7 +120,6 @@ class NodeProcess implements RunningNode {
   readonly #startedMs: number;
   readonly #end: (end: NodeEnd) => void;
   #file: NodeFile;
-  #admin: AdminServer | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(parts: NodeParts, taken: ReleaseStack) {
@@ -110,14 +133,7 @@ class NodeProcess implements RunningNode {
   }
 
   async start(): Promise<void> {
-    const { config, data, node, cluster, clock, metrics, logger } = this.#parts;
-    this.#admin = this.#taken.use(
-      await startAdminServer({
-        address: config.adminListen,
-        renderMetrics: () => metrics.render(),
-        health: () => this.#healthFacts(),
-      }),
-    );
+    const { data, node, cluster, clock, metrics, logger, admin } = this.#parts;
     this.#taken.defer(measureProcess(metrics, { version, startedMs: clock.wallMs() }));
     await cluster.start();
     this.#taken.use(cluster);
@@ -131,18 +147,19 @@ class NodeProcess implements RunningNode {
     }
     this.#taken.defer(cluster.running().consensus.onChange((status) => this.#watchReplica(status.role)));
     metrics.collect((page) => this.#gauge(page));
+    admin.health = () => this.#healthFacts();
     if (node.origin.founding) await this.#writeFirstToken();
     this.#taken.use(await this.#openControl());
     const { id, cluster: clusterId } = this.status();
-    logger.info("the node is up", { node: shortId(id), cluster: shortId(clusterId), listen, admin: this.#admin.address, declaration: cluster.id() });
+    logger.info("the node is up", { node: shortId(id), cluster: shortId(clusterId), listen, admin: admin.address, declaration: cluster.id() });
   }
 
   status(): NodeStatus {
-    const { cluster, config, data, node, clock } = this.#parts;
+    const { cluster, config, data, node, clock, admin } = this.#parts;
     return describeStatus(cluster, {
       version,
       dataDir: data.paths.directory,
-      admin: this.#admin?.address ?? "",
+      admin: admin.address,
       advertise: advertisedAddresses(config.advertise, node.transport.listening()),
       uptimeMs: clock.monotonicMs() - this.#startedMs,
     });
@@ -239,9 +256,9 @@ class NodeProcess implements RunningNode {
     });
   }
 
-  #healthFacts(): { readonly ok: boolean; readonly facts: Readonly<Record<string, unknown>> } {
+  #healthFacts(): HealthFacts {
     const { cluster } = this.#parts;
-    if (!cluster.isRunning()) return { ok: false, facts: { condition: "starting" } };
+    if (!cluster.isRunning()) return { ok: false, facts: { condition: "stopping" } };
     const { ok, condition, mode, broken } = describeHealth(cluster);
     return { ok, facts: { condition, mode, ...(broken === undefined ? {} : { broken }) } };
   }

@@ -1,5 +1,5 @@
-import { catalogLayer } from "@revoada/catalog";
-import type { CatalogParts, ClusterLayers } from "@revoada/cluster";
+import { catalog, catalogMachine } from "@revoada/catalog";
+import type { CatalogLayer, ClusterLayers } from "@revoada/cluster";
 import { raft, walLogStore, type RaftCodec } from "@revoada/consensus-raft";
 import {
   type Clock,
@@ -13,7 +13,7 @@ import {
   type Random,
   type ReplicaId,
 } from "@revoada/fabric";
-import { faceServer, pureRaftFace, remoteFace } from "@revoada/face-pure-raft";
+import { pureRaftFace, remoteFace, serveFace } from "@revoada/face-pure-raft";
 import { defaultFormats } from "@revoada/format";
 import { gossipMembership } from "@revoada/membership-gossip";
 import { advertisedAddresses } from "./addresses.ts";
@@ -24,7 +24,7 @@ import { groupIdOf, type PreparedNode } from "./prepare.ts";
 export interface LayerOptions {
   readonly node: PreparedNode;
   readonly advertise: string | undefined;
-  readonly store: () => MachineStore;
+  readonly store: () => Promise<MachineStore>;
   readonly disk: Disk;
   readonly clock: Clock;
   readonly random: Random;
@@ -88,11 +88,11 @@ export function nodeLayers(options: LayerOptions): ClusterLayers {
         logger,
         metrics,
       }),
-    catalog: () => catalogLayer({ clock, logger, metrics }),
+    catalog: () => catalogLayer(options),
     formats: defaultFormats(),
     faces: [pureRaftFace()],
-    serveFace: ({ transport: over, face }) => faceServer({ transport: over, face }),
-    remoteFace: ({ transport: over, replicas }) => remoteFace({ transport: over, peers: replicas }),
+    serveFace: ({ transport: over, face }) => serveFace({ transport: over, face }),
+    remoteFace: ({ transport: over, replicas }) => remoteFace({ transport: over, replicas }),
   };
 }
 
@@ -111,4 +111,9 @@ function logStores(options: LayerOptions, groupId: Uint8Array): () => LogStore {
   };
 }
 
-export type { CatalogParts };
+/** Both halves of the catalog, which meet in the store. */
+function catalogLayer({ node, clock, logger, metrics }: LayerOptions): CatalogLayer {
+  const machine = catalogMachine();
+  const { clusterId } = node.origin.genesis;
+  return { machine, create: (parts) => catalog({ ...parts, machine, clusterId, clock, logger, metrics }) };
+}

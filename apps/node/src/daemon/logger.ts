@@ -17,11 +17,19 @@ export function createLogger(io: Pick<CliIo, "stderr" | "environment">, level: L
       base: { ...fields },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
+      serializers: { error: shownError, cause: shownError },
       redact: { paths: secrets, censor: "[secret]" },
     },
     destination,
   );
   return adapt(log);
+}
+
+/** Errors may stand in any field of these names; without this only their own enumerable properties would be shown. */
+function shownError(value: unknown): unknown {
+  if (!(value instanceof Error)) return value;
+  const { code } = value as NodeJS.ErrnoException;
+  return code === undefined ? value.message : `${code}: ${value.message}`;
 }
 
 function adapt(log: Pino): Logger {

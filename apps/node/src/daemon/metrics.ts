@@ -84,6 +84,7 @@ class Registry implements MetricsRegistry {
     if (this.#dropped > 0) this.gauge("revoada_metrics_dropped_series", this.#dropped);
     const lines: string[] = [];
     for (const [name, metric] of [...this.#metrics].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+      if (metric.series.size === 0) continue;
       lines.push(`# TYPE ${name} ${metric.type}`);
       if (metric.type === "histogram") for (const [key, series] of metric.series) lines.push(...histogramLines(name, metric.bounds, key, series));
       else for (const [key, value] of metric.series) lines.push(`${name}${braced(key)} ${numberText(value)}`);

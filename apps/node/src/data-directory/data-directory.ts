@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { isFabricError } from "@revoada/fabric";
 import { lockDirectory, type DirectoryLock } from "@revoada/fabric/node";
+import { maxSocketPathBytes } from "@revoada/face-pure-raft";
 import { DataUnavailableError, ForeignDirectoryError } from "../errors.ts";
 import { writeDurably } from "../files.ts";
 import { decodeNodeFile, encodeNodeFile, type NodeFile } from "./node-file.ts";
@@ -40,9 +41,6 @@ export function dataPaths(directory: string): DataPaths {
 const ownNames = new Set(["node.rvd", "identity.key", "join-token", "peers", "wal", "store", "control.sock", "control-socket", "lost+found"]);
 // Leftovers of an interrupted write, and the lock's own files.
 const ownPatterns = [/^lock(\.|$)/, /\.tmp$/];
-
-/** What fits into `sun_path` on Linux (unix(7)) less its final NUL; other systems take a little less. */
-const maxSocketPathBytes = process.platform === "linux" ? 107 : 103;
 
 /** A data directory that this process holds alone. */
 export class DataDirectory implements AsyncDisposable {

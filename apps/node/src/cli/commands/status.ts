@@ -46,7 +46,8 @@ export function renderStatus(status: NodeStatus, paint: Paint): string {
     paint,
   );
   const rows = status.members.map((member): readonly Cell[] => [
-    `${member.id === status.id ? "*" : " "}${shortId(member.id)}`,
+    member.id === status.id ? "*" : "",
+    shortId(member.id),
     member.status === "alive" ? { text: "alive", style: "green" } : { text: member.restarting ? "restarting" : member.status, style: "red" },
     member.state,
     member.role ?? "-",
@@ -54,7 +55,7 @@ export function renderStatus(status: NodeStatus, paint: Paint): string {
     member.zone,
     member.addresses.join(", "),
   ]);
-  return `${facts}\n${renderTable([" NODE", "GOSSIP", "STATE", "ROLE", "REPLICA", "ZONE", "ADDRESSES"], rows, paint)}`;
+  return `${facts}\n${renderTable(["", "NODE", "GOSSIP", "STATE", "ROLE", "REPLICA", "ZONE", "ADDRESSES"], rows, paint)}`;
 }
 
 /** The committed formation for people. */

@@ -1,0 +1,93 @@
+import { isFabricError, type Face, type PlainValue } from "@revoada/fabric";
+import { controlClient, type ControlClient } from "@revoada/face-pure-raft";
+import type { ChainReport } from "./daemon/chain-report.ts";
+import type { HealthReport } from "./daemon/control.ts";
+import type { FormationReport, NodeStatus } from "./daemon/status.ts";
+import { findSocket } from "./data-directory/data-directory.ts";
+import { NodeUnreachableError } from "./errors.ts";
+
+const connectTimeoutMs = 5_000;
+/** What an answer may be waited for unless told. */
+const callTimeoutMs = 30_000;
+/** A node that leaves waits for the others first. */
+const leaveMarginMs = 15_000;
+const defaultLeaveTimeoutMs = 60_000;
+
+/** Who a node is, as its daemon says. */
+export interface NodeIdentity {
+  readonly node: string;
+  readonly cluster: string;
+  readonly declaration: string;
+  readonly storeId: string;
+  readonly generation: number;
+  readonly dataDir: string;
+}
+
+/** A daemon, asked over the control socket of its data directory. Calls reject with the daemon's own codes. */
+export interface NodeClient extends AsyncDisposable {
+  /** The verbs of the cluster's face. */
+  readonly face: Pick<Face, "apply" | "get" | "list" | "delete" | "watch" | "snapshot" | "restore">;
+  status(): Promise<NodeStatus>;
+  health(): Promise<HealthReport>;
+  formation(): Promise<FormationReport>;
+  identity(): Promise<NodeIdentity>;
+  /** The hash of the replicated state and the index that it is of. */
+  stateHash(): Promise<{ readonly appliedIndex: number; readonly hash: string }>;
+  chainShow(): Promise<ChainReport>;
+  /** The chain as a file that verifies offline. */
+  chainExport(): Promise<Uint8Array>;
+  createToken(options?: { readonly ttlMs?: number; readonly uses?: number }): Promise<string>;
+  /** Resolves once the cluster has let the node go; its daemon stops then. */
+  leave(options?: { readonly timeoutMs?: number }): Promise<void>;
+}
+
+/**
+ * Connects to the daemon of a data directory. Rejects with `NODE_UNREACHABLE` where none answers.
+ *
+ * @example
+ * ```ts
+ * const node = await connectNode("./revoada-data");
+ * const { consensus } = await node.status();
+ * ```
+ */
+export async function connectNode(directory: string, options: { readonly signal?: AbortSignal } = {}): Promise<NodeClient> {
+  const path = await findSocket(directory);
+  const deadline = AbortSignal.timeout(connectTimeoutMs);
+  const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
+  try {
+    return wrap(await controlClient(path, { signal, timeoutMs: callTimeoutMs }), options.signal);
+  } catch (error) {
+    if (deadline.aborted && options.signal?.aborted !== true) throw new NodeUnreachableError(directory, `no answer within ${connectTimeoutMs} ms`, error);
+    if (isFabricError(error, "CONTROL_UNREACHABLE")) throw new NodeUnreachableError(directory, "is revoada up running?", error);
+    throw error;
+  }
+}
+
+function wrap(client: ControlClient, signal: AbortSignal | undefined): NodeClient {
+  const interruptible = signal === undefined ? {} : { signal };
+  // Daemon and client are one program; what the daemon answers is trusted as far as its socket is.
+  const ask = async <T>(method: string, parameters: PlainValue = null, timeoutMs: number = callTimeoutMs): Promise<T> =>
+    (await client.call(method, parameters, { ...interruptible, timeoutMs })) as T;
+  return {
+    face: client,
+    status: () => ask<NodeStatus>("status"),
+    health: () => ask<HealthReport>("health"),
+    formation: () => ask<FormationReport>("formation"),
+    identity: () => ask<NodeIdentity>("identity"),
+    stateHash: () => ask<{ readonly appliedIndex: number; readonly hash: string }>("stateHash"),
+    chainShow: () => ask<ChainReport>("chain.show"),
+    async chainExport(): Promise<Uint8Array> {
+      const pieces: Uint8Array[] = [];
+      for await (const piece of client.stream("chain.export", null, interruptible)) pieces.push(piece as Uint8Array);
+      return Buffer.concat(pieces);
+    },
+    async createToken({ ttlMs, uses } = {}): Promise<string> {
+      const parameters = { ...(ttlMs === undefined ? {} : { ttlMs }), ...(uses === undefined ? {} : { uses }) };
+      return (await ask<{ readonly token: string }>("token.create", parameters)).token;
+    },
+    async leave({ timeoutMs = defaultLeaveTimeoutMs } = {}): Promise<void> {
+      await ask("leave", { timeoutMs }, timeoutMs + leaveMarginMs);
+    },
+    [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,139 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { prescribedHomelab, prescribedSolo, type NodeId } from "@revoada/fabric";
+import { describe, expect, test } from "vitest";
+import { advertisedAddresses } from "../src/daemon/addresses.ts";
+import { checkDeclaration, committedDeclaration, declare } from "../src/daemon/declare.ts";
+import { ReleaseStack } from "../src/daemon/release-stack.ts";
+import { toPlain } from "../src/daemon/status.ts";
+import { renderStatus } from "../src/cli/commands/status.ts";
+import { temporaryDirectory } from "./helpers.ts";
+
+describe("what a node tells others of its addresses", () => {
+  const hosts = (): readonly string[] => ["10.0.0.7", "[2001:db8::7]"];
+
+  test("is where it listens, unless it was told", () => {
+    expect(advertisedAddresses(undefined, ["127.0.0.1:7400"], hosts)).toEqual(["127.0.0.1:7400"]);
+    expect(advertisedAddresses("node.example:7400", ["0.0.0.0:7400"], hosts)).toEqual(["node.example:7400"]);
+  });
+
+  test("has the real port where any was asked for", () => {
+    expect(advertisedAddresses("node.example:0", ["127.0.0.1:41234"], hosts)).toEqual(["node.example:41234"]);
+    expect(advertisedAddresses("node.example:7000", ["127.0.0.1:41234"], hosts)).toEqual(["node.example:7000"]);
+  });
+
+  test("names the host's addresses where it listens on all of them", () => {
+    expect(advertisedAddresses(undefined, ["0.0.0.0:7400"], hosts)).toEqual(["10.0.0.7:7400"]);
+    expect(advertisedAddresses(undefined, ["[::]:7400"], hosts)).toEqual(["10.0.0.7:7400", "[2001:db8::7]:7400"]);
+    expect(advertisedAddresses(undefined, ["0.0.0.0:7400"], () => [])).toEqual(["127.0.0.1:7400"]);
+  });
+});
+
+describe("a declaration", () => {
+  test("is homelab on three masters and workers unless told, and comes back from its bytes", async () => {
+    const declaration = await declare({});
+    expect(declaration.id()).toBe("raw/homelab-3node/cluster_3m_nw");
+    expect(committedDeclaration({ declaration: declaration.encode() }).toJSON()).toEqual(declaration.toJSON());
+  });
+
+  test("takes a strategy from a file, and says what is wrong with it", async () => {
+    const directory = temporaryDirectory();
+    const path = join(directory, "slow.json");
+    writeFileSync(path, JSON.stringify({ ...prescribedHomelab(), name: "slow" }));
+    expect((await declare({ strategy: path })).id()).toBe("raw/slow/cluster_3m_nw");
+    writeFileSync(path, JSON.stringify({ ...prescribedHomelab(), reconciliationCadenceMs: "often" }));
+    await expect(declare({ strategy: path })).rejects.toMatchObject({
+      code: "FABRIC_INVALID_VALUE",
+      message: expect.stringContaining(`${path}.reconciliationCadenceMs`),
+    });
+  });
+
+  test("of an unknown topology or strategy names those that are known", async () => {
+    await expect(declare({ topology: "star" })).rejects.toMatchObject({
+      code: "TOPOLOGY_UNKNOWN",
+      message: expect.stringContaining("cluster_3m_nw"),
+    });
+    await expect(declare({ strategy: "homelob" })).rejects.toMatchObject({
+      code: "CONFIG_INVALID",
+      message: expect.stringContaining("did you mean homelab?"),
+    });
+  });
+
+  test("that cannot hold together is refused with its reason", async () => {
+    await expect(declare({ topology: "solo" })).rejects.toMatchObject({ code: "TOPOLOGY_TOO_SMALL_FOR_QUORUM" });
+    await expect(declare({ strategy: "solo" })).rejects.toMatchObject({ code: "CLUSTER_STANDALONE_TOPOLOGY" });
+    expect((await declare({ topology: "pair", minNodes: 3 })).topology.minNodes).toBe(3);
+  });
+
+  test("that was committed is held against what a node is told, and only that", async () => {
+    const committed = await declare({});
+    await checkDeclaration({}, committed);
+    await checkDeclaration({ topology: "cluster_3m_nw", strategy: "homelab" }, committed);
+    await checkDeclaration({ strategy: { source: "x", value: prescribedHomelab() } }, committed);
+    const mismatch = { code: "CLUSTER_DECLARATION_MISMATCH" };
+    await expect(checkDeclaration({ topology: "quorum_3m" }, committed)).rejects.toMatchObject(mismatch);
+    await expect(checkDeclaration({ minNodes: 5 }, committed)).rejects.toMatchObject(mismatch);
+    await expect(checkDeclaration({ strategy: { source: "x", value: prescribedSolo() } }, committed)).rejects.toMatchObject(mismatch);
+  });
+});
+
+test("a release stack gives everything back, the last first, and tells the first failure", async () => {
+  const stack = new ReleaseStack();
+  const released: number[] = [];
+  for (const number of [1, 2, 3]) {
+    stack.defer(() => {
+      released.push(number);
+      if (number > 1) throw new Error(`release ${number}`);
+    });
+  }
+  await expect(stack.release()).rejects.toThrow("release 3");
+  expect(released).toEqual([3, 2, 1]);
+  await stack.release();
+  expect(released).toEqual([3, 2, 1]);
+});
+
+test("plain values leave out what is not there and keep bytes", () => {
+  const bytes = new Uint8Array([1]);
+  expect(toPlain({ a: undefined, b: [null, bytes], c: { d: 1 } })).toEqual({ b: [null, bytes], c: { d: 1 } });
+});
+
+test("a status for people says who leads, who is restarting and how it stands", () => {
+  const [self, other] = ["a".repeat(64), "b".repeat(64)] as [NodeId, NodeId];
+  const member = { state: "active", zone: "default", addresses: ["127.0.0.1:1"], leader: false, restarting: false };
+  const text = renderStatus(
+    {
+      id: self,
+      cluster: "c".repeat(64),
+      declaration: "raw/homelab-3node/cluster_3m_nw",
+      version: "0.1.0",
+      pid: 1,
+      dataDir: "/data",
+      listen: ["127.0.0.1:1"],
+      advertise: ["127.0.0.1:1"],
+      admin: "127.0.0.1:2",
+      face: { name: "raw", protocol: "pure-raft", running: true },
+      role: "master",
+      state: "active",
+      replica: "voter",
+      zone: "default",
+      generation: 7,
+      consensus: { role: "leader", term: 3, leader: self, commitIndex: 9, appliedIndex: 8, lastIndex: 10, quorum: true, storage: "ok" },
+      members: [
+        { ...member, id: self, status: "alive", role: "master", replica: "voter", leader: true },
+        { ...member, id: other, status: "dead", role: "worker", replica: "learner", restarting: true },
+      ],
+      formation: { generation: 5, nodes: 2 },
+      chain: { height: 5, head: "d".repeat(64), sealedHeight: 4 },
+      condition: "degraded",
+      mode: "read-write",
+      resources: 12,
+      uptimeMs: 3_700_000,
+    },
+    (_style, shown) => shown,
+  );
+  expect(text).toContain("degraded, read-write");
+  expect(text).toContain("leader in term 3, leader aaaaaaaaaaaa, quorum yes");
+  expect(text).toContain("up         1h1m, version 0.1.0, zone default");
+  expect(text).toMatch(/^\* {2}aaaaaaaaaaaa {2}alive +active +master +voter, leads/m);
+  expect(text).toMatch(/^ {3}bbbbbbbbbbbb {2}restarting +active +worker +learner/m);
+});
