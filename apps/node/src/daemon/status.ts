@@ -43,6 +43,9 @@ export interface NodeStatus {
     readonly lastIndex: number;
     readonly quorum: boolean;
     readonly storage: string;
+    /** Who votes by the log's own configuration; it follows the formation in one joint change. */
+    readonly voters: readonly NodeId[];
+    readonly joint: boolean;
   };
   readonly members: readonly MemberStatusLine[];
   readonly formation: { readonly generation: number; readonly nodes: number };
@@ -98,6 +101,8 @@ export function describeStatus(cluster: Cluster, facts: NodeFacts): NodeStatus {
       lastIndex: consensus.lastIndex,
       quorum: consensus.quorum,
       storage: consensus.storage,
+      voters: consensus.configuration.voters.map(({ id }) => id),
+      joint: consensus.configuration.outgoing !== undefined,
     },
     members: describeMembers(formation, running.membership.view().members, leader),
     formation: { generation: formation.generation, nodes: formation.nodes.size },

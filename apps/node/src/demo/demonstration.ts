@@ -104,7 +104,7 @@ async function killLeaderUnderLoad(fleet: Fleet, progress: Progress): Promise<Ki
   const killedMs = performance.now();
   victim.signal("SIGKILL");
   const writeBack = writers.nextAcknowledged();
-  const reformed = await fleet.whole({ alive: others.length, withinMs });
+  const reformed = await fleet.whole({ alive: others.length, withinMs, without: victim });
   const reformedMs = performance.now() - killedMs;
   const writeBackMs = (await writeBack) - killedMs;
   await victim.kill();

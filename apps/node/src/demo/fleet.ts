@@ -1,3 +1,8 @@
+/**
+ * Daemons as processes on loopback: for the demonstration, the benchmark and tests of real processes. Unstable.
+ *
+ * @packageDocumentation
+ */
 import { access, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { MemberStatusLine, NodeStatus } from "../daemon/status.ts";
@@ -13,6 +18,8 @@ export interface FleetOptions {
   readonly strategy?: string;
   readonly extraArguments?: readonly string[];
 }
+
+export { Writers } from "./writers.ts";
 
 /** A status and the daemon that gave it. */
 export interface Observed {
@@ -74,22 +81,25 @@ export class Fleet implements AsyncDisposable {
     return daemon;
   }
 
-  /** The status of whoever leads. */
-  async leader(withinMs: number = formWithinMs): Promise<Observed> {
+  /** The status of whoever leads in the highest term; `without` is not asked, because it is known not to answer. */
+  async leader(options: { readonly withinMs?: number; readonly without?: Daemon } = {}): Promise<Observed> {
+    const { withinMs = formWithinMs, without } = options;
+    const asked = this.running().filter((daemon) => daemon !== without);
     return until("a leader", withinMs, async () => {
-      for (const daemon of this.running()) {
-        const status = await daemon.status().catch(() => undefined);
-        if (status?.consensus.role === "leader") return { daemon, status };
-      }
-      return undefined;
+      const answers = await Promise.all(
+        asked.filter((daemon) => daemon.isRunning()).map(async (daemon) => ({ daemon, status: await daemon.status().catch(() => undefined) })),
+      );
+      return answers
+        .filter((answer): answer is Observed => answer.status?.consensus.role === "leader")
+        .toSorted((a, b) => b.status.consensus.term - a.status.consensus.term)[0];
     });
   }
 
   /** Waits until the leader says that the formation is as declared: see {@link isWhole}. */
-  async whole(options: { readonly alive: number; readonly withinMs?: number }): Promise<Observed> {
-    const { alive, withinMs = formWithinMs } = options;
+  async whole(options: { readonly alive: number; readonly withinMs?: number; readonly without?: Daemon }): Promise<Observed> {
+    const { alive, withinMs = formWithinMs, without } = options;
     return until(`a whole formation of ${alive}`, withinMs, async () => {
-      const observed = await this.leader(withinMs);
+      const observed = await this.leader({ withinMs, ...(without === undefined ? {} : { without }) });
       return isWhole(observed.status, alive) ? observed : undefined;
     });
   }
@@ -121,8 +131,8 @@ function serves(member: MemberStatusLine): boolean {
 }
 
 /**
- * As declared for Cluster3MNW: three living masters hold the three votes, everybody else who lives works, no configuration change
- * is under way that the leader knows of, and every block is sealed.
+ * As declared for Cluster3MNW: three living masters hold the three votes, in the formation and in the log's configuration, everybody
+ * else who lives has a role, and every block is sealed.
  */
 export function isWhole(status: NodeStatus, alive: number): boolean {
   const masters = status.members.filter((member) => member.role === "master" && serves(member));
@@ -131,7 +141,9 @@ export function isWhole(status: NodeStatus, alive: number): boolean {
     status.members.filter(serves).length === alive &&
     masters.length === 3 &&
     voters.length === 3 &&
-    voters.every((voter) => masters.includes(voter)) &&
+    voters.every((voter) => masters.includes(voter) && status.consensus.voters.includes(voter.id)) &&
+    status.consensus.voters.length === 3 &&
+    !status.consensus.joint &&
     status.chain.sealedHeight === status.chain.height
   );
 }

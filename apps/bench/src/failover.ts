@@ -1,0 +1,68 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Fleet, Writers } from "@revoada/node/unstable/fleet";
+import { percentile } from "./load.ts";
+
+/** How the leader is lost. `kill`: its kernel closes its connections at once; `pause`: nothing is heard of it any more. */
+export type Loss = "kill" | "pause";
+
+/** One loss of the leader under load. Milliseconds from the signal. */
+export interface LossSample {
+  /** Until a write that began after the loss was acknowledged. */
+  readonly writeBackMs: number;
+  /** Until three living masters vote and every block is sealed. */
+  readonly reformedMs: number;
+}
+
+export interface LossFigures {
+  readonly loss: Loss;
+  readonly samples: readonly LossSample[];
+  readonly acknowledged: number;
+  readonly unknown: number;
+}
+
+const writerCount = 4;
+const withinMs = 60_000;
+
+/** Loses the leader of five daemons again and again while others write, and lets it come back in between. */
+export async function measureLosses(loss: Loss, rounds: number, report: (line: string) => void): Promise<LossFigures> {
+  const directory = await mkdtemp(join(tmpdir(), "revoada-bench-loss-"));
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  const fleet = stack.use(new Fleet({ directory, size: 5 }));
+  await fleet.form();
+  const samples: LossSample[] = [];
+  let acknowledged = 0;
+  let unknown = 0;
+  for (let round = 1; round <= rounds; round += 1) {
+    const { daemon: victim } = await fleet.whole({ alive: 5, withinMs });
+    const writers = new Writers(fleet.daemons.filter((daemon) => daemon !== victim));
+    writers.start(writerCount);
+    await writers.nextAcknowledged();
+    const lostMs = performance.now();
+    victim.signal(loss === "kill" ? "SIGKILL" : "SIGSTOP");
+    const writeBack = writers.nextAcknowledged();
+    await fleet.whole({ alive: 4, withinMs, without: victim });
+    const reformedMs = performance.now() - lostMs;
+    const sample = { writeBackMs: (await writeBack) - lostMs, reformedMs };
+    await writers.stop();
+    samples.push(sample);
+    acknowledged += writers.acknowledged.length;
+    unknown += writers.unknown.length;
+    report(`${loss} ${round}/${rounds}: writes back after ${Math.round(sample.writeBackMs)} ms, re-formed after ${Math.round(reformedMs)} ms`);
+    if (loss === "kill") {
+      await victim.kill();
+      await fleet.restart(victim);
+    } else {
+      victim.signal("SIGCONT");
+    }
+  }
+  return { loss, samples, acknowledged, unknown };
+}
+
+/** p50, p99 and the worst of a series. */
+export function distribution(values: readonly number[]): { readonly p50: number; readonly p99: number; readonly worst: number } {
+  const sorted = values.toSorted((a, b) => a - b);
+  return { p50: percentile(sorted, 0.5), p99: percentile(sorted, 0.99), worst: sorted.at(-1) ?? Number.NaN };
+}
