@@ -50,15 +50,20 @@ export interface NodeClient extends AsyncDisposable {
  * const { consensus } = await node.status();
  * ```
  */
-export async function connectNode(directory: string, options: { readonly signal?: AbortSignal } = {}): Promise<NodeClient> {
+export async function connectNode(
+  directory: string,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<NodeClient> {
   const path = await findSocket(directory);
   const deadline = AbortSignal.timeout(connectTimeoutMs);
   const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
   try {
     return wrap(await controlClient(path, { signal, timeoutMs: callTimeoutMs }), options.signal);
   } catch (error) {
-    if (deadline.aborted && options.signal?.aborted !== true) throw new NodeUnreachableError(directory, `no answer within ${connectTimeoutMs} ms`, error);
-    if (isFabricError(error, "CONTROL_UNREACHABLE")) throw new NodeUnreachableError(directory, "is revoada up running?", error);
+    if (deadline.aborted && options.signal?.aborted !== true)
+      throw new NodeUnreachableError(directory, `no answer within ${connectTimeoutMs} ms`, error);
+    if (isFabricError(error, "CONTROL_UNREACHABLE"))
+      throw new NodeUnreachableError(directory, "is revoada up running?", error);
     throw error;
   }
 }

@@ -34,7 +34,10 @@ export class NodeUnreachableError extends FabricError {
 /** The data directory has no node yet. */
 export class NotInitialisedError extends FabricError {
   constructor(directory: string) {
-    super("NODE_NOT_INITIALISED", `${directory} belongs to no cluster yet: use --bootstrap to found one or --join to enter one`);
+    super(
+      "NODE_NOT_INITIALISED",
+      `${directory} belongs to no cluster yet: use --bootstrap to found one or --join to enter one`,
+    );
   }
 }
 
@@ -76,14 +79,20 @@ export class NodeLeftError extends FabricError {
 /** The log is not the one that this node voted from: it is gone, or another's. */
 export class OtherStoreError extends FabricError {
   constructor(directory: string, found: string, expected: string) {
-    super("NODE_OTHER_STORE", `${directory} holds ${found}, this node votes from store ${expected}: a lost log cannot be replaced by another`);
+    super(
+      "NODE_OTHER_STORE",
+      `${directory} holds ${found}, this node votes from store ${expected}: a lost log cannot be replaced by another`,
+    );
   }
 }
 
 /** A directory that exists, holds other things, and is therefore not made into a data directory. */
 export class ForeignDirectoryError extends FabricError {
   constructor(directory: string, entry: string) {
-    super("NODE_FOREIGN_DIRECTORY", `${directory} is no data directory and is not empty: it holds ${JSON.stringify(entry)}`);
+    super(
+      "NODE_FOREIGN_DIRECTORY",
+      `${directory} is no data directory and is not empty: it holds ${JSON.stringify(entry)}`,
+    );
   }
 }
 

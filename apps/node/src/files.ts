@@ -13,7 +13,8 @@ export async function readBounded(path: string, limitBytes: number, shownPath: s
       // A size that is asked beforehand is no bound: the file may be a pipe, or grow meanwhile.
       for await (const chunk of file.createReadStream({ autoClose: false }) as AsyncIterable<Uint8Array>) {
         total += chunk.length;
-        if (total > limitBytes) throw new CliFileTooLargeError(shownPath, Math.max(total, (await file.stat()).size), limitBytes);
+        if (total > limitBytes)
+          throw new CliFileTooLargeError(shownPath, Math.max(total, (await file.stat()).size), limitBytes);
         chunks.push(chunk);
       }
       return Buffer.concat(chunks);

@@ -70,7 +70,11 @@ describe("help", () => {
     const { parseCommandLine } = await import("../src/cli/parse.ts");
     const lines = commands.flatMap(({ examples }) => examples.map(({ command }) => command));
     for (const line of lines.filter((candidate) => candidate.startsWith("revoada "))) {
-      const words = line.split(/ && | > /)[0]?.split(" ").slice(1) ?? [];
+      const words =
+        line
+          .split(/ && | > /)[0]
+          ?.split(" ")
+          .slice(1) ?? [];
       expect(parseCommandLine(words, commands).type).toBe("run");
     }
   });
@@ -86,7 +90,10 @@ describe("a command line without a daemon", () => {
   test("that is wrong is one line on stderr and exit code 2", async () => {
     const io = captureIo();
     expect(await runCli(["status", "--wach"], commands, io)).toBe(2);
-    expect([io.out(), io.err()]).toEqual(["", 'error CLI_UNKNOWN_FLAG: unknown flag "--wach" for status (did you mean --watch?), see revoada status --help\n']);
+    expect([io.out(), io.err()]).toEqual([
+      "",
+      'error CLI_UNKNOWN_FLAG: unknown flag "--wach" for status (did you mean --watch?), see revoada status --help\n',
+    ]);
   });
 
   test("that asks a node gets exit code 3, in JSON where JSON was asked for", async () => {

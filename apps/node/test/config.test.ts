@@ -16,7 +16,10 @@ function load(given: Given): { readonly config: Promise<NodeConfig>; readonly di
   const directory = temporaryDirectory();
   const name = given.name ?? "revoada.yaml";
   if (given.file !== undefined) writeFileSync(join(directory, name), given.file);
-  const flags: Readonly<Record<string, string>> = { ...given.flags, ...(given.file === undefined ? {} : { config: name }) };
+  const flags: Readonly<Record<string, string>> = {
+    ...given.flags,
+    ...(given.file === undefined ? {} : { config: name }),
+  };
   const config = loadConfig({
     flag: (flag) => flags[flag],
     environment: given.environment ?? {},
@@ -113,8 +116,12 @@ describe("a mistake in a configuration", () => {
   });
 
   test("is found by flag or variable", async () => {
-    expect(await refusal({ flags: { listen: "127.0.0.1:99999" } })).toContain("CONFIG_INVALID --listen: expected host:port");
-    expect(await refusal({ environment: { REVOADA_MIN_NODES: "many" } })).toContain("CONFIG_INVALID REVOADA_MIN_NODES: ");
+    expect(await refusal({ flags: { listen: "127.0.0.1:99999" } })).toContain(
+      "CONFIG_INVALID --listen: expected host:port",
+    );
+    expect(await refusal({ environment: { REVOADA_MIN_NODES: "many" } })).toContain(
+      "CONFIG_INVALID REVOADA_MIN_NODES: ",
+    );
     expect(await refusal({ environment: { REVOADA_BOOTSTRAP: "perhaps" } })).toContain("expected true or false");
   });
 
@@ -125,10 +132,14 @@ describe("a mistake in a configuration", () => {
   });
 
   test("in the file's very bytes is told without guessing", async () => {
-    expect(await refusal({ flags: { config: "absent.yaml" } })).toContain("CLI_FILE_UNAVAILABLE cannot read absent.yaml");
+    expect(await refusal({ flags: { config: "absent.yaml" } })).toContain(
+      "CLI_FILE_UNAVAILABLE cannot read absent.yaml",
+    );
     expect(await refusal({ file: `zone: ${"a".repeat(2_000_000)}\n` })).toContain("CLI_FILE_TOO_LARGE revoada.yaml");
     const bomb = Array.from({ length: 12 }, (_, index) =>
-      index === 0 ? "a0: &a0 [x,x,x,x,x,x,x,x]" : `a${index}: &a${index} [${Array.from({ length: 8 }, () => `*a${index - 1}`).join(",")}]`,
+      index === 0
+        ? "a0: &a0 [x,x,x,x,x,x,x,x]"
+        : `a${index}: &a${index} [${Array.from({ length: 8 }, () => `*a${index - 1}`).join(",")}]`,
     ).join("\n  ");
     expect(await refusal({ file: `strategy:\n  ${bomb}\n` })).toContain("CONFIG_INVALID revoada.yaml:");
   });

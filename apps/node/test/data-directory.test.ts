@@ -46,7 +46,10 @@ describe("a node file", () => {
     const bytes = Buffer.from(encodeNodeFile(file));
     bytes.writeUInt16BE(2, 8);
     expect(() => decodeNodeFile(bytes, "node.rvd")).toThrow(
-      expect.objectContaining({ code: "NODE_NEWER_FORMAT", message: "node.rvd has format 2, this release knows formats up to 1" }),
+      expect.objectContaining({
+        code: "NODE_NEWER_FORMAT",
+        message: "node.rvd has format 2, this release knows formats up to 1",
+      }),
     );
   });
 });
@@ -61,7 +64,10 @@ describe("a peers file", () => {
     expect(decodePeers("{").size).toBe(0);
     expect(decodePeers("null").size).toBe(0);
     expect(decodePeers('{"version":2,"peers":{}}').size).toBe(0);
-    const text = JSON.stringify({ version: 1, peers: { [file.node]: ["a:1", 7], nobody: ["b:2"], [file.cluster]: "c" } });
+    const text = JSON.stringify({
+      version: 1,
+      peers: { [file.node]: ["a:1", 7], nobody: ["b:2"], [file.cluster]: "c" },
+    });
     expect([...decodePeers(text)]).toEqual([[file.node, ["a:1"]]]);
   });
 });
@@ -80,7 +86,10 @@ describe("a data directory", () => {
   test("is held by one at a time", async () => {
     const directory = temporaryDirectory();
     const first = await DataDirectory.open(directory);
-    await expect(DataDirectory.open(directory)).rejects.toMatchObject({ code: "DISK_LOCKED", message: expect.stringContaining(String(process.pid)) });
+    await expect(DataDirectory.open(directory)).rejects.toMatchObject({
+      code: "DISK_LOCKED",
+      message: expect.stringContaining(String(process.pid)),
+    });
     await first[Symbol.asyncDispose]();
     await (await DataDirectory.open(directory))[Symbol.asyncDispose]();
   });
@@ -101,7 +110,9 @@ describe("a data directory", () => {
     const directory = temporaryDirectory();
     writeFileSync(join(directory, "thesis.txt"), "");
     await expect(DataDirectory.open(directory)).rejects.toMatchObject({ code: "NODE_FOREIGN_DIRECTORY" });
-    await expect(DataDirectory.open(join(directory, "thesis.txt"))).rejects.toMatchObject({ code: "NODE_DATA_UNAVAILABLE" });
+    await expect(DataDirectory.open(join(directory, "thesis.txt"))).rejects.toMatchObject({
+      code: "NODE_DATA_UNAVAILABLE",
+    });
     expect(readFileSync(join(directory, "thesis.txt"), "utf8")).toBe("");
   });
 

@@ -73,7 +73,9 @@ describe("a declaration", () => {
     const mismatch = { code: "CLUSTER_DECLARATION_MISMATCH" };
     await expect(checkDeclaration({ topology: "quorum_3m" }, committed)).rejects.toMatchObject(mismatch);
     await expect(checkDeclaration({ minNodes: 5 }, committed)).rejects.toMatchObject(mismatch);
-    await expect(checkDeclaration({ strategy: { source: "x", value: prescribedSolo() } }, committed)).rejects.toMatchObject(mismatch);
+    await expect(
+      checkDeclaration({ strategy: { source: "x", value: prescribedSolo() } }, committed),
+    ).rejects.toMatchObject(mismatch);
   });
 });
 
@@ -117,7 +119,16 @@ test("a status for people says who leads, who is restarting and how it stands", 
       replica: "voter",
       zone: "default",
       generation: 7,
-      consensus: { role: "leader", term: 3, leader: self, commitIndex: 9, appliedIndex: 8, lastIndex: 10, quorum: true, storage: "ok" },
+      consensus: {
+        role: "leader",
+        term: 3,
+        leader: self,
+        commitIndex: 9,
+        appliedIndex: 8,
+        lastIndex: 10,
+        quorum: true,
+        storage: "ok",
+      },
       members: [
         { ...member, id: self, status: "alive", role: "master", replica: "voter", leader: true },
         { ...member, id: other, status: "dead", role: "worker", replica: "learner", restarting: true },

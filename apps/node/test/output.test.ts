@@ -8,7 +8,16 @@ const plain = painter(captureIo().stdout, {});
 
 describe("a table", () => {
   test("aligns its columns and ends no line with blanks", () => {
-    expect(renderTable(["KIND", "NAME"], [["ConfigMap", "a"], ["Pod", ""]], plain)).toBe("KIND       NAME\nConfigMap  a\nPod\n");
+    expect(
+      renderTable(
+        ["KIND", "NAME"],
+        [
+          ["ConfigMap", "a"],
+          ["Pod", ""],
+        ],
+        plain,
+      ),
+    ).toBe("KIND       NAME\nConfigMap  a\nPod\n");
   });
 
   test("shows what others wrote as one line that moves no cursor", () => {
@@ -24,7 +33,15 @@ describe("a table", () => {
 });
 
 test("facts stand one a line, labels aligned", () => {
-  expect(renderFacts([["node", "a"], ["cluster", { text: "b", style: "red" }]], plain)).toBe("node     a\ncluster  b\n");
+  expect(
+    renderFacts(
+      [
+        ["node", "a"],
+        ["cluster", { text: "b", style: "red" }],
+      ],
+      plain,
+    ),
+  ).toBe("node     a\ncluster  b\n");
 });
 
 describe("colours", () => {
@@ -61,7 +78,14 @@ describe("a failure", () => {
   });
 
   test("has an exit code by what kind of failure it is", () => {
-    const codes = ["CLI_UNKNOWN_FLAG", "NODE_UNREACHABLE", "FACE_RESOURCE_NOT_FOUND", "RAFT_OUTCOME_UNKNOWN", "FACE_CONFLICT", "DISK_IO"];
+    const codes = [
+      "CLI_UNKNOWN_FLAG",
+      "NODE_UNREACHABLE",
+      "FACE_RESOURCE_NOT_FOUND",
+      "RAFT_OUTCOME_UNKNOWN",
+      "FACE_CONFLICT",
+      "DISK_IO",
+    ];
     expect(codes.map((code) => exitCodeOf(new FabricError(code, "x")))).toEqual([2, 3, 4, 5, 6, 1]);
     expect(exitCodeOf(new Error("x"))).toBe(1);
   });

@@ -16,7 +16,15 @@ const commands: readonly CommandSpec[] = [
       { name: "file", short: "f", value: "FILE", summary: "what", repeatable: true },
     ],
   },
-  { ...base, path: ["get"], arguments: [{ name: "KIND", required: true }, { name: "NAME", required: false }], flags: [] },
+  {
+    ...base,
+    path: ["get"],
+    arguments: [
+      { name: "KIND", required: true },
+      { name: "NAME", required: false },
+    ],
+    flags: [],
+  },
   { ...base, path: ["chain", "show"], arguments: [], flags: [] },
   { ...base, path: ["chain", "verify"], arguments: [{ name: "FILE", required: true }], flags: [] },
 ];

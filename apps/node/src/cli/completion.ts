@@ -69,7 +69,9 @@ function renderBash(commands: readonly CommandSpec[]): string {
     `    COMPREPLY=($(compgen -W "${topWords(commands)} help --help --version" -- "$current")); return`,
     "  fi",
     '  case "$previous" in',
-    ...[...valued].map(([name, flag]) => `    ${name}) COMPREPLY=($(compgen ${bashValues(flag)} -- "$current")); return ;;`),
+    ...[...valued].map(
+      ([name, flag]) => `    ${name}) COMPREPLY=($(compgen ${bashValues(flag)} -- "$current")); return ;;`,
+    ),
     "  esac",
     '  case "$command" in',
     ...groups.map(
@@ -103,7 +105,8 @@ function renderFish(commands: readonly CommandSpec[]): string {
   const groups = subcommands(commands);
   for (const command of commands) {
     const [first = "", second] = command.path;
-    if (second === undefined) lines.push(`complete -c revoada -n __fish_use_subcommand -a ${first} -d ${quoted(command.summary)}`);
+    if (second === undefined)
+      lines.push(`complete -c revoada -n __fish_use_subcommand -a ${first} -d ${quoted(command.summary)}`);
     else {
       const siblings = (groups.get(first) ?? []).join(" ");
       const condition = `__fish_seen_subcommand_from ${first}; and not __fish_seen_subcommand_from ${siblings}`;
@@ -112,7 +115,8 @@ function renderFish(commands: readonly CommandSpec[]): string {
     const seen = command.path.map((word) => `__fish_seen_subcommand_from ${word}`).join("; and ");
     for (const flag of flagsOf(command)) lines.push(fishFlag(seen, flag));
     for (const argument of command.arguments) {
-      if (argument.choices !== undefined) lines.push(`complete -c revoada -n ${quoted(seen)} -a ${quoted(argument.choices.join(" "))}`);
+      if (argument.choices !== undefined)
+        lines.push(`complete -c revoada -n ${quoted(seen)} -a ${quoted(argument.choices.join(" "))}`);
       if (argument.completes !== undefined) lines.push(`complete -c revoada -n ${quoted(seen)} -F`);
     }
   }

@@ -25,7 +25,9 @@ function usageOf(command: CommandSpec): string {
 export function renderOverview(commands: readonly CommandSpec[], group: readonly string[] = []): string {
   const shown = commands.filter(({ path }) => group.every((word, index) => path[index] === word));
   const lines = [
-    group.length === 0 ? "revoada: machines that are equal at boot become one cluster whose shape is a declaration" : `revoada ${group.join(" ")}`,
+    group.length === 0
+      ? "revoada: machines that are equal at boot become one cluster whose shape is a declaration"
+      : `revoada ${group.join(" ")}`,
     "",
     "Commands:",
     ...columns(shown.map((command) => [commandName(command), command.summary])),
@@ -45,7 +47,11 @@ export function renderCommandHelp(command: CommandSpec): string {
   const flags = [...command.flags, ...commonFlags];
   lines.push("", "Flags:", ...columns(flags.map((flag) => [flagLabel(flag), flagMeaning(flag)])));
   if (command.examples.length > 0) {
-    lines.push("", "Examples:", ...columns(command.examples.map(({ command: line, meaning }) => [line, `# ${meaning}`])));
+    lines.push(
+      "",
+      "Examples:",
+      ...columns(command.examples.map(({ command: line, meaning }) => [line, `# ${meaning}`])),
+    );
   }
   return `${lines.join("\n")}\n`;
 }

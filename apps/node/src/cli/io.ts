@@ -1,3 +1,5 @@
+import { isatty } from "node:tty";
+
 /** Where a command writes to. */
 export interface CliOutput {
   write(data: string | Uint8Array): void;
@@ -19,11 +21,11 @@ export interface CliIo {
 
 /** The process's own streams and environment. */
 export function processIo(signal: AbortSignal): CliIo {
-  const output = (stream: NodeJS.WriteStream): CliOutput => ({
+  const output = (stream: NodeJS.WriteStream & { readonly fd: number }): CliOutput => ({
     write: (data) => {
       stream.write(data);
     },
-    isTerminal: stream.isTTY === true,
+    isTerminal: isatty(stream.fd),
     columns: stream.columns ?? 80,
   });
   return {

@@ -70,7 +70,9 @@ export function renderTable(
       .join("")
       .trimEnd();
   const head = line(headings, (_cell, text) => paint("bold", text));
-  const body = rows.map((row) => line(row, (cell, text) => (typeof cell === "string" ? text : paint(cell.style, text))));
+  const body = rows.map((row) =>
+    line(row, (cell, text) => (typeof cell === "string" ? text : paint(cell.style, text))),
+  );
   return `${[head, ...body].join("\n")}\n`;
 }
 

@@ -27,7 +27,10 @@ export function parseCommandLine(words: readonly string[], commands: readonly Co
   if (first === "--version" || first === "-V") return { type: "version" };
   if (first === "help") return helpFor(words.slice(1), commands);
   if (first.startsWith("-")) {
-    throw new CliUsageError("CLI_UNKNOWN_FLAG", `unknown flag ${printable(first)}: flags stand behind a command (try revoada --help)`);
+    throw new CliUsageError(
+      "CLI_UNKNOWN_FLAG",
+      `unknown flag ${printable(first)}: flags stand behind a command (try revoada --help)`,
+    );
   }
   const command = findCommand(words, commands);
   if (command === undefined) return explainGroup(words, commands);
@@ -51,7 +54,10 @@ function explainGroup(words: readonly string[], commands: readonly CommandSpec[]
   const group = commands.filter(({ path }) => path.length > 1 && path[0] === first);
   if (group.length === 0) {
     const known = [...new Set(commands.map(({ path }) => path[0] ?? ""))];
-    throw new CliUsageError("CLI_UNKNOWN_COMMAND", `unknown command ${printable(first)}${hint(first, known)}, see revoada --help`);
+    throw new CliUsageError(
+      "CLI_UNKNOWN_COMMAND",
+      `unknown command ${printable(first)}${hint(first, known)}, see revoada --help`,
+    );
   }
   if (second === undefined || second === "--help" || second === "-h") return { type: "help", group: [first] };
   const known = group.map(({ path }) => path[1] ?? "");
@@ -68,7 +74,10 @@ function parseFor(command: CommandSpec, words: readonly string[]): ParsedLine {
     options: Object.fromEntries(
       specs.map((spec) => [
         spec.name,
-        { type: spec.value === undefined ? ("boolean" as const) : ("string" as const), ...(spec.short === undefined ? {} : { short: spec.short }) },
+        {
+          type: spec.value === undefined ? ("boolean" as const) : ("string" as const),
+          ...(spec.short === undefined ? {} : { short: spec.short }),
+        },
       ]),
     ),
     strict: false,
@@ -93,13 +102,20 @@ function parseFor(command: CommandSpec, words: readonly string[]): ParsedLine {
 function unknownFlag(command: CommandSpec, rawName: string, specs: readonly FlagSpec[]): CliUsageError {
   const known = specs.map(({ name }) => name);
   const meant = rawName.startsWith("--") ? hint(rawName.slice(2), known, "--") : "";
-  return new CliUsageError("CLI_UNKNOWN_FLAG", `unknown flag ${printable(rawName)} for ${commandName(command)}${meant}, see revoada ${commandName(command)} --help`);
+  return new CliUsageError(
+    "CLI_UNKNOWN_FLAG",
+    `unknown flag ${printable(rawName)} for ${commandName(command)}${meant}, see revoada ${commandName(command)} --help`,
+  );
 }
 
-function flagValue(spec: FlagSpec, token: { readonly rawName: string; readonly value?: string | undefined; readonly inlineValue?: boolean | undefined }): string {
+function flagValue(
+  spec: FlagSpec,
+  token: { readonly rawName: string; readonly value?: string | undefined; readonly inlineValue?: boolean | undefined },
+): string {
   const { value, rawName } = token;
   if (spec.value === undefined) {
-    if (value !== undefined) throw new CliUsageError("CLI_INVALID_VALUE", `${rawName} takes no value, got ${describeValue(value)}`);
+    if (value !== undefined)
+      throw new CliUsageError("CLI_INVALID_VALUE", `${rawName} takes no value, got ${describeValue(value)}`);
     return "true";
   }
   const swallowed = token.inlineValue !== true && value !== undefined && value.startsWith("-") && value !== "-";
@@ -107,7 +123,10 @@ function flagValue(spec: FlagSpec, token: { readonly rawName: string; readonly v
     throw new CliUsageError("CLI_MISSING_VALUE", `${rawName} needs a value: ${spec.value}`);
   }
   if (spec.choices !== undefined && !spec.choices.includes(value)) {
-    throw new CliUsageError("CLI_INVALID_VALUE", `${rawName}: expected one of ${spec.choices.join(", ")}, got ${describeValue(value)}`);
+    throw new CliUsageError(
+      "CLI_INVALID_VALUE",
+      `${rawName}: expected one of ${spec.choices.join(", ")}, got ${describeValue(value)}`,
+    );
   }
   return value;
 }
@@ -115,12 +134,17 @@ function flagValue(spec: FlagSpec, token: { readonly rawName: string; readonly v
 function checkArguments(command: CommandSpec, given: readonly string[]): void {
   const name = commandName(command);
   const missing = command.arguments.find((argument, index) => argument.required && given[index] === undefined);
-  if (missing !== undefined) throw new CliUsageError("CLI_MISSING_ARGUMENT", `${name} needs ${missing.name}, see revoada ${name} --help`);
+  if (missing !== undefined)
+    throw new CliUsageError("CLI_MISSING_ARGUMENT", `${name} needs ${missing.name}, see revoada ${name} --help`);
   for (const [index, value] of given.entries()) {
     const argument = command.arguments[index];
-    if (argument === undefined) throw new CliUsageError("CLI_UNEXPECTED_ARGUMENT", `${name} does not take ${printable(value)}`);
+    if (argument === undefined)
+      throw new CliUsageError("CLI_UNEXPECTED_ARGUMENT", `${name} does not take ${printable(value)}`);
     if (argument.choices !== undefined && !argument.choices.includes(value)) {
-      throw new CliUsageError("CLI_INVALID_VALUE", `${argument.name}: expected one of ${argument.choices.join(", ")}, got ${describeValue(value)}`);
+      throw new CliUsageError(
+        "CLI_INVALID_VALUE",
+        `${argument.name}: expected one of ${argument.choices.join(", ")}, got ${describeValue(value)}`,
+      );
     }
   }
 }

@@ -23,7 +23,9 @@ async function dispatch(parsed: ParsedLine, commands: readonly CommandSpec[], io
       io.stdout.write(`revoada ${version}\n`);
       return exitCodes.ok;
     case "help":
-      io.stdout.write(parsed.command === undefined ? renderOverview(commands, parsed.group) : renderCommandHelp(parsed.command));
+      io.stdout.write(
+        parsed.command === undefined ? renderOverview(commands, parsed.group) : renderCommandHelp(parsed.command),
+      );
       return exitCodes.ok;
     case "run":
       return await parsed.command.run(invocationOf(parsed, io));

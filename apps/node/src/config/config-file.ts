@@ -29,7 +29,10 @@ export async function readConfigFile(shownPath: string, path: string): Promise<R
     const source = placeOf((value ?? key) as Node);
     if (!Object.hasOwn(settings, name)) {
       const known = Object.keys(settings);
-      throw new ConfigInvalidError(placeOf(key as Node), `no such setting: ${JSON.stringify(name)}${hint(name, known)}`);
+      throw new ConfigInvalidError(
+        placeOf(key as Node),
+        `no such setting: ${JSON.stringify(name)}${hint(name, known)}`,
+      );
     }
     values.set(name as SettingName, { value: plainOf(document, value as Node | null, source), source });
   }
@@ -39,7 +42,7 @@ export async function readConfigFile(shownPath: string, path: string): Promise<R
 /** Reads a file that holds one plain value, such as a strategy. Rejects as {@link readConfigFile} does. */
 export async function readPlainFile(shownPath: string, path: string): Promise<FileValue> {
   const { document } = parseYaml(shownPath, await readBounded(path, maxFileBytes, shownPath));
-  return { value: plainOf(document, document.contents as Node | null, shownPath), source: shownPath };
+  return { value: plainOf(document, document.contents, shownPath), source: shownPath };
 }
 
 function plainOf(document: Document, node: Node | null, source: string): unknown {
@@ -51,7 +54,10 @@ function plainOf(document: Document, node: Node | null, source: string): unknown
   }
 }
 
-function parseYaml(shownPath: string, bytes: Uint8Array): { readonly document: Document; readonly placeOf: (node: Node) => string } {
+function parseYaml(
+  shownPath: string,
+  bytes: Uint8Array,
+): { readonly document: Document; readonly placeOf: (node: Node) => string } {
   const lines = new LineCounter();
   const placeAt = (offset: number): string => {
     const { line, col } = lines.linePos(offset);

@@ -54,7 +54,10 @@ interface Found {
 export async function loadConfig(sources: ConfigSources): Promise<NodeConfig> {
   const { environment, workingDirectory } = sources;
   const path = sources.flag("config") ?? nonEmpty(environment["REVOADA_CONFIG"]);
-  const file = path === undefined ? new Map<SettingName, FileValue>() : await readConfigFile(path, resolve(workingDirectory, path));
+  const file =
+    path === undefined
+      ? new Map<SettingName, FileValue>()
+      : await readConfigFile(path, resolve(workingDirectory, path));
   const folder = path === undefined ? workingDirectory : dirname(resolve(workingDirectory, path));
   const find = (name: SettingName): Found | undefined => {
     const flag = settings[name].flag.name;

@@ -61,7 +61,8 @@ function parseLogLevel(value: unknown): LogLevel {
 /** A name or a path, or, in files, the strategy itself. */
 function parseStrategySetting(value: unknown): string | Readonly<Record<string, unknown>> {
   if (typeof value === "string") return name(value);
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Readonly<Record<string, unknown>>;
+  if (typeof value === "object" && value !== null && !Array.isArray(value))
+    return value as Readonly<Record<string, unknown>>;
   throw new UnfitSetting("a name, a path or a strategy", value);
 }
 
@@ -98,30 +99,80 @@ export const settings: Settings = {
   dataDir: { flag: dataDirectoryFlag, parse: somePath, isPath: true },
   bootstrap: { flag: { name: "bootstrap", summary: "found a cluster whose first node this is" }, parse: parseSwitch },
   join: {
-    flag: { name: "join", value: "TOKEN|FILE", summary: "enter the cluster of a join token, or of a file that holds one", completes: "file" },
-    parse: text("a join token or a path", (value) => value.length > 0 && value.length <= 16_384 && !value.includes("\0")),
+    flag: {
+      name: "join",
+      value: "TOKEN|FILE",
+      summary: "enter the cluster of a join token, or of a file that holds one",
+      completes: "file",
+    },
+    parse: text(
+      "a join token or a path",
+      (value) => value.length > 0 && value.length <= 16_384 && !value.includes("\0"),
+    ),
   },
-  topology: { flag: { name: "topology", value: "NAME", summary: "the shape to found (default: cluster_3m_nw)" }, parse: name },
+  topology: {
+    flag: { name: "topology", value: "NAME", summary: "the shape to found (default: cluster_3m_nw)" },
+    parse: name,
+  },
   minNodes: {
-    flag: { name: "min-nodes", value: "N", summary: "how many nodes the first shape needs, where the topology leaves it open" },
+    flag: {
+      name: "min-nodes",
+      value: "N",
+      summary: "how many nodes the first shape needs, where the topology leaves it open",
+    },
     parse: parseMinNodes,
   },
   strategy: {
-    flag: { name: "strategy", value: "NAME|FILE", summary: "how to converge: homelab, solo, datacenter or a file (default: homelab)", completes: "file" },
+    flag: {
+      name: "strategy",
+      value: "NAME|FILE",
+      summary: "how to converge: homelab, solo, datacenter or a file (default: homelab)",
+      completes: "file",
+    },
     parse: parseStrategySetting,
   },
-  listen: { flag: { name: "listen", value: "ADDRESS", summary: `where peers connect (default: ${defaultListen}; port 0 for any)` }, parse: address },
-  advertise: { flag: { name: "advertise", value: "ADDRESS", summary: "what peers are told to connect to (default: where it listens)" }, parse: address },
-  faceListen: { flag: { name: "face-listen", value: "ADDRESS", summary: "where the face's own API listens, for faces that have one" }, parse: address },
+  listen: {
+    flag: {
+      name: "listen",
+      value: "ADDRESS",
+      summary: `where peers connect (default: ${defaultListen}; port 0 for any)`,
+    },
+    parse: address,
+  },
+  advertise: {
+    flag: {
+      name: "advertise",
+      value: "ADDRESS",
+      summary: "what peers are told to connect to (default: where it listens)",
+    },
+    parse: address,
+  },
+  faceListen: {
+    flag: {
+      name: "face-listen",
+      value: "ADDRESS",
+      summary: "where the face's own API listens, for faces that have one",
+    },
+    parse: address,
+  },
   adminListen: {
-    flag: { name: "admin-listen", value: "ADDRESS", summary: `where /metrics and /healthz are served (default: ${defaultAdminListen})` },
+    flag: {
+      name: "admin-listen",
+      value: "ADDRESS",
+      summary: `where /metrics and /healthz are served (default: ${defaultAdminListen})`,
+    },
     parse: address,
   },
   zone: {
     flag: { name: "zone", value: "NAME", summary: "where this node stands, for placement (default: default)" },
-    parse: text("1 to 64 of letters, digits, '.', '_' and '-'", (value) => /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(value)),
+    parse: text("1 to 64 of letters, digits, '.', '_' and '-'", (value) =>
+      /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(value),
+    ),
   },
-  logLevel: { flag: { name: "log-level", value: "LEVEL", summary: "what is logged", choices: logLevels }, parse: parseLogLevel },
+  logLevel: {
+    flag: { name: "log-level", value: "LEVEL", summary: "what is logged", choices: logLevels },
+    parse: parseLogLevel,
+  },
 };
 
 export type SettingName = keyof Settings;

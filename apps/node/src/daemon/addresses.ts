@@ -7,7 +7,9 @@ const maxAddresses = 16;
 function hostAddresses(): readonly string[] {
   const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
   return all
-    .filter(({ internal, address, family }) => !internal && !(family === "IPv6" && address.toLowerCase().startsWith("fe80")))
+    .filter(
+      ({ internal, address, family }) => !internal && !(family === "IPv6" && address.toLowerCase().startsWith("fe80")),
+    )
     .toSorted((a, b) => a.family.localeCompare(b.family))
     .map(({ address, family }) => (family === "IPv6" ? `[${address}]` : address));
 }

@@ -27,7 +27,11 @@ const requestTimeoutMs = 5_000;
 
 /** Starts the server. Rejects with `NODE_ADMIN_UNAVAILABLE`. */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
-  const server = createServer({ requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs, maxHeaderSize: 8192 });
+  const server = createServer({
+    requestTimeout: requestTimeoutMs,
+    headersTimeout: requestTimeoutMs,
+    maxHeaderSize: 8192,
+  });
   server.maxConnections = maxConnections;
   server.on("request", (request, response) => answer(options, request, response));
   await listen(server, options.address);
@@ -69,7 +73,18 @@ function answer(options: AdminServerOptions, request: IncomingMessage, response:
   }
 }
 
-function reply(response: ServerResponse, status: number, type: string, body: string, headers: Readonly<Record<string, string>> = {}): void {
-  response.writeHead(status, { ...headers, "content-type": type, "content-length": Buffer.byteLength(body), "cache-control": "no-store" });
+function reply(
+  response: ServerResponse,
+  status: number,
+  type: string,
+  body: string,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  response.writeHead(status, {
+    ...headers,
+    "content-type": type,
+    "content-length": Buffer.byteLength(body),
+    "cache-control": "no-store",
+  });
   response.end(response.req.method === "HEAD" ? undefined : body);
 }

@@ -33,7 +33,11 @@ export interface ChainReport {
 export function describeChain(
   attestor: Attestor,
   clusterId: ClusterId,
-  parts: { readonly genesis: Uint8Array; readonly blocks: readonly Uint8Array[]; readonly seals: readonly Uint8Array[] },
+  parts: {
+    readonly genesis: Uint8Array;
+    readonly blocks: readonly Uint8Array[];
+    readonly seals: readonly Uint8Array[];
+  },
 ): ChainReport {
   const verifier = new ChainVerifier({ genesis: parts.genesis, clusterId, verifier: ed25519Verifier() });
   const seals = new Map(parts.seals.map((bytes) => [attestor.readSeal(bytes).head.height, bytes]));
@@ -43,7 +47,20 @@ export function describeChain(
     if (seal !== undefined) verifier.addSeal(seal);
     const { reason, proposer, timeMs } = command;
     const { verb, node } = transition;
-    return { height, hash, term, index, ordinal, verb, node, ...placeOf(transition), reason, proposer, timeMs, sealed: seal !== undefined };
+    return {
+      height,
+      hash,
+      term,
+      index,
+      ordinal,
+      verb,
+      node,
+      ...placeOf(transition),
+      reason,
+      proposer,
+      timeMs,
+      sealed: seal !== undefined,
+    };
   });
   const { genesis } = verifier;
   return {

@@ -10,7 +10,11 @@ export interface ControlHost {
   readonly status: () => NodeStatus;
   /** Gives the node's place up and then stops it. */
   readonly leave: (options: { readonly timeoutMs: number }) => Promise<void>;
-  readonly createToken: (options: { readonly ttlMs: number; readonly uses: number; readonly signal: AbortSignal }) => Promise<string>;
+  readonly createToken: (options: {
+    readonly ttlMs: number;
+    readonly uses: number;
+    readonly signal: AbortSignal;
+  }) => Promise<string>;
 }
 
 /** How much of a chain travels in one answer. */
@@ -72,7 +76,8 @@ function identityOf(host: ControlHost): unknown {
 }
 
 async function* pieces(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  for (let offset = 0; offset < bytes.length; offset += chainPieceBytes) yield bytes.subarray(offset, offset + chainPieceBytes);
+  for (let offset = 0; offset < bytes.length; offset += chainPieceBytes)
+    yield bytes.subarray(offset, offset + chainPieceBytes);
 }
 
 function wholeNumber(fields: FieldReader, name: string, fallback: number, most: number): number {

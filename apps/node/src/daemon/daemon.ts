@@ -57,7 +57,8 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
   // Of the faces that there are so far, none has an endpoint of its own.
   if (config.faceListen !== undefined) throw new FaceDoesNotListenError((asked.declaration?.face ?? rawFace).name);
   const isNew = asked.declaration !== undefined || asked.token !== undefined;
-  if (!isNew && (await readNodeFile(dataPaths(config.dataDir))) === undefined) throw new NotInitialisedError(config.dataDir);
+  if (!isNew && (await readNodeFile(dataPaths(config.dataDir))) === undefined)
+    throw new NotInitialisedError(config.dataDir);
   // What was taken is given back, the last first, when the start fails or the node stops.
   const taken = new ReleaseStack();
   try {
@@ -95,7 +96,11 @@ class AdminDoor {
   }
 
   async open(address: string): Promise<AsyncDisposable> {
-    const server = await startAdminServer({ address, renderMetrics: () => this.#metrics.render(), health: () => this.health() });
+    const server = await startAdminServer({
+      address,
+      renderMetrics: () => this.#metrics.render(),
+      health: () => this.health(),
+    });
     this.address = server.address;
     return server;
   }
@@ -151,7 +156,13 @@ class NodeProcess implements RunningNode {
     if (node.origin.founding) await this.#writeFirstToken();
     this.#taken.use(await this.#openControl());
     const { id, cluster: clusterId } = this.status();
-    logger.info("the node is up", { node: shortId(id), cluster: shortId(clusterId), listen, admin: admin.address, declaration: cluster.id() });
+    logger.info("the node is up", {
+      node: shortId(id),
+      cluster: shortId(clusterId),
+      listen,
+      admin: admin.address,
+      declaration: cluster.id(),
+    });
   }
 
   status(): NodeStatus {
@@ -211,7 +222,10 @@ class NodeProcess implements RunningNode {
   #watchReplica(role: string): void {
     if (role !== "stopped" || this.#stopping !== undefined) return;
     this.#stopping = this.#whyStopped().then((error) => {
-      this.#parts.logger.error("the replica stopped", { code: isFabricError(error) ? error.code : undefined, error: String(error) });
+      this.#parts.logger.error("the replica stopped", {
+        code: isFabricError(error) ? error.code : undefined,
+        error: String(error),
+      });
       return this.#stop({ reason: "failed", error });
     });
   }
@@ -236,7 +250,11 @@ class NodeProcess implements RunningNode {
     }
   }
 
-  async #createToken(options: { readonly ttlMs: number; readonly uses: number; readonly signal: AbortSignal }): Promise<string> {
+  async #createToken(options: {
+    readonly ttlMs: number;
+    readonly uses: number;
+    readonly signal: AbortSignal;
+  }): Promise<string> {
     const { cluster, node } = this.#parts;
     return node.attestor.encodeToken(await cluster.createToken(options));
   }
@@ -276,6 +294,7 @@ class NodeProcess implements RunningNode {
     page.gauge("revoada_chain_sealed_height", chain.sealedHeight);
     page.gauge("revoada_catalog_resources", resources);
     page.gauge("revoada_catalog_subscribers", subscribers);
-    for (const name of ["forming", "healthy", "degraded", "no-quorum"]) page.gauge("revoada_cluster_condition", condition === name ? 1 : 0, { condition: name });
+    for (const name of ["forming", "healthy", "degraded", "no-quorum"])
+      page.gauge("revoada_cluster_condition", condition === name ? 1 : 0, { condition: name });
   }
 }

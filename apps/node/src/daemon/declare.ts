@@ -17,7 +17,11 @@ type Asked = Pick<NodeConfig, "topology" | "minNodes" | "strategy">;
 /** The declaration that a founder asks for. Rejects with what is wrong with it, before anything is made. */
 export async function declare(asked: Asked): Promise<ClusterDeclaration> {
   const strategy = await askedStrategy(asked.strategy ?? defaultStrategy);
-  return ClusterDeclaration.create(strategy, rawFace, topologyByName(asked.topology ?? defaultTopology, minNodesOf(asked)));
+  return ClusterDeclaration.create(
+    strategy,
+    rawFace,
+    topologyByName(asked.topology ?? defaultTopology, minNodesOf(asked)),
+  );
 }
 
 /** The declaration that genesis carries. */
@@ -31,8 +35,10 @@ export function committedDeclaration(genesis: { readonly declaration: Uint8Array
  */
 export async function checkDeclaration(asked: Asked, committed: ClusterDeclaration): Promise<void> {
   const { topology, strategy } = committed;
-  if (asked.topology !== undefined && asked.topology !== topology.name) throw mismatch(`topology ${asked.topology}`, committed);
-  if (asked.minNodes !== undefined && asked.minNodes !== topology.minNodes) throw mismatch(`min-nodes ${asked.minNodes}`, committed);
+  if (asked.topology !== undefined && asked.topology !== topology.name)
+    throw mismatch(`topology ${asked.topology}`, committed);
+  if (asked.minNodes !== undefined && asked.minNodes !== topology.minNodes)
+    throw mismatch(`min-nodes ${asked.minNodes}`, committed);
   if (asked.strategy === undefined) return;
   const wanted = await askedStrategy(asked.strategy);
   if (canonicalText(wanted) !== canonicalText(strategy)) throw mismatch(`strategy ${wanted.name}`, committed);
@@ -50,7 +56,10 @@ async function askedStrategy(asked: NonNullable<NodeConfig["strategy"]>): Promis
   const isFile = /[/\\]|\.(ya?ml|json)$/i.test(asked);
   if (!isFile) {
     const known = Object.keys(prescribedStrategies);
-    throw new ConfigInvalidError("strategy", `unknown strategy ${JSON.stringify(asked)}${hint(asked, known)} (known: ${known.join(", ")}, or a file)`);
+    throw new ConfigInvalidError(
+      "strategy",
+      `unknown strategy ${JSON.stringify(asked)}${hint(asked, known)} (known: ${known.join(", ")}, or a file)`,
+    );
   }
   const { value, source } = await readPlainFile(asked, asked);
   return parseStrategy(value, source);

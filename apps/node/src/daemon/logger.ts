@@ -8,7 +8,11 @@ import type { LogLevel } from "../config/settings.ts";
 const secrets = ["token", "seed", "privateKey", "*.token", "*.seed", "*.privateKey"];
 
 /** Structured logs on stderr: JSON lines, or one readable line each on a terminal. */
-export function createLogger(io: Pick<CliIo, "stderr" | "environment">, level: LogLevel, fields: LogFields = {}): Logger {
+export function createLogger(
+  io: Pick<CliIo, "stderr" | "environment">,
+  level: LogLevel,
+  fields: LogFields = {},
+): Logger {
   const lines: DestinationStream = { write: (line) => io.stderr.write(line) };
   const destination = io.stderr.isTerminal ? readableLines(io) : lines;
   const log = pino(
@@ -53,7 +57,12 @@ function readableLines(io: Pick<CliIo, "stderr" | "environment">): DestinationSt
       const label = String(level);
       const details = Object.entries(rest).map(([key, value]) => `${paint("dim", `${key}=`)}${oneLine(shown(value))}`);
       const clock = String(time).slice(11, 23);
-      const text = [paint("dim", clock), paint(levelStyles[label] ?? "dim", label.padEnd(5)), oneLine(String(msg)), ...details];
+      const text = [
+        paint("dim", clock),
+        paint(levelStyles[label] ?? "dim", label.padEnd(5)),
+        oneLine(String(msg)),
+        ...details,
+      ];
       io.stderr.write(`${text.join(" ")}\n`);
     },
   };

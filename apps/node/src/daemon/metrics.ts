@@ -86,7 +86,8 @@ class Registry implements MetricsRegistry {
     for (const [name, metric] of [...this.#metrics].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
       if (metric.series.size === 0) continue;
       lines.push(`# TYPE ${name} ${metric.type}`);
-      if (metric.type === "histogram") for (const [key, series] of metric.series) lines.push(...histogramLines(name, metric.bounds, key, series));
+      if (metric.type === "histogram")
+        for (const [key, series] of metric.series) lines.push(...histogramLines(name, metric.bounds, key, series));
       else for (const [key, value] of metric.series) lines.push(`${name}${braced(key)} ${numberText(value)}`);
     }
     return `${lines.join("\n")}\n`;
@@ -118,7 +119,13 @@ function boundsOf(name: string): readonly number[] {
 function labelText(labels: Labels): string {
   return Object.entries(labels)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => `${name}="${value.replaceAll("\\", "\\\\").replaceAll("\n", String.raw`\n`).replaceAll('"', String.raw`\"`)}"`)
+    .map(
+      ([name, value]) =>
+        `${name}="${value
+          .replaceAll("\\", "\\\\")
+          .replaceAll("\n", String.raw`\n`)
+          .replaceAll('"', String.raw`\"`)}"`,
+    )
     .join(",");
 }
 
@@ -132,7 +139,12 @@ function numberText(value: number): string {
   return value === Number.NEGATIVE_INFINITY ? "-Inf" : String(value);
 }
 
-function histogramLines(name: string, bounds: readonly number[], key: string, series: HistogramSeries): readonly string[] {
+function histogramLines(
+  name: string,
+  bounds: readonly number[],
+  key: string,
+  series: HistogramSeries,
+): readonly string[] {
   let total = 0;
   const buckets = bounds.map((bound, index) => {
     total += series.counts[index] ?? 0;

@@ -13,7 +13,12 @@ export class PeerCache {
   #cancel: (() => void) | undefined;
   #saving: Promise<void> = Promise.resolve();
 
-  private constructor(path: string, clock: Clock, logger: Logger, peers: Iterable<readonly [NodeId, readonly Address[]]>) {
+  private constructor(
+    path: string,
+    clock: Clock,
+    logger: Logger,
+    peers: Iterable<readonly [NodeId, readonly Address[]]>,
+  ) {
     this.#path = path;
     this.#clock = clock;
     this.#logger = logger;
@@ -46,7 +51,8 @@ export class PeerCache {
   async follow(membership: Membership, signal: AbortSignal): Promise<void> {
     try {
       for await (const change of membership.changes({ signal })) {
-        if (change.type === "snapshot") for (const member of change.view.members.values()) this.#learnOther(change.view.self, member);
+        if (change.type === "snapshot")
+          for (const member of change.view.members.values()) this.#learnOther(change.view.self, member);
         else if (change.type === "changed") this.#learnOther(membership.view().self, change.member);
         else this.forget(change.id);
       }

@@ -1,7 +1,14 @@
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { blake3Attestor, identityFromSeed, loadIdentity, loadOrCreateIdentity, seedLength, type StoredIdentity } from "@revoada/attest-blake3";
+import {
+  blake3Attestor,
+  identityFromSeed,
+  loadIdentity,
+  loadOrCreateIdentity,
+  seedLength,
+  type StoredIdentity,
+} from "@revoada/attest-blake3";
 import { joinCluster, type ClusterDeclaration, type ClusterOrigin } from "@revoada/cluster";
 import { walLogStore } from "@revoada/consensus-raft";
 import {
@@ -97,7 +104,8 @@ async function readToken(given: string): Promise<JoinToken> {
 export async function prepareNode(options: PrepareOptions): Promise<PreparedNode> {
   const { data, clock, logger, token, declaration } = options;
   const file = await data.readNode();
-  if (file === undefined && token === undefined && declaration === undefined) throw new NotInitialisedError(data.paths.directory);
+  if (file === undefined && token === undefined && declaration === undefined)
+    throw new NotInitialisedError(data.paths.directory);
   if (file !== undefined && token !== undefined && token.clusterId !== file.cluster) {
     throw new OtherClusterError(data.paths.directory, file.cluster, token.clusterId);
   }
@@ -120,21 +128,36 @@ async function openIdentity(data: DataDirectory, file: NodeFile | undefined): Pr
   const { key } = data.paths;
   if (file === undefined) return loadOrCreateIdentity(key);
   const identity = await loadIdentity(key);
-  if (identity.identity.id !== file.node) throw new WrongKeyError(key, shortId(identity.identity.id), shortId(file.node));
+  if (identity.identity.id !== file.node)
+    throw new WrongKeyError(key, shortId(identity.identity.id), shortId(file.node));
   return identity;
 }
 
-function makeTransport(options: PrepareOptions, identity: StoredIdentity, file: NodeFile | undefined, peers: PeerCache): Transport {
+function makeTransport(
+  options: PrepareOptions,
+  identity: StoredIdentity,
+  file: NodeFile | undefined,
+  peers: PeerCache,
+): Transport {
   const { config, clock, random, logger, metrics } = options;
   const listen = config.listen ?? file?.listen ?? defaultListen;
-  return tlsTransport({ privateKey: identity.seed, listen: [listen], addresses: peers.entries(), clock, random, logger, metrics });
+  return tlsTransport({
+    privateKey: identity.seed,
+    listen: [listen],
+    addresses: peers.entries(),
+    clock,
+    random,
+    logger,
+    metrics,
+  });
 }
 
 /** Back from a stop. Flags that found or join are of no use here and do no harm. */
 async function comeBack(options: PrepareOptions, parts: Parts, file: NodeFile): Promise<PreparedNode> {
   const { config, data, logger } = options;
   const genesis = parts.attestor.openGenesis(file.genesis);
-  if (genesis.clusterId !== file.cluster) throw new OtherClusterError(data.paths.directory, genesis.clusterId, file.cluster);
+  if (genesis.clusterId !== file.cluster)
+    throw new OtherClusterError(data.paths.directory, genesis.clusterId, file.cluster);
   const declaration = committedDeclaration(genesis);
   await checkDeclaration(config, declaration);
   if (config.bootstrap || config.join !== undefined) {
@@ -144,9 +167,19 @@ async function comeBack(options: PrepareOptions, parts: Parts, file: NodeFile): 
   const log = await openLog(options, file.cluster);
   if (log.recovered.storeId !== file.store) {
     await log.store.close();
-    throw new OtherStoreError(join(data.paths.directory, data.paths.walName), `store ${log.recovered.storeId}`, file.store);
+    throw new OtherStoreError(
+      join(data.paths.directory, data.paths.walName),
+      `store ${log.recovered.storeId}`,
+      file.store,
+    );
   }
-  return finish(options, { ...parts, declaration, genesis, log, file: { ...file, generation: nextGeneration(options.clock, file) } });
+  return finish(options, {
+    ...parts,
+    declaration,
+    genesis,
+    log,
+    file: { ...file, generation: nextGeneration(options.clock, file) },
+  });
 }
 
 /** A log that is gone must not be begun anew: this node's votes were in it. */
@@ -237,7 +270,12 @@ async function openLog(options: PrepareOptions, cluster: ClusterId | undefined):
 /** Writes the node file and says how the node comes to its cluster. */
 async function finish(
   options: PrepareOptions,
-  parts: Parts & { readonly declaration: ClusterDeclaration; readonly genesis: Genesis; readonly log: OpenedLog; readonly file: NodeFile },
+  parts: Parts & {
+    readonly declaration: ClusterDeclaration;
+    readonly genesis: Genesis;
+    readonly log: OpenedLog;
+    readonly file: NodeFile;
+  },
 ): Promise<PreparedNode> {
   const { config, data } = options;
   const { genesis, file, log, identity } = parts;

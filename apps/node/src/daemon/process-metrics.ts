@@ -2,7 +2,10 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { MetricsRegistry } from "./metrics.ts";
 
 /** Adds what every process can say of itself; the returned function stops measuring. */
-export function measureProcess(metrics: MetricsRegistry, facts: { readonly version: string; readonly startedMs: number }): () => void {
+export function measureProcess(
+  metrics: MetricsRegistry,
+  facts: { readonly version: string; readonly startedMs: number },
+): () => void {
   const delay = monitorEventLoopDelay({ resolution: 10 });
   delay.enable();
   let countedSeconds = 0;

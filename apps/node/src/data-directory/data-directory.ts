@@ -38,7 +38,17 @@ export function dataPaths(directory: string): DataPaths {
   };
 }
 
-const ownNames = new Set(["node.rvd", "identity.key", "join-token", "peers", "wal", "store", "control.sock", "control-socket", "lost+found"]);
+const ownNames = new Set([
+  "node.rvd",
+  "identity.key",
+  "join-token",
+  "peers",
+  "wal",
+  "store",
+  "control.sock",
+  "control-socket",
+  "lost+found",
+]);
 // Leftovers of an interrupted write, and the lock's own files.
 const ownPatterns = [/^lock(\.|$)/, /\.tmp$/];
 

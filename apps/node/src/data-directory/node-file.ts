@@ -87,10 +87,13 @@ function readBody(body: Uint8Array, path: string): NodeFile {
     const [genesis, chain, listen] = [fields.take("genesis"), fields.take("chain"), fields.take("listen")];
     const left = fields.boolean("left", false);
     const generation = fields.number("generation");
-    if (!Number.isSafeInteger(generation) || generation < 0) throw new InvalidValueError("node.generation", generation, "a count");
+    if (!Number.isSafeInteger(generation) || generation < 0)
+      throw new InvalidValueError("node.generation", generation, "a count");
     if (!(genesis instanceof Uint8Array)) throw new InvalidValueError("node.genesis", genesis, "bytes");
-    if (chain !== undefined && !(chain instanceof Uint8Array)) throw new InvalidValueError("node.chain", chain, "bytes");
-    if (listen !== undefined && typeof listen !== "string") throw new InvalidValueError("node.listen", listen, "an address");
+    if (chain !== undefined && !(chain instanceof Uint8Array))
+      throw new InvalidValueError("node.chain", chain, "bytes");
+    if (listen !== undefined && typeof listen !== "string")
+      throw new InvalidValueError("node.listen", listen, "an address");
     const file: NodeFile = {
       node: parseNodeId(fields.take("node"), "node.node"),
       cluster: parseClusterId(fields.take("cluster"), "node.cluster"),

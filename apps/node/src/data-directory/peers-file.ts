@@ -30,7 +30,9 @@ export function decodePeers(text: string): Peers {
   if (version !== 1 || typeof entries !== "object" || entries === null) return peers;
   for (const [id, addresses] of Object.entries(entries).slice(0, maxPeers)) {
     if (!nodeId.test(id) || !Array.isArray(addresses)) continue;
-    const usable = addresses.filter((address): address is string => typeof address === "string" && address.length <= maxAddressLength);
+    const usable = addresses.filter(
+      (address): address is string => typeof address === "string" && address.length <= maxAddressLength,
+    );
     peers.set(id as NodeId, usable.slice(0, maxAddresses));
   }
   return peers;

@@ -46,13 +46,26 @@ async function readPath(source: string, path: string, asked: ResourceFormat | un
   if (!isDirectory) {
     const format = asked ?? formatOfExtension[extname(path).toLowerCase()];
     if (format === undefined) {
-      throw new CliUsageError("CLI_UNKNOWN_FORMAT", `${source}: its name does not tell its format, say --format ${bodyFormats.join(", ")}`);
+      throw new CliUsageError(
+        "CLI_UNKNOWN_FORMAT",
+        `${source}: its name does not tell its format, say --format ${bodyFormats.join(", ")}`,
+      );
     }
     return [{ source, format, bytes: await readBounded(path, maxDocumentBytes, source) }];
   }
-  const names = (await readdir(path)).filter((name) => formatOfExtension[extname(name).toLowerCase()] !== undefined).toSorted();
-  if (names.length === 0) throw new CliUsageError("CLI_NOTHING_TO_APPLY", `${source}: no file ends in ${Object.keys(formatOfExtension).join(", ")}`);
-  if (names.length > maxFiles) throw new CliUsageError("CLI_NOTHING_TO_APPLY", `${source}: ${names.length} files, at most ${maxFiles} are taken at once`);
+  const names = (await readdir(path))
+    .filter((name) => formatOfExtension[extname(name).toLowerCase()] !== undefined)
+    .toSorted();
+  if (names.length === 0)
+    throw new CliUsageError(
+      "CLI_NOTHING_TO_APPLY",
+      `${source}: no file ends in ${Object.keys(formatOfExtension).join(", ")}`,
+    );
+  if (names.length > maxFiles)
+    throw new CliUsageError(
+      "CLI_NOTHING_TO_APPLY",
+      `${source}: ${names.length} files, at most ${maxFiles} are taken at once`,
+    );
   const bodies: Body[] = [];
   for (const name of names) bodies.push(...(await readPath(join(source, name), join(path, name), asked)));
   return bodies;
@@ -69,7 +82,11 @@ async function readStdin(invocation: Invocation): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-const outcomeStyles: Readonly<Record<AppliedResource["outcome"], Style>> = { created: "green", updated: "yellow", unchanged: "dim" };
+const outcomeStyles: Readonly<Record<AppliedResource["outcome"], Style>> = {
+  created: "green",
+  updated: "yellow",
+  unchanged: "dim",
+};
 
 async function apply(invocation: Invocation): Promise<number> {
   if (!invocation.has("file")) throw new CliUsageError("CLI_MISSING_FLAG", "apply needs -f FILE, -f DIRECTORY or -f -");
@@ -106,7 +123,14 @@ export const applyCommand: CommandSpec = {
   ],
   arguments: [],
   flags: [
-    { name: "file", short: "f", value: "FILE|DIR|-", summary: "what to apply; - reads standard input", completes: "file", repeatable: true },
+    {
+      name: "file",
+      short: "f",
+      value: "FILE|DIR|-",
+      summary: "what to apply; - reads standard input",
+      completes: "file",
+      repeatable: true,
+    },
     { name: "format", value: "FORMAT", summary: "the format, where the name does not tell it", choices: bodyFormats },
     ...clientFlags,
   ],

@@ -46,24 +46,38 @@ export const chainExportCommand: CommandSpec = {
   summary: "write the chain to a file that verifies offline",
   arguments: [fileArgument],
   flags: clientFlags,
-  examples: [{ command: "revoada chain export cluster.chain", meaning: "then: revoada chain verify cluster.chain --cluster ID" }],
+  examples: [
+    { command: "revoada chain export cluster.chain", meaning: "then: revoada chain verify cluster.chain --cluster ID" },
+  ],
   run: (invocation) =>
     withNode(invocation, async (node) => {
-      const { io, arguments: [file = ""] } = invocation;
+      const {
+        io,
+        arguments: [file = ""],
+      } = invocation;
       const bytes = await node.chainExport();
       await writeDurably(resolve(io.workingDirectory, file), [bytes], { mode: 0o644 }).catch((error: unknown) => {
         throw new CliFileError("write", file, error);
       });
       const { cluster } = await node.identity();
-      show(invocation, { file, bytes: bytes.length, cluster }, () => `${bytes.length} bytes written to ${file}\nverify with: revoada chain verify ${file} --cluster ${cluster}\n`);
+      show(
+        invocation,
+        { file, bytes: bytes.length, cluster },
+        () =>
+          `${bytes.length} bytes written to ${file}\nverify with: revoada chain verify ${file} --cluster ${cluster}\n`,
+      );
       return exitCodes.ok;
     }),
 };
 
 async function verify(invocation: Invocation): Promise<number> {
-  const { io, arguments: [file = ""] } = invocation;
+  const {
+    io,
+    arguments: [file = ""],
+  } = invocation;
   const given = invocation.value("cluster");
-  if (given === undefined) throw new CliUsageError("CLI_MISSING_FLAG", "chain verify needs --cluster ID: the id is what the proof rests on");
+  if (given === undefined)
+    throw new CliUsageError("CLI_MISSING_FLAG", "chain verify needs --cluster ID: the id is what the proof rests on");
   const clusterId = parseClusterId(given, "--cluster");
   const bytes = await readBounded(resolve(io.workingDirectory, file), maxChainBytes, file);
   const verdict = verifyChainWith(bytes, clusterId, ed25519Verifier());
@@ -98,6 +112,8 @@ export const chainVerifyCommand: CommandSpec = {
   summary: "verify a chain file offline, by its bytes and the cluster id alone",
   arguments: [fileArgument],
   flags: [{ name: "cluster", value: "ID", summary: "the id of the cluster that it must be of" }, outputFlag],
-  examples: [{ command: "revoada chain verify cluster.chain --cluster 9f2c…", meaning: "exit code 1 where it does not verify" }],
+  examples: [
+    { command: "revoada chain verify cluster.chain --cluster 9f2c…", meaning: "exit code 1 where it does not verify" },
+  ],
   run: verify,
 };

@@ -10,7 +10,12 @@ import { toPlain } from "../../daemon/status.ts";
 /** The flags of commands that ask a node. */
 export const clientFlags: readonly FlagSpec[] = [dataDirectoryFlag, outputFlag];
 
-export const namespaceFlag: FlagSpec = { name: "namespace", short: "n", value: "NAME", summary: "the namespace of the resource" };
+export const namespaceFlag: FlagSpec = {
+  name: "namespace",
+  short: "n",
+  value: "NAME",
+  summary: "the namespace of the resource",
+};
 
 export const kindArgument: ArgumentSpec = { name: "KIND[.GROUP]", required: true };
 
@@ -60,12 +65,19 @@ export function resourceOf(invocation: Invocation): ResourceRef {
 }
 
 /** A whole number out of a flag. Throws `CLI_INVALID_VALUE`. */
-export function numberFlag(invocation: Invocation, flag: string, bounds: { readonly least: number; readonly most: number }): number | undefined {
+export function numberFlag(
+  invocation: Invocation,
+  flag: string,
+  bounds: { readonly least: number; readonly most: number },
+): number | undefined {
   const text = invocation.value(flag);
   if (text === undefined) return undefined;
   const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
   if (value >= bounds.least && value <= bounds.most) return value;
-  throw new CliUsageError("CLI_INVALID_VALUE", `--${flag}: expected a whole number from ${bounds.least} to ${bounds.most}, got ${JSON.stringify(text)}`);
+  throw new CliUsageError(
+    "CLI_INVALID_VALUE",
+    `--${flag}: expected a whole number from ${bounds.least} to ${bounds.most}, got ${JSON.stringify(text)}`,
+  );
 }
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -77,6 +89,8 @@ export function durationFlag(invocation: Invocation, flag: string): number | und
   const [, count, unit] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text) ?? [];
   const milliseconds = Number(count) * (unitMs[unit ?? ""] ?? Number.NaN);
   if (milliseconds >= 1) return milliseconds;
-  throw new CliUsageError("CLI_INVALID_VALUE", `--${flag}: expected a duration such as 90s, 24h or 7d, got ${JSON.stringify(text)}`);
+  throw new CliUsageError(
+    "CLI_INVALID_VALUE",
+    `--${flag}: expected a duration such as 90s, 24h or 7d, got ${JSON.stringify(text)}`,
+  );
 }
-

@@ -8,7 +8,10 @@ export const leaveCommand: CommandSpec = {
   summary: "give the node's place in the cluster up and stop its daemon",
   details: ["A restart is no leave: to stop a node that comes back, end its daemon with SIGTERM."],
   arguments: [],
-  flags: [{ name: "timeout", value: "DURATION", summary: "how long the others may take (default: 60s)" }, ...clientFlags],
+  flags: [
+    { name: "timeout", value: "DURATION", summary: "how long the others may take (default: 60s)" },
+    ...clientFlags,
+  ],
   examples: [{ command: "revoada leave", meaning: "returns once the cluster goes on without this node" }],
   run: (invocation) =>
     withNode(invocation, async (node) => {
@@ -34,7 +37,10 @@ export const tokenCreateCommand: CommandSpec = {
     withNode(invocation, async (node) => {
       const ttlMs = durationFlag(invocation, "ttl");
       const uses = numberFlag(invocation, "uses", { least: 1, most: 1_000_000 });
-      const token = await node.createToken({ ...(ttlMs === undefined ? {} : { ttlMs }), ...(uses === undefined ? {} : { uses }) });
+      const token = await node.createToken({
+        ...(ttlMs === undefined ? {} : { ttlMs }),
+        ...(uses === undefined ? {} : { uses }),
+      });
       show(invocation, { token }, () => `${token}\n`);
       return exitCodes.ok;
     }),

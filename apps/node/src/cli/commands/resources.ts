@@ -13,11 +13,25 @@ import type { CommandSpec, FlagSpec, Invocation } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { oneLine, renderTable, type Cell } from "../output.ts";
 import { dataDirectoryFlag } from "../../config/settings.ts";
-import { clientFlags, kindArgument, namespaceFlag, numberFlag, outputOf, parseKind, resourceOf, show, withNode } from "./common.ts";
+import {
+  clientFlags,
+  kindArgument,
+  namespaceFlag,
+  numberFlag,
+  outputOf,
+  parseKind,
+  resourceOf,
+  show,
+  withNode,
+} from "./common.ts";
 
 const bodyFormats = ["yaml", "json", "native"] as const;
 const staleFlag: FlagSpec = { name: "stale", summary: "answer from this node at once, even if it is behind" };
-const revisionFlag: FlagSpec = { name: "if-revision", value: "REVISION", summary: "only where the resource still has this revision" };
+const revisionFlag: FlagSpec = {
+  name: "if-revision",
+  value: "REVISION",
+  summary: "only where the resource still has this revision",
+};
 const pageSize = 500;
 
 function consistencyOf(invocation: Invocation): { readonly consistency: "stale" | "linearizable" } {
@@ -32,7 +46,11 @@ async function get(invocation: Invocation, node: NodeClient): Promise<number> {
   const ref = resourceOf(invocation);
   const format = invocation.value("output") as ResourceFormat | undefined;
   const { signal, stdout } = invocation.io;
-  const found = await node.face.get(ref, { ...(format === undefined ? {} : { format }), ...consistencyOf(invocation), signal });
+  const found = await node.face.get(ref, {
+    ...(format === undefined ? {} : { format }),
+    ...consistencyOf(invocation),
+    signal,
+  });
   stdout.write(found.body);
   if (found.format !== "native" && found.body.at(-1) !== 0x0a) stdout.write("\n");
   return exitCodes.ok;
@@ -45,7 +63,13 @@ export const getCommand: CommandSpec = {
   arguments: [kindArgument, { name: "NAME", required: true }],
   flags: [
     namespaceFlag,
-    { name: "output", short: "o", value: "FORMAT", summary: "the format (default: as it was applied)", choices: bodyFormats },
+    {
+      name: "output",
+      short: "o",
+      value: "FORMAT",
+      summary: "the format (default: as it was applied)",
+      choices: bodyFormats,
+    },
     staleFlag,
     dataDirectoryFlag,
   ],
@@ -59,7 +83,10 @@ export const getCommand: CommandSpec = {
 function selectorOf(invocation: Invocation): ResourceSelector {
   const [kind] = invocation.arguments;
   const namespace = invocation.value("namespace");
-  return parseResourceSelector({ ...(kind === undefined ? {} : parseKind(kind)), ...(namespace === undefined ? {} : { namespace }) });
+  return parseResourceSelector({
+    ...(kind === undefined ? {} : parseKind(kind)),
+    ...(namespace === undefined ? {} : { namespace }),
+  });
 }
 
 async function list(invocation: Invocation, node: NodeClient): Promise<number> {
@@ -81,17 +108,23 @@ async function list(invocation: Invocation, node: NodeClient): Promise<number> {
     next = page.next;
   } while (next !== undefined);
   const decoder = new TextDecoder();
-  const value = { revision, items: items.map(({ ref, revision: own, body }) => ({ ref, revision: own, value: jsonOf(decoder.decode(body)) })) };
+  const value = {
+    revision,
+    items: items.map(({ ref, revision: own, body }) => ({ ref, revision: own, value: jsonOf(decoder.decode(body)) })),
+  };
   show(invocation, value, (paint) =>
-    items.length === 0
-      ? "nothing\n"
-      : renderTable(["KIND", "NAMESPACE", "NAME", "REVISION"], items.map(rowOf), paint),
+    items.length === 0 ? "nothing\n" : renderTable(["KIND", "NAMESPACE", "NAME", "REVISION"], items.map(rowOf), paint),
   );
   return exitCodes.ok;
 }
 
 function rowOf({ ref, revision }: StoredResource): readonly Cell[] {
-  return [ref.group === undefined ? ref.kind : `${ref.kind}.${ref.group}`, ref.namespace ?? "-", ref.name, String(revision)];
+  return [
+    ref.group === undefined ? ref.kind : `${ref.kind}.${ref.group}`,
+    ref.namespace ?? "-",
+    ref.name,
+    String(revision),
+  ];
 }
 
 function jsonOf(text: string): unknown {
@@ -148,7 +181,8 @@ function eventValue(event: ResourceWatchEvent): unknown {
 }
 
 async function watch(invocation: Invocation, node: NodeClient): Promise<number> {
-  if (outputOf(invocation) === "yaml") throw new CliUsageError("CLI_INVALID_VALUE", "--output: a watch is told as lines, expected json");
+  if (outputOf(invocation) === "yaml")
+    throw new CliUsageError("CLI_INVALID_VALUE", "--output: a watch is told as lines, expected json");
   const { io } = invocation;
   const fromRevision = revisionOf(invocation, "from-revision");
   const events = node.face.watch(selectorOf(invocation), {
@@ -173,7 +207,11 @@ export const watchCommand: CommandSpec = {
   arguments: [{ ...kindArgument, required: false }],
   flags: [
     { ...namespaceFlag, summary: 'only this namespace ("" for none)' },
-    { name: "from-revision", value: "REVISION", summary: "begin with the changes of this revision instead of what is there" },
+    {
+      name: "from-revision",
+      value: "REVISION",
+      summary: "begin with the changes of this revision instead of what is there",
+    },
     ...clientFlags,
   ],
   examples: [

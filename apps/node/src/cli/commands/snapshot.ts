@@ -18,7 +18,10 @@ export const snapshotSaveCommand: CommandSpec = {
   examples: [{ command: "revoada snapshot save backup.rvds", meaning: "all resources at one revision" }],
   run: (invocation) =>
     withNode(invocation, async (node) => {
-      const { io, arguments: [file = ""] } = invocation;
+      const {
+        io,
+        arguments: [file = ""],
+      } = invocation;
       let bytes = 0;
       const count = async function* (): AsyncIterable<Uint8Array> {
         for await (const chunk of node.face.snapshot({ signal: io.signal })) {
@@ -44,7 +47,10 @@ export const snapshotRestoreCommand: CommandSpec = {
   examples: [{ command: "revoada snapshot restore backup.rvds", meaning: "as one new revision" }],
   run: (invocation) =>
     withNode(invocation, async (node) => {
-      const { io, arguments: [file = ""] } = invocation;
+      const {
+        io,
+        arguments: [file = ""],
+      } = invocation;
       const chunks = createReadStream(resolve(io.workingDirectory, file)) as AsyncIterable<Uint8Array>;
       const revision = await node.face.restore(named(chunks, file), { signal: io.signal });
       show(invocation, { file, revision }, () => `restored as revision ${revision}\n`);

@@ -29,13 +29,19 @@ function since(milliseconds: number): string {
 export function renderStatus(status: NodeStatus, paint: Paint): string {
   const { consensus, chain, condition } = status;
   const leader = consensus.leader === undefined ? "none known" : shortId(consensus.leader);
-  const seat = status.role === undefined ? `${status.state}, ${status.replica}` : `${status.role}, ${status.state}, ${status.replica}`;
+  const seat =
+    status.role === undefined
+      ? `${status.state}, ${status.replica}`
+      : `${status.role}, ${status.state}, ${status.replica}`;
   const facts = renderFacts(
     [
       ["node", `${shortId(status.id)} (${seat})`],
       ["cluster", `${shortId(status.cluster)} ${status.declaration}`],
       ["condition", { text: `${condition}, ${status.mode}`, style: conditionStyles[condition] }],
-      ["consensus", `${consensus.role} in term ${consensus.term}, leader ${leader}, quorum ${consensus.quorum ? "yes" : "no"}`],
+      [
+        "consensus",
+        `${consensus.role} in term ${consensus.term}, leader ${leader}, quorum ${consensus.quorum ? "yes" : "no"}`,
+      ],
       ["log", `committed ${consensus.commitIndex}, applied ${consensus.appliedIndex}, last ${consensus.lastIndex}`],
       ["chain", `height ${chain.height}, sealed ${chain.sealedHeight}, head ${shortId(chain.head)}`],
       ["resources", String(status.resources)],
@@ -48,7 +54,9 @@ export function renderStatus(status: NodeStatus, paint: Paint): string {
   const rows = status.members.map((member): readonly Cell[] => [
     member.id === status.id ? "*" : "",
     shortId(member.id),
-    member.status === "alive" ? { text: "alive", style: "green" } : { text: member.restarting ? "restarting" : member.status, style: "red" },
+    member.status === "alive"
+      ? { text: "alive", style: "green" }
+      : { text: member.restarting ? "restarting" : member.status, style: "red" },
     member.state,
     member.role ?? "-",
     member.leader ? { text: `${member.replica}, leads`, style: "bold" } : member.replica,
@@ -70,8 +78,13 @@ export function renderFormation(report: FormationReport, paint: Paint): string {
     node.flags.join(", ") || "-",
     node.lastShiftMs === 0 ? "-" : new Date(node.lastShiftMs).toISOString(),
   ]);
-  const table = renderTable(["NODE", "STATE", "ROLE", "REPLICA", "ZONE", "VERSION", "FLAGS", "LAST SHIFT"], rows, paint);
-  const removed = report.tombstones.length === 0 ? "" : `removed for ever: ${report.tombstones.map(shortId).join(", ")}\n`;
+  const table = renderTable(
+    ["NODE", "STATE", "ROLE", "REPLICA", "ZONE", "VERSION", "FLAGS", "LAST SHIFT"],
+    rows,
+    paint,
+  );
+  const removed =
+    report.tombstones.length === 0 ? "" : `removed for ever: ${report.tombstones.map(shortId).join(", ")}\n`;
   return `${paint("dim", `generation ${report.generation}`)}\n${table}${removed}`;
 }
 
@@ -86,11 +99,19 @@ export function renderHealth(report: HealthReport, paint: Paint): string {
     [
       ["condition", { text: report.condition, style: conditionStyles[report.condition] }],
       ["mode", report.mode],
-      ["invariants", report.broken === undefined ? "all hold" : { text: `${report.broken.name}: ${report.broken.message}`, style: "red" }],
+      [
+        "invariants",
+        report.broken === undefined
+          ? "all hold"
+          : { text: `${report.broken.name}: ${report.broken.message}`, style: "red" },
+      ],
       ["face", `${report.face.name} (${report.face.protocol}), ${report.face.running ? "running" : "stopped"}`],
       ["members", count(report.members)],
       ["nodes", count(report.states)],
-      ["consensus", `${report.consensus.role} in term ${report.consensus.term}, quorum ${report.consensus.quorum ? "yes" : "no"}, storage ${report.consensus.storage}`],
+      [
+        "consensus",
+        `${report.consensus.role} in term ${report.consensus.term}, quorum ${report.consensus.quorum ? "yes" : "no"}, storage ${report.consensus.storage}`,
+      ],
       ["resources", `${report.resources}, ${report.subscribers} subscribers`],
       ["chain", `height ${report.chain.height}, sealed ${report.chain.sealedHeight}`],
     ],

@@ -19,7 +19,10 @@ async function up(invocation: Invocation): Promise<number> {
     workingDirectory: io.workingDirectory,
   });
   // Loaded here and not above: commands that only ask a daemon start in half the time without everything that a daemon is made of.
-  const [{ createLogger }, { startNode }] = await Promise.all([import("../../daemon/logger.ts"), import("../../daemon/daemon.ts")]);
+  const [{ createLogger }, { startNode }] = await Promise.all([
+    import("../../daemon/logger.ts"),
+    import("../../daemon/daemon.ts"),
+  ]);
   const logger = createLogger(io, config.logLevel);
   const node = await startNode({ config, logger, signal: io.signal });
   const stop = (): void => void node.stop();
@@ -43,8 +46,14 @@ export const upCommand: CommandSpec = {
   flags: [...Object.values(settings).map(({ flag }): FlagSpec => flag), configFlag],
   examples: [
     { command: "revoada up --bootstrap --topology solo --strategy solo", meaning: "a cluster of one" },
-    { command: "revoada up --bootstrap --listen 10.0.0.1:7400", meaning: "the first of three masters and any number of workers" },
-    { command: "revoada up --join join-token --data-dir /var/lib/revoada", meaning: "with the file that the first node wrote" },
+    {
+      command: "revoada up --bootstrap --listen 10.0.0.1:7400",
+      meaning: "the first of three masters and any number of workers",
+    },
+    {
+      command: "revoada up --join join-token --data-dir /var/lib/revoada",
+      meaning: "with the file that the first node wrote",
+    },
     { command: "revoada up", meaning: "after a restart" },
   ],
   run: up,

@@ -1,0 +1,130 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { isFabricError, prescribedHomelab, prescribedSolo, type FabricStrategy } from "@revoada/fabric";
+import { onTestFinished } from "vitest";
+import { connectNode, type NodeClient } from "../../src/client.ts";
+import type { NodeStatus } from "../../src/daemon/status.ts";
+
+const entry = new URL("../../src/main.ts", import.meta.url).pathname;
+const nodeArguments = ["--conditions=@revoada/source", entry];
+const pollMs = 50;
+
+/** How long anything may take on a machine that is busy with other things. */
+export const deadlineMs = 30_000;
+
+export interface Finished {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+function collect(child: ChildProcess): { readonly out: () => string; readonly err: () => string } {
+  const [out, err]: [Buffer[], Buffer[]] = [[], []];
+  child.stdout?.on("data", (chunk: Buffer) => out.push(chunk));
+  child.stderr?.on("data", (chunk: Buffer) => err.push(chunk));
+  return { out: () => Buffer.concat(out).toString("utf8"), err: () => Buffer.concat(err).toString("utf8") };
+}
+
+function ended(child: ChildProcess): Promise<number | null> {
+  return new Promise((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) resolve(child.exitCode);
+    else child.once("close", (code) => resolve(code));
+  });
+}
+
+/** Runs one command to its end. */
+export async function revoada(...words: readonly string[]): Promise<Finished> {
+  const child = spawn(process.execPath, [...nodeArguments, ...words], {
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: deadlineMs,
+  });
+  const { out, err } = collect(child);
+  const code = await ended(child);
+  return { code, out: out(), err: err() };
+}
+
+/** A `revoada up` of its own process, ended with the test. */
+export class Daemon {
+  readonly directory: string;
+  readonly #child: ChildProcess;
+  readonly #output: ReturnType<typeof collect>;
+
+  constructor(directory: string, ...words: readonly string[]) {
+    this.directory = directory;
+    const args = [...nodeArguments, "up", "--data-dir", directory, ...words];
+    this.#child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+    this.#output = collect(this.#child);
+    onTestFinished(() => void this.#child.kill("SIGKILL"));
+  }
+
+  /** Resolves with a client once the daemon answers and `fits`. */
+  async until(fits: (status: NodeStatus) => boolean): Promise<NodeStatus> {
+    return until(`${this.directory} to be as it should`, async () => {
+      if (this.#child.exitCode !== null)
+        throw new Error(`the daemon ended with ${this.#child.exitCode}:\n${this.#output.err()}`);
+      const status = await this.ask((node) => node.status()).catch((error: unknown) => {
+        if (isFabricError(error)) return undefined;
+        throw error;
+      });
+      return status !== undefined && fits(status) ? status : undefined;
+    });
+  }
+
+  async ask<T>(work: (node: NodeClient) => Promise<T>): Promise<T> {
+    const node = await connectNode(this.directory);
+    try {
+      return await work(node);
+    } finally {
+      await node[Symbol.asyncDispose]();
+    }
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
+  /** Resolves with the exit code and all that was said, once the process is gone. */
+  async ended(): Promise<Finished> {
+    const code = await ended(this.#child);
+    return { code, out: this.#output.out(), err: this.#output.err() };
+  }
+
+  async stop(): Promise<Finished> {
+    this.signal("SIGTERM");
+    return this.ended();
+  }
+}
+
+/** Asks again until there is an answer. */
+export async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
+  const deadline = performance.now() + deadlineMs;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    if (performance.now() > deadline) throw new Error(`waited ${deadlineMs} ms for ${what}`);
+    await pause(pollMs);
+  }
+}
+
+/** A folder for data directories and files, gone with the test. */
+export function workspace(): string {
+  const folder = mkdtempSync(join(tmpdir(), "revoada-process-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** The file of a strategy whose elections leave room for machines that are busy. */
+export function patientStrategy(folder: string, kind: "solo" | "homelab"): string {
+  const base: FabricStrategy = kind === "solo" ? prescribedSolo() : prescribedHomelab();
+  const strategy: FabricStrategy = {
+    ...base,
+    name: `patient-${kind}`,
+    consensus: { ...base.consensus, electionTimeoutMs: 1000 },
+  };
+  const path = join(folder, `${kind}.json`);
+  writeFileSync(path, JSON.stringify(strategy));
+  return path;
+}
