@@ -1,4 +1,5 @@
 import type { Candidate, NodeId, Role } from "@revoada/fabric";
+import { topologyStrategyContract } from "@revoada/fabric/contract/topology-strategy";
 import {
   cluster3mnw,
   meshAllPeers,
@@ -111,4 +112,10 @@ test("topologies are found by their names, and an unknown one names those that a
 
 test.each([0, -1, 1.5, 5000])("minNodes of %d is refused", (minNodes) => {
   expect(() => pair({ minNodes })).toThrow(expect.objectContaining({ code: "FABRIC_INVALID_VALUE" }));
+});
+
+describe("the contract of every topology", () => {
+  for (const make of [solo, () => pair({ minNodes: 3 }), quorum3m, cluster3mnw, () => meshAllPeers({ minNodes: 3 }), phalanx]) {
+    for (const { name, run } of topologyStrategyContract(make)) test(`${make().name}: ${name}`, run);
+  }
 });
