@@ -62,7 +62,8 @@ export const rangeCases: Readonly<Record<string, Body>> = {
     for (let page = 0; page < 10; page += 1) {
       const { entries, more } = await range(fixture, { start, end: bytesOf("l"), revision, limit: 4 });
       seen.push(...brief(entries));
-      await write(fixture, remove(names[page] ?? ""), put(`key 0${page}b`, "new"));
+      // Ahead of the pages that were read: keys go, keys come, keys change.
+      await write(fixture, remove(names.at(-1 - page) ?? ""), put(`key ${12 + page}b`, "new"), put(names[15] ?? "", "changed"));
       const last = entries.at(-1);
       if (!more || last === undefined) break;
       start = Uint8Array.of(...last.key, 0);

@@ -111,8 +111,9 @@ export const transactionCases: Readonly<Record<string, Body>> = {
     equal(second.succeeded, false, "the second");
     const [held] = second.results;
     equal(held?.type === "get" ? brief(held.entries) : held, ["lock=mine"], "what the second found");
-    for (const target of ["modRevision", "version"] as const) {
-      equal((await writeIf(fixture, [where("missing", target, "=", 0)], [])).succeeded, true, `${target} of a missing key`);
+    for (const target of ["createRevision", "modRevision", "version"] as const) {
+      equal((await writeIf(fixture, [where("missing", target, "=", 0)], [])).succeeded, true, `${target} = 0 of a missing key`);
+      equal((await writeIf(fixture, [where("missing", target, ">", 0)], [])).succeeded, false, `${target} > 0 of a missing key`);
     }
   },
 
