@@ -81,11 +81,13 @@ function signalOf(signal: AbortSignal | undefined): { readonly signal?: AbortSig
 
 function checkKey(key: Uint8Array): void {
   const fault = keyFault(key);
-  if (fault !== undefined) throw new InvalidValueError("key", key, `1 to ${catalogLimits.keyBytes} bytes, zero bytes counting twice`);
+  if (fault !== undefined)
+    throw new InvalidValueError("key", key, `1 to ${catalogLimits.keyBytes} bytes, zero bytes counting twice`);
 }
 
 function checkRange(start: Uint8Array, end: Uint8Array | undefined): void {
-  if (rangeFault(start, end) !== undefined) throw new InvalidValueError("range", start, "bounds of at most 1,024 bytes");
+  if (rangeFault(start, end) !== undefined)
+    throw new InvalidValueError("range", start, "bounds of at most 1,024 bytes");
 }
 
 function checkCounter(name: string, value: number | undefined): void {
@@ -108,7 +110,12 @@ class LocalFront implements CatalogFront {
     this.#store = options.store;
     this.#logger = options.logger ?? silentLogger;
     this.#metrics = options.metrics ?? silentMetrics;
-    this.#hub = new WatchHub({ store: options.store, clock: options.clock, metrics: this.#metrics, limits: options.watch });
+    this.#hub = new WatchHub({
+      store: options.store,
+      clock: options.clock,
+      metrics: this.#metrics,
+      limits: options.watch,
+    });
     this.#unsubscribe = options.machine.subscribe({
       committed: () => this.#hub.committed(),
       restored: () => this.#hub.restored(),
@@ -139,7 +146,11 @@ class LocalFront implements CatalogFront {
     if (revision > state.revision) throw new CatalogFutureRevisionError(revision, state.revision);
     if (revision < state.floor) throw new CatalogCompactedError(revision, state.floor);
     const reading = readRange(this.#store, state, { ...request, revision });
-    return { revision: revision as Revision, ...reading, ageMs: options.consistency === "stale" ? (this.#options.ageMs?.() ?? 0) : 0 };
+    return {
+      revision: revision as Revision,
+      ...reading,
+      ageMs: options.consistency === "stale" ? (this.#options.ageMs?.() ?? 0) : 0,
+    };
   }
 
   async txn(
@@ -204,7 +215,11 @@ class LocalFront implements CatalogFront {
       const outcome = await this.#propose(command, options);
       if (outcome.type === "restored") {
         const { revision } = outcome;
-        this.#logger.info("the catalog was restored", { revision, entries: loaded.entries.length, from: loaded.header.revision });
+        this.#logger.info("the catalog was restored", {
+          revision,
+          entries: loaded.entries.length,
+          from: loaded.header.revision,
+        });
         return revision as Revision;
       }
       if (outcome.type !== "staged") throw unexpected(outcome);
@@ -243,9 +258,13 @@ class LocalFront implements CatalogFront {
     { signal, timeoutMs }: { readonly signal?: AbortSignal; readonly timeoutMs?: number },
   ): Promise<CommandOutcome> {
     const bytes = encodeCommand(command);
-    const answer = await this.#options.propose(bytes, { ...signalOf(signal), ...(timeoutMs === undefined ? {} : { timeoutMs }) });
+    const answer = await this.#options.propose(bytes, {
+      ...signalOf(signal),
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    });
     const outcome = decodeOutcome(answer);
-    if (outcome === undefined) throw new CatalogInvalidResultError(`the answer of ${answer.length} bytes is no result of the catalog`);
+    if (outcome === undefined)
+      throw new CatalogInvalidResultError(`the answer of ${answer.length} bytes is no result of the catalog`);
     this.#metrics.count("revoada_catalog_commands_total", 1, { type: command.type, outcome: outcome.type });
     if (outcome.type === "refused") throw errorOf(outcome.refusal);
     return outcome;

@@ -1,4 +1,10 @@
-import { type ApplyContext, type CatalogTransaction, type StoreReader, type StoreTransaction, type SubMachine } from "@revoada/fabric";
+import {
+  type ApplyContext,
+  type CatalogTransaction,
+  type StoreReader,
+  type StoreTransaction,
+  type SubMachine,
+} from "@revoada/fabric";
 import { checkTransaction, writes } from "./core/check-transaction.ts";
 import { decodeCommand, type CatalogCommand } from "./core/command.ts";
 import { sweep } from "./core/compaction.ts";
@@ -59,7 +65,11 @@ function writeChanges(transaction: StoreTransaction, state: CatalogState, change
   return { ...state, revision, keys };
 }
 
-function applyTransaction(transaction: StoreTransaction, state: CatalogState, command: CatalogTransaction): CommandOutcome {
+function applyTransaction(
+  transaction: StoreTransaction,
+  state: CatalogState,
+  command: CatalogTransaction,
+): CommandOutcome {
   const fault = checkTransaction(command);
   if (fault !== undefined) return refused(fault);
   const evaluation = evaluate(transaction, state, command);

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import type { CatalogEntry, ClusterId, StoreReader } from "@revoada/fabric";
-import { compareBytes, concatBytes, copyBytes, equalBytes, viewOf } from "./core/bytes.ts";
+import { compareBytes, concatBytes, copyBytes, equalBytes, readUint32, writeUint32 } from "./core/bytes.ts";
 import { decodeCanonical, encodeCanonical, isBytes, isCounter } from "./core/cbor.ts";
 import type { StagedEntry } from "./core/command.ts";
 import { catalogLimits, keyFault } from "./core/limits.ts";
@@ -36,7 +36,7 @@ export interface LoadedSnapshot {
 function frame(kind: number, payload: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(frameHeadBytes + payload.length);
   bytes[0] = kind;
-  viewOf(bytes).setUint32(1, payload.length);
+  writeUint32(bytes, 1, payload.length);
   bytes.set(payload, frameHeadBytes);
   return bytes;
 }
@@ -44,7 +44,7 @@ function frame(kind: number, payload: Uint8Array): Uint8Array {
 function preamble(): Uint8Array {
   const bytes = new Uint8Array(preambleBytes);
   bytes.set(magic);
-  viewOf(bytes).setUint16(magic.length, formatVersion);
+  bytes[magic.length + 1] = formatVersion;
   return bytes;
 }
 
@@ -53,7 +53,10 @@ function entrySize(entry: CatalogEntry): number {
 }
 
 /** All live entries of a view that does not change, as a checked stream. */
-export function* writeSnapshot(view: StoreReader, clusterId: ClusterId | undefined): Generator<Uint8Array, void, undefined> {
+export function* writeSnapshot(
+  view: StoreReader,
+  clusterId: ClusterId | undefined,
+): Generator<Uint8Array, void, undefined> {
   const state = readState(view);
   const hash = createHash("sha256");
   const hashed = (bytes: Uint8Array): Uint8Array => {
@@ -66,7 +69,13 @@ export function* writeSnapshot(view: StoreReader, clusterId: ClusterId | undefin
   let size = 0;
   let count = 0;
   const flush = (): Uint8Array => {
-    const rows = pending.map(({ key, value, createRevision, modRevision, version }) => [key, value, createRevision, modRevision, version]);
+    const rows = pending.map(({ key, value, createRevision, modRevision, version }) => [
+      key,
+      value,
+      createRevision,
+      modRevision,
+      version,
+    ]);
     pending = [];
     size = 0;
     return hashed(frame(kinds.entries, encodeCanonical(rows)));
@@ -104,9 +113,10 @@ class FrameParser {
 
   #begin(): boolean {
     const seen = this.#buffer.subarray(0, magic.length);
-    if (!equalBytes(seen, magic.subarray(0, seen.length))) throw new CatalogSnapshotInvalidError("it does not begin as one");
+    if (!equalBytes(seen, magic.subarray(0, seen.length)))
+      throw new CatalogSnapshotInvalidError("it does not begin as one");
     if (this.#buffer.length < preambleBytes) return false;
-    const version = viewOf(this.#buffer).getUint16(magic.length);
+    const version = (this.#buffer[magic.length] as number) * 256 + (this.#buffer[magic.length + 1] as number);
     if (version > formatVersion) throw new CatalogNewerFormatError("the snapshot", version, formatVersion);
     if (version !== formatVersion) throw new CatalogSnapshotInvalidError(`format ${version} does not exist`);
     this.#take(preambleBytes);
@@ -118,7 +128,7 @@ class FrameParser {
     if (this.#buffer.length === 0) return false;
     if (this.#ended) throw new CatalogSnapshotInvalidError("something follows its end");
     if (this.#buffer.length < frameHeadBytes) return false;
-    const length = viewOf(this.#buffer).getUint32(1);
+    const length = readUint32(this.#buffer, 1);
     if (length > maxFrameBytes) throw new CatalogSnapshotInvalidError(`a frame of ${length} bytes is too large`);
     if (this.#buffer.length < frameHeadBytes + length) return false;
     const kind = this.#buffer[0];
@@ -152,7 +162,8 @@ class FrameParser {
     const fields = decodeCanonical(payload);
     const [count, digest] = Array.isArray(fields) ? (fields as unknown[]) : [];
     if (!isCounter(count) || !isBytes(digest)) throw new CatalogSnapshotInvalidError("its end cannot be read");
-    if (count !== this.#entries.length) throw new CatalogSnapshotInvalidError(`${count} entries were announced, ${this.#entries.length} came`);
+    if (count !== this.#entries.length)
+      throw new CatalogSnapshotInvalidError(`${count} entries were announced, ${this.#entries.length} came`);
     if (!equalBytes(digest, this.#hash.digest())) throw new CatalogSnapshotInvalidError("its hash differs");
     this.#ended = true;
   }
@@ -164,7 +175,8 @@ function readHeader(payload: Uint8Array): SnapshotHeader {
     throw new CatalogSnapshotInvalidError("its header cannot be read");
   }
   const { revision, clusterId } = header;
-  if (clusterId !== undefined && typeof clusterId !== "string") throw new CatalogSnapshotInvalidError("its header cannot be read");
+  if (clusterId !== undefined && typeof clusterId !== "string")
+    throw new CatalogSnapshotInvalidError("its header cannot be read");
   return { revision, ...(clusterId === undefined ? {} : { clusterId: clusterId as ClusterId }) };
 }
 
@@ -191,7 +203,8 @@ export async function loadSnapshot(
     options.signal?.throwIfAborted();
     if (!(chunk instanceof Uint8Array)) throw new CatalogSnapshotInvalidError("it does not consist of bytes");
     bytes += chunk.length;
-    if (bytes > options.maxBytes) throw new CatalogTooLargeError(`the snapshot is larger than ${options.maxBytes} bytes`);
+    if (bytes > options.maxBytes)
+      throw new CatalogTooLargeError(`the snapshot is larger than ${options.maxBytes} bytes`);
     // Slices, so that one huge chunk costs no second copy of itself per frame.
     for (let at = 0; at < chunk.length; at += frameTargetBytes) parser.push(chunk.subarray(at, at + frameTargetBytes));
   }

@@ -46,7 +46,12 @@ export class WatchHub implements WatchSource {
   #cancelProgress: (() => void) | undefined;
 
   constructor(options: WatchHubOptions) {
-    const { recentRevisions = 1_024, recentBytes = 8_388_608, lagRevisions = 65_536, progressIntervalMs = 5_000 } = options.limits ?? {};
+    const {
+      recentRevisions = 1_024,
+      recentBytes = 8_388_608,
+      lagRevisions = 65_536,
+      progressIntervalMs = 5_000,
+    } = options.limits ?? {};
     this.#store = options.store;
     this.clock = options.clock;
     this.#metrics = options.metrics;
@@ -127,7 +132,7 @@ export class WatchHub implements WatchSource {
 
   #scanHistory(range: KeyRange, from: number): { readonly batch?: WatchBatch; readonly next: number } {
     let looked = 0;
-    let found: HistoryItem[] = [];
+    const found: HistoryItem[] = [];
     for (const item of readHistory(this.#store, this.#state, from)) {
       const first = found[0];
       if (first !== undefined && item.revision !== first.revision) break;

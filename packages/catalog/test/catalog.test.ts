@@ -13,9 +13,17 @@ describe("a transaction", () => {
     expect(first).toEqual({ succeeded: true, revision: 1, results: [{ type: "put" }, { type: "put" }] });
     const second = await write(catalog, put("a", "2"), remove("b"));
     expect(second.revision).toBe(2);
-    expect(second.results[0]).toMatchObject({ previous: { createRevision: 1, modRevision: 1, version: 1, value: text("1") } });
+    expect(second.results[0]).toMatchObject({
+      previous: { createRevision: 1, modRevision: 1, version: 1, value: text("1") },
+    });
     expect(second.results[1]).toEqual({ type: "delete", deleted: 1 });
-    expect(await catalog.get(text("a"))).toEqual({ key: text("a"), value: text("2"), createRevision: 1, modRevision: 2, version: 2 });
+    expect(await catalog.get(text("a"))).toEqual({
+      key: text("a"),
+      value: text("2"),
+      createRevision: 1,
+      modRevision: 2,
+      version: 2,
+    });
     expect(await catalog.get(text("b"))).toBeUndefined();
     expect(catalog.counts()).toMatchObject({ keys: 1, history: 2 });
   });
@@ -25,7 +33,15 @@ describe("a transaction", () => {
     await write(catalog, put("a", "1"));
     expect((await write(catalog, get("a"))).revision).toBe(1);
     expect((await write(catalog, remove("missing"))).revision).toBe(1);
-    expect((await catalog.txn({ compare: [{ key: text("a"), target: "version", is: "=", value: 9 }], then: [put("a", "2")], else: [] })).revision).toBe(1);
+    expect(
+      (
+        await catalog.txn({
+          compare: [{ key: text("a"), target: "version", is: "=", value: 9 }],
+          then: [put("a", "2")],
+          else: [],
+        })
+      ).revision,
+    ).toBe(1);
     expect(catalog.revision()).toBe(1);
   });
 
@@ -43,7 +59,9 @@ describe("a transaction", () => {
     await write(catalog, put("a", "1"), put("c", "1"), put("d", "1"));
     const { results } = await write(catalog, put("b", "2"), put("c", "2"), remove("d"), get("a", "z"), get("b"));
     const read = results[3];
-    expect(read?.type === "get" && read.entries.map((entry) => [show(entry.key), show(entry.value), entry.modRevision])).toEqual([
+    expect(
+      read?.type === "get" && read.entries.map((entry) => [show(entry.key), show(entry.value), entry.modRevision]),
+    ).toEqual([
       ["a", "1", 1],
       ["b", "2", 2],
       ["c", "2", 2],
@@ -62,8 +80,16 @@ describe("a transaction", () => {
   const conditions: readonly [string, Compare, boolean][] = [
     ["version of a missing key is 0", { key: text("no"), target: "version", is: "=", value: 0 }, true],
     ["createRevision of a missing key is 0", { key: text("no"), target: "createRevision", is: "<", value: 1 }, true],
-    ["value of a missing key equals nothing", { key: text("no"), target: "value", is: "=", value: new Uint8Array(0) }, false],
-    ["value of a missing key differs from nothing either", { key: text("no"), target: "value", is: "!=", value: text("x") }, false],
+    [
+      "value of a missing key equals nothing",
+      { key: text("no"), target: "value", is: "=", value: new Uint8Array(0) },
+      false,
+    ],
+    [
+      "value of a missing key differs from nothing either",
+      { key: text("no"), target: "value", is: "!=", value: text("x") },
+      false,
+    ],
     ["value equal", { key: text("a"), target: "value", is: "=", value: text("2") }, true],
     ["value unequal", { key: text("a"), target: "value", is: "!=", value: text("2") }, false],
     ["modRevision equal", { key: text("a"), target: "modRevision", is: "=", value: 2 }, true],
@@ -97,9 +123,25 @@ describe("a transaction", () => {
     ["an empty key", [put("", "1")], "CATALOG_INVALID_TRANSACTION"],
     ["a key too long", [put("k".repeat(catalogLimits.keyBytes + 1), "1")], "CATALOG_TOO_LARGE"],
     ["a key too long once escaped", [put("\u0000".repeat(catalogLimits.keyBytes / 2 + 1), "1")], "CATALOG_TOO_LARGE"],
-    ["a value too large", [{ type: "put", key: text("a"), value: new Uint8Array(catalogLimits.valueBytes + 1) }], "CATALOG_TOO_LARGE"],
-    ["too many operations", Array.from({ length: catalogLimits.operations + 1 }, (_, index) => put(`k${index}`, "1")), "CATALOG_TOO_LARGE"],
-    ["too many bytes", Array.from({ length: 5 }, (_, index) => ({ type: "put" as const, key: text(`k${index}`), value: new Uint8Array(1_000_000) })), "CATALOG_TOO_LARGE"],
+    [
+      "a value too large",
+      [{ type: "put", key: text("a"), value: new Uint8Array(catalogLimits.valueBytes + 1) }],
+      "CATALOG_TOO_LARGE",
+    ],
+    [
+      "too many operations",
+      Array.from({ length: catalogLimits.operations + 1 }, (_, index) => put(`k${index}`, "1")),
+      "CATALOG_TOO_LARGE",
+    ],
+    [
+      "too many bytes",
+      Array.from({ length: 5 }, (_, index) => ({
+        type: "put" as const,
+        key: text(`k${index}`),
+        value: new Uint8Array(1_000_000),
+      })),
+      "CATALOG_TOO_LARGE",
+    ],
   ];
   test.each(refused)("with %s is refused, in either branch, and changes nothing", async (_name, operations, code) => {
     using catalog = localCatalog();
@@ -113,7 +155,11 @@ describe("a transaction", () => {
     const value = new Uint8Array(catalogLimits.valueBytes);
     await write(catalog, ...[0, 1, 2].map((index) => ({ type: "put" as const, key: text(`k${index}`), value })));
     await write(catalog, ...Array.from({ length: catalogLimits.operations }, (_, index) => put(`m${index}`, "1")));
-    await write(catalog, put("k".repeat(catalogLimits.keyBytes), "1"), put("\u0000".repeat(catalogLimits.keyBytes / 2), "1"));
+    await write(
+      catalog,
+      put("k".repeat(catalogLimits.keyBytes), "1"),
+      put("\u0000".repeat(catalogLimits.keyBytes / 2), "1"),
+    );
     expect(catalog.counts().keys).toBe(3 + catalogLimits.operations + 2);
   });
 
@@ -155,8 +201,15 @@ describe("a range", () => {
     expect(limited).toMatchObject({ revision: 1, count: 3, more: true, ageMs: 0 });
     expect(limited.entries.map((entry) => show(entry.key))).toEqual(["a", "b"]);
     const keys = await catalog.range({ start: text("b"), end: text("z"), keysOnly: true });
-    expect(keys.entries.map(({ key, value, modRevision }) => [show(key), value.length, modRevision])).toEqual([["b", 0, 1], ["c", 0, 1]]);
-    expect(await catalog.range({ start: text("a"), end: text("z"), limit: 0 })).toMatchObject({ entries: [], count: 3, more: true });
+    expect(keys.entries.map(({ key, value, modRevision }) => [show(key), value.length, modRevision])).toEqual([
+      ["b", 0, 1],
+      ["c", 0, 1],
+    ]);
+    expect(await catalog.range({ start: text("a"), end: text("z"), limit: 0 })).toMatchObject({
+      entries: [],
+      count: 3,
+      more: true,
+    });
     expect(await catalog.range({ start: text("b") })).toMatchObject({ count: 1, more: false });
     expect(await catalog.range({ start: new Uint8Array(0), end: Uint8Array.of(255) })).toMatchObject({ count: 3 });
     expect(await catalog.range({ start: text("z"), end: text("a") })).toMatchObject({ count: 0, entries: [] });
@@ -168,10 +221,20 @@ describe("a range", () => {
     await write(catalog, put("a", "2"));
     await write(catalog, remove("b"));
     await write(catalog, put("b", "4"), put("a\u0000", "4"));
-    expect(await all(catalog, 1)).toEqual([["a", "1"], ["b", "1"]]);
-    expect(await all(catalog, 2)).toEqual([["a", "2"], ["b", "1"]]);
+    expect(await all(catalog, 1)).toEqual([
+      ["a", "1"],
+      ["b", "1"],
+    ]);
+    expect(await all(catalog, 2)).toEqual([
+      ["a", "2"],
+      ["b", "1"],
+    ]);
     expect(await all(catalog, 3)).toEqual([["a", "2"]]);
-    expect(await all(catalog, 4)).toEqual([["a", "2"], ["a\u0000", "4"], ["b", "4"]]);
+    expect(await all(catalog, 4)).toEqual([
+      ["a", "2"],
+      ["a\u0000", "4"],
+      ["b", "4"],
+    ]);
     expect(await all(catalog, 0)).toEqual([]);
     const was = await catalog.range({ start: text("a"), revision: 1 as Revision });
     expect(was).toMatchObject({ revision: 1, entries: [{ createRevision: 1, modRevision: 1, version: 1 }] });
@@ -180,9 +243,18 @@ describe("a range", () => {
   test("refuses revisions that are gone or to come", async () => {
     using catalog = localCatalog();
     for (const value of ["1", "2", "3"]) await write(catalog, put("a", value));
-    await expect(all(catalog, 4)).rejects.toMatchObject({ code: "CATALOG_FUTURE_REVISION", retryable: true, revision: 4, newest: 3 });
+    await expect(all(catalog, 4)).rejects.toMatchObject({
+      code: "CATALOG_FUTURE_REVISION",
+      retryable: true,
+      revision: 4,
+      newest: 3,
+    });
     await catalog.compact(2 as Revision);
-    await expect(all(catalog, 1)).rejects.toMatchObject({ code: "CATALOG_COMPACTED", revision: 1, compactedRevision: 2 });
+    await expect(all(catalog, 1)).rejects.toMatchObject({
+      code: "CATALOG_COMPACTED",
+      revision: 1,
+      compactedRevision: 2,
+    });
     expect(await all(catalog, 2)).toEqual([["a", "2"]]);
   });
 
@@ -209,8 +281,15 @@ describe("compaction", () => {
     await write(catalog, put("b", "5"));
     await catalog.compact(4 as Revision);
     expect(catalog.compactedRevision()).toBe(4);
-    expect(await all(catalog, 4)).toEqual([["a", "4"], ["c", "1"]]);
-    expect(await all(catalog, 5)).toEqual([["a", "4"], ["b", "5"], ["c", "1"]]);
+    expect(await all(catalog, 4)).toEqual([
+      ["a", "4"],
+      ["c", "1"],
+    ]);
+    expect(await all(catalog, 5)).toEqual([
+      ["a", "4"],
+      ["b", "5"],
+      ["c", "1"],
+    ]);
     expect(await all(catalog)).toEqual(await all(catalog, 5));
     expect(catalog.counts()).toMatchObject({ keys: 3, history: 2 });
   });

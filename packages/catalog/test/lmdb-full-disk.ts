@@ -23,7 +23,10 @@ for (let round = 0; ; round++) {
     } catch (refusal) {
       say(`transact ${(refusal as { code: string }).code}`);
     }
-    const again = await store.flush().then(() => "flushed", (reason: { code: string }) => reason.code);
+    const again = await store.flush().then(
+      () => "flushed",
+      (reason: { code: string }) => reason.code,
+    );
     say(`again ${again}`);
     await store.close().catch((reason: { code: string }) => say(`closed ${reason.code}`));
     break;

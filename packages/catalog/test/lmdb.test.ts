@@ -16,7 +16,8 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 let directories = 0;
 const fresh = (): string => join(root, String(directories++));
 
-const set = (store: MachineStore, key: string, value: string): void => store.transact((transaction) => transaction.put("t", text(key), text(value)));
+const set = (store: MachineStore, key: string, value: string): void =>
+  store.transact((transaction) => transaction.put("t", text(key), text(value)));
 const valueOf = (store: MachineStore, key: string): string | undefined => {
   const found = store.get("t", text(key));
   return found === undefined ? undefined : show(found);
@@ -96,7 +97,8 @@ describe("an LMDB store", () => {
     await using store = await lmdbStore({ directory, mapSizeBytes: 1_048_576 });
     for (let round = 0; round < 8; round++) {
       store.transact((transaction) => {
-        for (let index = 0; index < 500; index++) transaction.put("t", text(`${round}/${index}`), new Uint8Array(1_000).fill(round));
+        for (let index = 0; index < 500; index++)
+          transaction.put("t", text(`${round}/${index}`), new Uint8Array(1_000).fill(round));
       });
       await store.flush();
     }
@@ -199,7 +201,11 @@ describe("an LMDB store", () => {
     const directory = fresh();
     const script = join(import.meta.dirname, "lmdb-full-disk.ts");
     const command = `trap '' XFSZ; ulimit -f 2000; exec "$@"`;
-    const child = spawn("sh", ["-c", command, "sh", process.execPath, "--conditions=@revoada/source", "--no-warnings", script, directory], { stdio: ["ignore", "pipe", "ignore"] });
+    const child = spawn(
+      "sh",
+      ["-c", command, "sh", process.execPath, "--conditions=@revoada/source", "--no-warnings", script, directory],
+      { stdio: ["ignore", "pipe", "ignore"] },
+    );
     const exited = once(child, "exit");
     const lines: string[] = [];
     for await (const line of createInterface({ input: child.stdout })) lines.push(line);
@@ -234,8 +240,12 @@ describe("an LMDB store", () => {
   });
 
   test("refuses nonsense as what it is", async () => {
-    await expect(lmdbStore({ directory: fresh(), flushBytes: 0 })).rejects.toMatchObject({ code: "FABRIC_INVALID_VALUE" });
-    await expect(lmdbStore({ directory: fresh(), mapSizeBytes: Number.NaN })).rejects.toMatchObject({ code: "FABRIC_INVALID_VALUE" });
+    await expect(lmdbStore({ directory: fresh(), flushBytes: 0 })).rejects.toMatchObject({
+      code: "FABRIC_INVALID_VALUE",
+    });
+    await expect(lmdbStore({ directory: fresh(), mapSizeBytes: Number.NaN })).rejects.toMatchObject({
+      code: "FABRIC_INVALID_VALUE",
+    });
   });
 
   test("carries a catalog over a restart", async () => {
@@ -249,7 +259,16 @@ describe("an LMDB store", () => {
     await using second = await lmdbStore({ directory });
     using after = localCatalog({ store: second });
     expect([after.revision(), after.counts().keys]).toEqual([2, 2]);
-    expect([await all(after, 1), await all(after)]).toEqual([[["a", "1"], ["b", "1"]], [["a", "2"], ["b", "1"]]]);
+    expect([await all(after, 1), await all(after)]).toEqual([
+      [
+        ["a", "1"],
+        ["b", "1"],
+      ],
+      [
+        ["a", "2"],
+        ["b", "1"],
+      ],
+    ]);
   });
 
   test("killed at any moment has every flushed transaction, none in part, and opens again", async () => {
@@ -275,7 +294,13 @@ describe("an LMDB store", () => {
 function stored(directory: string): string[] {
   const copy = `${directory}-copy-${directories++}.mdb`;
   copyFileSync(join(directory, "data.mdb"), copy);
-  const database = open<Uint8Array, Uint8Array>({ path: copy, noSubdir: true, keyEncoding: "binary", encoding: "binary", readOnly: true });
+  const database = open<Uint8Array, Uint8Array>({
+    path: copy,
+    noSubdir: true,
+    keyEncoding: "binary",
+    encoding: "binary",
+    readOnly: true,
+  });
   try {
     return [...database.getRange({ start: Buffer.of(1) })].map(({ key, value }) => {
       const length = key[0]!;
@@ -287,8 +312,17 @@ function stored(directory: string): string[] {
   }
 }
 
-async function raw(directory: string, change: (database: ReturnType<typeof open<Uint8Array, Uint8Array>>, header: Buffer) => Promise<unknown>): Promise<void> {
-  const database = open<Uint8Array, Uint8Array>({ path: join(directory, "data.mdb"), noSubdir: true, keyEncoding: "binary", encoding: "binary", overlappingSync: false });
+async function raw(
+  directory: string,
+  change: (database: ReturnType<typeof open<Uint8Array, Uint8Array>>, header: Buffer) => Promise<unknown>,
+): Promise<void> {
+  const database = open<Uint8Array, Uint8Array>({
+    path: join(directory, "data.mdb"),
+    noSubdir: true,
+    keyEncoding: "binary",
+    encoding: "binary",
+    overlappingSync: false,
+  });
   await change(database, Buffer.from(database.get(Buffer.of(0, 1)) as Uint8Array));
   await database.close();
 }
@@ -311,7 +345,9 @@ function crc(bytes: Buffer): number {
 /** Runs a writer, kills it without warning after so many flushes, and says how far it had told to be safe. */
 async function writeUntilKilled(directory: string, flushes: number): Promise<number> {
   const script = join(import.meta.dirname, "lmdb-writer.ts");
-  const child = spawn(process.execPath, ["--conditions=@revoada/source", "--no-warnings", script, directory], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, ["--conditions=@revoada/source", "--no-warnings", script, directory], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   const exited = once(child, "exit");
   let told = 0;
   let lines = 0;

@@ -8,7 +8,8 @@ import fc from "fast-check";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
-const show = (bytes: Uint8Array | undefined): string | undefined => (bytes === undefined ? undefined : Buffer.from(bytes).toString("latin1"));
+const show = (bytes: Uint8Array | undefined): string | undefined =>
+  bytes === undefined ? undefined : Buffer.from(bytes).toString("latin1");
 
 const root = mkdtempSync(join(tmpdir(), "revoada-store-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -62,7 +63,8 @@ describe.each(kinds)("a $name store", ({ create }) => {
   test("walks in byte order between the bounds, both ways and up to the limit, before and after a flush", async () => {
     const store = await make();
     store.transact((transaction) => {
-      for (const key of ["\u0000", "a", "a\u0000", "aa", "b", "\u00ff"]) transaction.put("t", Buffer.from(key, "latin1"), text(key));
+      for (const key of ["\u0000", "a", "a\u0000", "aa", "b", "\u00ff"])
+        transaction.put("t", Buffer.from(key, "latin1"), text(key));
     });
     for (let round = 0; round < 2; round++) {
       const all = entriesOf(store, "t").map(([key]) => key);
@@ -91,7 +93,10 @@ describe.each(kinds)("a $name store", ({ create }) => {
       transaction.put("t", text("c"), text("2"));
       expect(transaction.delete("t", text("a"))).toBe(true);
       expect(transaction.delete("t", text("a"))).toBe(false);
-      expect(entriesOf(transaction, "t")).toEqual([["b", "2"], ["c", "2"]]);
+      expect(entriesOf(transaction, "t")).toEqual([
+        ["b", "2"],
+        ["c", "2"],
+      ]);
       transaction.clear("t");
       expect(entriesOf(transaction, "t")).toEqual([]);
       expect(transaction.trees()).toEqual([]);
@@ -120,9 +125,13 @@ describe.each(kinds)("a $name store", ({ create }) => {
 
   test("a transaction cannot be nested and cannot be used once it is over", async () => {
     const store = await make();
-    expect(() => store.transact(() => store.transact(() => {}))).toThrow(expect.objectContaining({ code: "FABRIC_INVARIANT" }));
+    expect(() => store.transact(() => store.transact(() => {}))).toThrow(
+      expect.objectContaining({ code: "FABRIC_INVARIANT" }),
+    );
     const kept = store.transact((transaction) => transaction);
-    expect(() => kept.put("t", text("a"), text("1"))).toThrow(expect.objectContaining({ code: "CATALOG_STORE_CLOSED" }));
+    expect(() => kept.put("t", text("a"), text("1"))).toThrow(
+      expect.objectContaining({ code: "CATALOG_STORE_CLOSED" }),
+    );
     expect(() => kept.get("t", text("a"))).toThrow(expect.objectContaining({ code: "CATALOG_STORE_CLOSED" }));
   });
 
@@ -146,7 +155,11 @@ describe.each(kinds)("a $name store", ({ create }) => {
     store.transact((transaction) => transaction.clear("t"));
     await store.flush();
     expect(show(walk.next().value?.key)).toBe("b");
-    expect(entriesOf(view, "t")).toEqual([["a", "1"], ["b", "1"], ["c", "1"]]);
+    expect(entriesOf(view, "t")).toEqual([
+      ["a", "1"],
+      ["b", "1"],
+      ["c", "1"],
+    ]);
     expect(view.trees()).toEqual(["t"]);
     expect(store.trees()).toEqual(["u"]);
     view.dispose();
@@ -174,8 +187,15 @@ describe.each(kinds)("a $name store", ({ create }) => {
 
   test("refuses keys and trees beyond their bounds", async () => {
     const store = await make();
-    const put = (tree: string, key: Uint8Array): void => store.transact((transaction) => transaction.put(tree, key, text("v")));
-    for (const [tree, key] of [["t", new Uint8Array(0)], ["t", new Uint8Array(1025)], ["", text("k")], ["t".repeat(65), text("k")], ["\u00e4", text("k")]] as const) {
+    const put = (tree: string, key: Uint8Array): void =>
+      store.transact((transaction) => transaction.put(tree, key, text("v")));
+    for (const [tree, key] of [
+      ["t", new Uint8Array(0)],
+      ["t", new Uint8Array(1025)],
+      ["", text("k")],
+      ["t".repeat(65), text("k")],
+      ["\u00e4", text("k")],
+    ] as const) {
       expect(() => put(tree, key)).toThrow(expect.objectContaining({ code: "FABRIC_INVALID_VALUE" }));
     }
     put("t".repeat(64), new Uint8Array(1024).fill(255));
@@ -190,7 +210,13 @@ describe.each(kinds)("a $name store", ({ create }) => {
     walk.next();
     await store.close();
     await store.close();
-    for (const act of [() => store.get("t", text("a")), () => store.view(), () => store.transact(() => {}), () => store.trees(), () => walk.next()]) {
+    for (const act of [
+      () => store.get("t", text("a")),
+      () => store.view(),
+      () => store.transact(() => {}),
+      () => store.trees(),
+      () => walk.next(),
+    ]) {
       expect(act).toThrow(expect.objectContaining({ code: "CATALOG_STORE_CLOSED" }));
     }
     await expect(store.flush()).rejects.toMatchObject({ code: "CATALOG_STORE_CLOSED" });
@@ -199,11 +225,18 @@ describe.each(kinds)("a $name store", ({ create }) => {
   test("behaves as a sorted map under any sequence of transactions, flushes and views", async () => {
     const key = fc.integer({ min: 0, max: 40 }).map((value) => Uint8Array.of(97 + (value % 7), value));
     const step = fc.oneof(
-      { weight: 6, arbitrary: fc.record({ type: fc.constant("put" as const), key, value: fc.uint8Array({ maxLength: 8 }) }) },
+      {
+        weight: 6,
+        arbitrary: fc.record({ type: fc.constant("put" as const), key, value: fc.uint8Array({ maxLength: 8 }) }),
+      },
       { weight: 3, arbitrary: fc.record({ type: fc.constant("delete" as const), key }) },
       { weight: 1, arbitrary: fc.record({ type: fc.constant("clear" as const) }) },
     );
-    const transaction = fc.record({ steps: fc.array(step, { maxLength: 20 }), fails: fc.boolean(), flush: fc.boolean() });
+    const transaction = fc.record({
+      steps: fc.array(step, { maxLength: 20 }),
+      fails: fc.boolean(),
+      flush: fc.boolean(),
+    });
     await fc.assert(
       fc.asyncProperty(fc.array(transaction, { maxLength: 12 }), key, key, async (transactions, start, end) => {
         const store = await create();

@@ -21,17 +21,41 @@ function world() {
     if (outcome === undefined) throw new Error("no outcome");
     return outcome;
   };
-  return { store, machine, apply, run: (command: CatalogCommand, writable = true) => apply(encodeCommand(command), writable) };
+  return {
+    store,
+    machine,
+    apply,
+    run: (command: CatalogCommand, writable = true) => apply(encodeCommand(command), writable),
+  };
 }
 
-const txn = (key: string, value: string): CatalogCommand => ({ type: "txn", transaction: { compare: [], then: [put(key, value)], else: [] } });
+const txn = (key: string, value: string): CatalogCommand => ({
+  type: "txn",
+  transaction: { compare: [], then: [put(key, value)], else: [] },
+});
 
 function dump(store: MachineStore): string {
-  return JSON.stringify(store.trees().map((tree) => [tree, [...store.range(tree)].map(({ key, value }) => [Buffer.from(key).toString("hex"), Buffer.from(value).toString("hex")])]));
+  return JSON.stringify(
+    store
+      .trees()
+      .map((tree) => [
+        tree,
+        [...store.range(tree)].map(({ key, value }) => [
+          Buffer.from(key).toString("hex"),
+          Buffer.from(value).toString("hex"),
+        ]),
+      ]),
+  );
 }
 
 const id = new Uint8Array(16).fill(1);
-const chunks = [encodeChunk([{ key: text("a"), value: text("A") }, { key: text("b"), value: text("B") }]), encodeChunk([{ key: text("c"), value: text("C") }])];
+const chunks = [
+  encodeChunk([
+    { key: text("a"), value: text("A") },
+    { key: text("b"), value: text("B") },
+  ]),
+  encodeChunk([{ key: text("c"), value: text("C") }]),
+];
 const digest = chunks.reduce(nextDigest, firstDigest());
 const begin: CatalogCommand = { type: "restore-begin", id, digest, entries: 3 };
 const chunk = (sequence: number): CatalogCommand => ({ type: "restore-chunk", id, sequence, chunk: chunks[sequence]! });
@@ -42,13 +66,17 @@ describe("the machine", () => {
     const { store, apply, run } = world();
     run(txn("a", "1"));
     const before = dump(store);
-    const valid = [txn("k", "v"), begin, chunk(0), commit, { type: "compact", revision: 1, sweep: 1 } as const].map(encodeCommand);
+    const valid = [txn("k", "v"), begin, chunk(0), commit, { type: "compact", revision: 1, sweep: 1 } as const].map(
+      encodeCommand,
+    );
     fc.assert(
       fc.property(
         fc.oneof(
           fc.uint8Array({ maxLength: 64 }),
           fc.tuple(fc.constantFrom(...valid), fc.nat(200)).map(([bytes, cut]) => bytes.subarray(0, cut % bytes.length)),
-          fc.tuple(fc.constantFrom(...valid), fc.uint8Array({ minLength: 1, maxLength: 3 })).map(([bytes, more]) => Buffer.concat([bytes, more])),
+          fc
+            .tuple(fc.constantFrom(...valid), fc.uint8Array({ minLength: 1, maxLength: 3 }))
+            .map(([bytes, more]) => Buffer.concat([bytes, more])),
         ),
         (bytes) => {
           expect(apply(bytes)).toMatchObject({ type: "refused", refusal: { code: "CATALOG_INVALID_COMMAND" } });
@@ -81,8 +109,12 @@ describe("the machine", () => {
   test("checks limits when it applies, not only before a command is proposed", () => {
     const { run, store } = world();
     const value = new Uint8Array(1_048_577);
-    expect(run({ type: "txn", transaction: { compare: [], then: [{ type: "put", key: text("a"), value }], else: [] } })).toMatchObject({ refusal: { code: "CATALOG_TOO_LARGE" } });
-    expect(run({ type: "txn", transaction: { compare: [], then: [put("a", "1"), put("a", "2")], else: [] } })).toMatchObject({ refusal: { code: "CATALOG_INVALID_TRANSACTION" } });
+    expect(
+      run({ type: "txn", transaction: { compare: [], then: [{ type: "put", key: text("a"), value }], else: [] } }),
+    ).toMatchObject({ refusal: { code: "CATALOG_TOO_LARGE" } });
+    expect(
+      run({ type: "txn", transaction: { compare: [], then: [put("a", "1"), put("a", "2")], else: [] } }),
+    ).toMatchObject({ refusal: { code: "CATALOG_INVALID_TRANSACTION" } });
     expect(store.trees()).toEqual([]);
   });
 
@@ -98,7 +130,10 @@ describe("the machine", () => {
   test("wakes listeners after commits that concern the catalog, until they leave", () => {
     const { run, machine, store } = world();
     const heard: string[] = [];
-    const leave = machine.subscribe({ committed: () => heard.push("committed"), restored: () => heard.push("restored") });
+    const leave = machine.subscribe({
+      committed: () => heard.push("committed"),
+      restored: () => heard.push("restored"),
+    });
     machine.committed();
     run(txn("a", "1"));
     machine.restored(store);
@@ -110,7 +145,18 @@ describe("the machine", () => {
   test("the same commands give the same bytes, in one transaction or in many", () => {
     const one = world();
     const many = world();
-    const commands = [txn("a", "1"), txn("b", "1"), txn("a", "2"), { type: "compact", revision: 2, sweep: 10 } as const, begin, chunk(0), chunk(1), txn("d", "1"), commit, txn("a", "3")];
+    const commands = [
+      txn("a", "1"),
+      txn("b", "1"),
+      txn("a", "2"),
+      { type: "compact", revision: 2, sweep: 10 } as const,
+      begin,
+      chunk(0),
+      chunk(1),
+      txn("d", "1"),
+      commit,
+      txn("a", "3"),
+    ];
     for (const command of commands) many.run(command);
     one.store.transact((transaction) => {
       for (const command of commands) one.machine.apply(transaction, encodeCommand(command), context);
@@ -124,24 +170,29 @@ describe("the machine", () => {
     expect(hex(encodeCommand(txn("k", "v")))).toBe("85010180818300416b417680");
     expect(hex(encodeCommand({ type: "compact", revision: 5, sweep: 6 }))).toBe("8401020506");
     run(txn("k", "v"));
-    run({ type: "txn", transaction: { compare: [], then: [{ type: "delete", key: text("k") }, put("l", "w")], else: [] } });
+    run({
+      type: "txn",
+      transaction: { compare: [], then: [{ type: "delete", key: text("k") }, put("l", "w")], else: [] },
+    });
     expect(JSON.parse(dump(store))).toEqual([
-      ["catalog/0/current", [
-        ["6c", "0100000000000000020000000000000002000000000000000100000001"],
-      ]],
-      ["catalog/0/history", [
-        ["000000000000000100000000", "01000001000000000000000100000000000000016b76"],
-        ["000000000000000200000000", "01010001000000000000000000000000000000006b"],
-        ["000000000000000200000001", "01000001000000000000000200000000000000016c77"],
-      ]],
-      ["catalog/0/versions", [
-        ["6b00010000000000000001", "010000000000"],
-        ["6b00010000000000000002", "010100000000"],
-        ["6c00010000000000000002", "010000000001"],
-      ]],
-      ["catalog/meta", [
-        ["7374617465", "8701000200000100"],
-      ]],
+      ["catalog/0/current", [["6c", "0100000000000000020000000000000002000000000000000100000001"]]],
+      [
+        "catalog/0/history",
+        [
+          ["000000000000000100000000", "01000001000000000000000100000000000000016b76"],
+          ["000000000000000200000000", "01010001000000000000000000000000000000006b"],
+          ["000000000000000200000001", "01000001000000000000000200000000000000016c77"],
+        ],
+      ],
+      [
+        "catalog/0/versions",
+        [
+          ["6b00010000000000000001", "010000000000"],
+          ["6b00010000000000000002", "010100000000"],
+          ["6c00010000000000000002", "010000000001"],
+        ],
+      ],
+      ["catalog/meta", [["7374617465", "8701000200000100"]]],
     ]);
   });
 });
@@ -154,7 +205,11 @@ describe("a staged restore", () => {
     expect(run(txn("old", "2"))).toMatchObject({ result: { revision: 2 } });
     expect(run(commit)).toEqual({ type: "restored", revision: 3 });
     expect(store.get("catalog/0/current", text("old"))).toBeUndefined();
-    expect([...store.range("catalog/1/current")].map(({ key }) => Buffer.from(key).toString())).toEqual(["a", "b", "c"]);
+    expect([...store.range("catalog/1/current")].map(({ key }) => Buffer.from(key).toString())).toEqual([
+      "a",
+      "b",
+      "c",
+    ]);
     expect(run(commit)).toMatchObject({ refusal: { code: "CATALOG_RESTORE_SUPERSEDED" } });
   });
 
@@ -166,7 +221,9 @@ describe("a staged restore", () => {
     run(chunk(0));
     expect(run(chunk(0))).toMatchObject({ refusal: { code: "CATALOG_INVALID_COMMAND" } });
     expect(run(commit)).toMatchObject({ refusal: { code: "CATALOG_INVALID_COMMAND" } });
-    expect(run({ ...(chunk(1) as Extract<CatalogCommand, { type: "restore-chunk" }>), id: new Uint8Array(16) })).toMatchObject({ refusal: { code: "CATALOG_RESTORE_SUPERSEDED" } });
+    expect(
+      run({ ...(chunk(1) as Extract<CatalogCommand, { type: "restore-chunk" }>), id: new Uint8Array(16) }),
+    ).toMatchObject({ refusal: { code: "CATALOG_RESTORE_SUPERSEDED" } });
     run(chunk(1));
     expect(run(commit)).toEqual({ type: "restored", revision: 1 });
   });
@@ -181,8 +238,14 @@ describe("a staged restore", () => {
 
   test("refuses keys out of order, too long and empty, and values too large", () => {
     const bad = [
-      [{ key: text("b"), value: text("") }, { key: text("a"), value: text("") }],
-      [{ key: text("a"), value: text("") }, { key: text("a"), value: text("") }],
+      [
+        { key: text("b"), value: text("") },
+        { key: text("a"), value: text("") },
+      ],
+      [
+        { key: text("a"), value: text("") },
+        { key: text("a"), value: text("") },
+      ],
       [{ key: new Uint8Array(0), value: text("") }],
       [{ key: new Uint8Array(1_001).fill(1), value: text("") }],
       [{ key: text("a"), value: new Uint8Array(1_048_577) }],
@@ -190,7 +253,9 @@ describe("a staged restore", () => {
     for (const entries of bad) {
       const { run, store } = world();
       run(begin);
-      expect(run({ type: "restore-chunk", id, sequence: 0, chunk: encodeChunk(entries) })).toMatchObject({ refusal: { code: "CATALOG_INVALID_COMMAND" } });
+      expect(run({ type: "restore-chunk", id, sequence: 0, chunk: encodeChunk(entries) })).toMatchObject({
+        refusal: { code: "CATALOG_INVALID_COMMAND" },
+      });
       expect(store.trees()).toEqual(["catalog/meta"]);
     }
   });
@@ -210,7 +275,8 @@ describe("a staged restore", () => {
 
   test("is refused while the catalog is read-only", () => {
     const { run } = world();
-    for (const command of [begin, chunk(0), commit]) expect(run(command, false)).toMatchObject({ refusal: { code: "CATALOG_READ_ONLY" } });
+    for (const command of [begin, chunk(0), commit])
+      expect(run(command, false)).toMatchObject({ refusal: { code: "CATALOG_READ_ONLY" } });
   });
 });
 
@@ -222,7 +288,9 @@ describe("version keys", () => {
     fc.assert(
       fc.property(key, revision, key, revision, (leftKey, leftRevision, rightKey, rightRevision) => {
         const byParts = compareBytes(leftKey, rightKey) || leftRevision - rightRevision;
-        expect(Math.sign(compareBytes(versionKey(leftKey, leftRevision), versionKey(rightKey, rightRevision)))).toBe(Math.sign(byParts));
+        expect(Math.sign(compareBytes(versionKey(leftKey, leftRevision), versionKey(rightKey, rightRevision)))).toBe(
+          Math.sign(byParts),
+        );
         expect(parseVersionKey(versionKey(leftKey, leftRevision))).toEqual({ key: leftKey, revision: leftRevision });
       }),
     );
@@ -237,7 +305,14 @@ describe("version keys", () => {
   });
 
   test("that are none are not read", () => {
-    for (const bytes of [[], [97], [97, 0], [97, 0, 1], [97, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0], [97, 0, 1, 255, 255, 255, 255, 255, 255, 255, 255]]) {
+    for (const bytes of [
+      [],
+      [97],
+      [97, 0],
+      [97, 0, 1],
+      [97, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0],
+      [97, 0, 1, 255, 255, 255, 255, 255, 255, 255, 255],
+    ]) {
       expect(parseVersionKey(Uint8Array.from(bytes))).toBeUndefined();
     }
   });

@@ -33,15 +33,27 @@ class Model {
     return this.states.at(-1)!;
   }
 
-  txn({ compare, then, else: otherwise }: CatalogTransaction): { succeeded: boolean; revision: number; results: unknown[] } {
+  txn({ compare, then, else: otherwise }: CatalogTransaction): {
+    succeeded: boolean;
+    revision: number;
+    results: unknown[];
+  } {
     const succeeded = compare.every((one) => this.#holds(one));
     const draft = new Map(this.newest);
     let wrote = false;
     const results = (succeeded ? then : otherwise).map((operation) => {
-      const range = keysIn(draft, show(operation.key), "end" in operation && operation.end !== undefined ? show(operation.end) : undefined);
+      const range = keysIn(
+        draft,
+        show(operation.key),
+        "end" in operation && operation.end !== undefined ? show(operation.end) : undefined,
+      );
       if (operation.type === "get") {
         const limit = operation.limit ?? Number.POSITIVE_INFINITY;
-        return { type: "get", entries: range.slice(0, limit).map((key) => [key, draft.get(key)]), more: range.length > limit };
+        return {
+          type: "get",
+          entries: range.slice(0, limit).map((key) => [key, draft.get(key)]),
+          more: range.length > limit,
+        };
       }
       if (operation.type === "delete") {
         for (const key of range) draft.delete(key);
@@ -52,7 +64,12 @@ class Model {
       const key = show(operation.key);
       const before = this.newest.get(key);
       const modRevision = this.revision + 1;
-      draft.set(key, { value: show(operation.value), createRevision: before?.createRevision ?? modRevision, modRevision, version: (before?.version ?? 0) + 1 });
+      draft.set(key, {
+        value: show(operation.value),
+        createRevision: before?.createRevision ?? modRevision,
+        modRevision,
+        version: (before?.version ?? 0) + 1,
+      });
       return { type: "put", previous: before };
     });
     if (wrote) this.states.push(draft);
@@ -61,7 +78,8 @@ class Model {
 
   #holds(compare: Compare): boolean {
     const entry = this.newest.get(show(compare.key));
-    if (compare.target === "value") return entry !== undefined && (entry.value === show(compare.value)) === (compare.is === "=");
+    if (compare.target === "value")
+      return entry !== undefined && (entry.value === show(compare.value)) === (compare.is === "=");
     const left = entry?.[compare.target] ?? 0;
     if (compare.is === "=") return left === compare.value;
     if (compare.is === "!=") return left !== compare.value;
@@ -94,7 +112,15 @@ const operation: fc.Arbitrary<CatalogOperation> = fc.oneof(
 );
 const branch = fc.array(operation, { maxLength: 5 });
 const step = fc.oneof(
-  { weight: 8, arbitrary: fc.record({ type: fc.constant("txn" as const), compare: fc.array(compare, { maxLength: 2 }), then: branch, else: branch }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      type: fc.constant("txn" as const),
+      compare: fc.array(compare, { maxLength: 2 }),
+      then: branch,
+      else: branch,
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("compact" as const), back: fc.nat(4) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("flush" as const) }) },
 );
@@ -102,15 +128,24 @@ const step = fc.oneof(
 function shown(results: readonly unknown[]): unknown {
   return JSON.parse(
     JSON.stringify(results, (name, inner: unknown) => {
-      if (name === "entries") return (inner as { key: Uint8Array }[]).map((entry) => (Array.isArray(entry) ? entry : [show(entry.key), plain(entry)]));
-      if (name === "previous" && inner !== undefined && (inner as { value: unknown }).value instanceof Uint8Array) return plain(inner);
+      if (name === "entries")
+        return (inner as { key: Uint8Array }[]).map((entry) =>
+          Array.isArray(entry) ? entry : [show(entry.key), plain(entry)],
+        );
+      if (name === "previous" && inner !== undefined && (inner as { value: unknown }).value instanceof Uint8Array)
+        return plain(inner);
       return inner;
     }),
   );
 }
 
 function plain(entry: unknown): ModelEntry {
-  const { value: bytes, createRevision, modRevision, version } = entry as { value: Uint8Array; createRevision: number; modRevision: number; version: number };
+  const {
+    value: bytes,
+    createRevision,
+    modRevision,
+    version,
+  } = entry as { value: Uint8Array; createRevision: number; modRevision: number; version: number };
   return { value: show(bytes), createRevision, modRevision, version };
 }
 
@@ -120,12 +155,15 @@ async function checkAgainst(catalog: CatalogFront, model: Model): Promise<void> 
   for (let revision = Math.max(model.floor - 1, 0); revision <= model.revision + 1; revision++) {
     const reading = catalog.range({ start: text("a"), end: text("bb"), limit: 4, revision: revision as Revision });
     if (revision < model.floor) await expect(reading).rejects.toMatchObject({ code: "CATALOG_COMPACTED" });
-    else if (revision > model.revision) await expect(reading).rejects.toMatchObject({ code: "CATALOG_FUTURE_REVISION" });
+    else if (revision > model.revision)
+      await expect(reading).rejects.toMatchObject({ code: "CATALOG_FUTURE_REVISION" });
     else {
       const state = model.states[revision]!;
       const keys = keysIn(state, "a", "bb");
       const { entries, more, count } = await reading;
-      expect(entries.map((entry) => [show(entry.key), plain(entry)])).toEqual(keys.slice(0, 4).map((name) => [name, state.get(name)]));
+      expect(entries.map((entry) => [show(entry.key), plain(entry)])).toEqual(
+        keys.slice(0, 4).map((name) => [name, state.get(name)]),
+      );
       expect([more, count]).toEqual([keys.length > 4, keys.length]);
     }
   }
@@ -133,7 +171,10 @@ async function checkAgainst(catalog: CatalogFront, model: Model): Promise<void> 
 
 /** Everything in the machine's trees, as a snapshot of it would have it. */
 function dump(store: MachineStore): unknown {
-  return catalogMachine().trees.map((tree) => [tree, [...store.range(tree)].map(({ key: name, value: bytes }) => [...name, -1, ...bytes].join())]);
+  return catalogMachine().trees.map((tree) => [
+    tree,
+    [...store.range(tree)].map(({ key: name, value: bytes }) => [...name, -1, ...bytes].join()),
+  ]);
 }
 
 describe("the catalog against a naive model", () => {
@@ -144,7 +185,9 @@ describe("the catalog against a naive model", () => {
         const model = new Model();
         const stores = [memoryStore(), await lmdbStore({ directory: join(root, String(directories++)) })] as const;
         // Without a flush at each command, so that reads go through what is flushed and what is not.
-        const fronts = stores.map((store) => localCatalog({ store: { ...bound(store), durable: false }, clock: virtualClock() }));
+        const fronts = stores.map((store) =>
+          localCatalog({ store: { ...bound(store), durable: false }, clock: virtualClock() }),
+        );
         for (const one of steps) {
           if (one.type === "flush") {
             for (const store of stores) await store.flush();
@@ -157,7 +200,9 @@ describe("the catalog against a naive model", () => {
             continue;
           }
           const answers = await Promise.allSettled(fronts.map((front) => front.txn(one)));
-          const codes = answers.map((answer) => (answer.status === "rejected" ? (answer.reason as { code: string }).code : undefined));
+          const codes = answers.map((answer) =>
+            answer.status === "rejected" ? (answer.reason as { code: string }).code : undefined,
+          );
           expect(codes[0]).toBe(codes[1]);
           if (codes[0] !== undefined) {
             expect(codes[0]).toBe("CATALOG_INVALID_TRANSACTION");
@@ -166,7 +211,10 @@ describe("the catalog against a naive model", () => {
           const expected = model.txn(one);
           for (const answer of answers) {
             const result = (answer as PromiseFulfilledResult<Awaited<ReturnType<CatalogFront["txn"]>>>).value;
-            expect({ ...result, results: shown(result.results) }).toEqual({ ...expected, results: shown(expected.results) });
+            expect({ ...result, results: shown(result.results) }).toEqual({
+              ...expected,
+              results: shown(expected.results),
+            });
           }
         }
         for (const front of fronts) await checkAgainst(front, model);
@@ -180,19 +228,24 @@ describe("the catalog against a naive model", () => {
 
   test("compaction in many small steps leaves what one big step leaves", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), fc.array(fc.nat(3), { minLength: 1, maxLength: 8 }), async (steps, strides) => {
-        const stores = [memoryStore(), memoryStore()] as const;
-        const fronts = stores.map((store) => localCatalog({ store, clock: virtualClock() }));
-        for (const one of steps) if (one.type === "txn") await Promise.allSettled(fronts.map((front) => front.txn(one)));
-        let floor = 0;
-        for (const stride of strides) {
-          floor = Math.min(floor + stride, fronts[0]!.revision());
-          await fronts[0]!.compact(floor as Revision);
-        }
-        await fronts[1]!.compact(floor as Revision);
-        expect(dump(stores[0])).toEqual(dump(stores[1]));
-        for (const front of fronts) front.close();
-      }),
+      fc.asyncProperty(
+        fc.array(step, { minLength: 5, maxLength: 40 }),
+        fc.array(fc.nat(3), { minLength: 1, maxLength: 8 }),
+        async (steps, strides) => {
+          const stores = [memoryStore(), memoryStore()] as const;
+          const fronts = stores.map((store) => localCatalog({ store, clock: virtualClock() }));
+          for (const one of steps)
+            if (one.type === "txn") await Promise.allSettled(fronts.map((front) => front.txn(one)));
+          let floor = 0;
+          for (const stride of strides) {
+            floor = Math.min(floor + stride, fronts[0]!.revision());
+            await fronts[0]!.compact(floor as Revision);
+          }
+          await fronts[1]!.compact(floor as Revision);
+          expect(dump(stores[0])).toEqual(dump(stores[1]));
+          for (const front of fronts) front.close();
+        },
+      ),
       { numRuns: 100 },
     );
   });

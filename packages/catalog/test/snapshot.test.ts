@@ -5,7 +5,8 @@ import { virtualClock } from "@revoada/fabric/memory";
 import { describe, expect, test } from "vitest";
 import { all, everything, put, remove, text } from "./support.ts";
 
-const write = (catalog: CatalogFront, ...then: CatalogOperation[]): Promise<unknown> => catalog.txn({ compare: [], then, else: [] });
+const write = (catalog: CatalogFront, ...then: CatalogOperation[]): Promise<unknown> =>
+  catalog.txn({ compare: [], then, else: [] });
 
 async function bytesOf(catalog: Catalog): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
@@ -33,17 +34,30 @@ describe("a snapshot", () => {
       await write(target, put("mine", "1"));
       await write(target, put("a", "mine"));
       expect(await target.restore(pieces(bytes, size))).toBe(3);
-      expect(await all(target)).toEqual([["a", "2"], ["b", "1"]]);
+      expect(await all(target)).toEqual([
+        ["a", "2"],
+        ["b", "1"],
+      ]);
       expect(await target.get(text("a"))).toMatchObject({ createRevision: 3, modRevision: 3, version: 1 });
-      expect([target.revision(), target.compactedRevision(), target.counts()]).toEqual([3, 3, { keys: 2, watchers: 0, history: 1 }]);
+      expect([target.revision(), target.compactedRevision(), target.counts()]).toEqual([
+        3,
+        3,
+        { keys: 2, watchers: 0, history: 1 },
+      ]);
       await expect(all(target, 2)).rejects.toMatchObject({ code: "CATALOG_COMPACTED" });
       await write(target, put("a", "4"), remove("b"));
       expect(await target.get(text("a"))).toMatchObject({ createRevision: 3, modRevision: 4, version: 2 });
-      expect(await all(target, 3)).toEqual([["a", "2"], ["b", "1"]]);
+      expect(await all(target, 3)).toEqual([
+        ["a", "2"],
+        ["b", "1"],
+      ]);
       await target.compact(4 as Revision);
       expect(await all(target, 4)).toEqual([["a", "4"]]);
       expect(await target.restore(pieces(bytes, size))).toBe(5);
-      expect(await all(target)).toEqual([["a", "2"], ["b", "1"]]);
+      expect(await all(target)).toEqual([
+        ["a", "2"],
+        ["b", "1"],
+      ]);
     }
   });
 
@@ -67,7 +81,11 @@ describe("a snapshot", () => {
     expect(chunks.length).toBeGreaterThan(3);
     using target = localCatalog({ clock: virtualClock() });
     await target.restore(pieces(Buffer.concat(chunks), 100_000));
-    expect(await all(target)).toEqual([["a", large], ["b", large], ["c", large]]);
+    expect(await all(target)).toEqual([
+      ["a", large],
+      ["b", large],
+      ["c", large],
+    ]);
   });
 
   test("holds values of the largest size, restored through commands of about a mebibyte", async () => {
@@ -92,9 +110,13 @@ describe("a snapshot", () => {
         bad[at]! ^= bit;
         await expect(target.restore(pieces(bad, 50))).rejects.toMatchObject({ code: expect.stringMatching(codes) });
       }
-      await expect(target.restore(pieces(bytes.subarray(0, at), 50))).rejects.toMatchObject({ code: "CATALOG_SNAPSHOT_INVALID" });
+      await expect(target.restore(pieces(bytes.subarray(0, at), 50))).rejects.toMatchObject({
+        code: "CATALOG_SNAPSHOT_INVALID",
+      });
     }
-    await expect(target.restore(pieces(Buffer.concat([bytes, Buffer.of(0)]), 50))).rejects.toMatchObject({ code: "CATALOG_SNAPSHOT_INVALID" });
+    await expect(target.restore(pieces(Buffer.concat([bytes, Buffer.of(0)]), 50))).rejects.toMatchObject({
+      code: "CATALOG_SNAPSHOT_INVALID",
+    });
     expect([target.revision(), await all(target)]).toEqual([1, [["mine", "1"]]]);
   });
 
@@ -102,7 +124,11 @@ describe("a snapshot", () => {
     using source = await filled();
     const bytes = await bytesOf(source);
     bytes[9] = 2;
-    await expect(source.restore(pieces(bytes, 64))).rejects.toMatchObject({ code: "CATALOG_NEWER_FORMAT", found: 2, known: 1 });
+    await expect(source.restore(pieces(bytes, 64))).rejects.toMatchObject({
+      code: "CATALOG_NEWER_FORMAT",
+      found: 2,
+      known: 1,
+    });
   });
 
   test("that breaks off with an error, or is aborted, leaves everything as it was", async () => {
@@ -123,7 +149,9 @@ describe("a snapshot", () => {
     using source = await filled();
     const bytes = await bytesOf(source);
     expect(bytes.subarray(0, 10).toString("latin1")).toBe("RVDCATLG\u0000\u0001");
-    expect(createHash("sha256").update(bytes).digest("hex")).toBe("cf7f578aeef24c2c2ba1112a0ba420e2dbb0add33dd526edab35e6564d70e4c8");
+    expect(createHash("sha256").update(bytes).digest("hex")).toBe(
+      "cf7f578aeef24c2c2ba1112a0ba420e2dbb0add33dd526edab35e6564d70e4c8",
+    );
   });
 
   test("restored tells watchers to begin again, once, with the new state", async () => {
@@ -136,8 +164,14 @@ describe("a snapshot", () => {
     expect(reset).toMatchObject({ type: "reset", reason: "restored", revision: 3 });
     expect(reset.type === "reset" && reset.entries.length).toBe(2);
     await write(catalog, put("a", "4"));
-    expect((await watching.next()).value).toMatchObject({ type: "events", revision: 4, events: [{ previous: { value: text("2") } }] });
-    const late = catalog.watch({ ...everything, fromRevision: 3 as Revision, signal: new AbortController().signal })[Symbol.asyncIterator]();
+    expect((await watching.next()).value).toMatchObject({
+      type: "events",
+      revision: 4,
+      events: [{ previous: { value: text("2") } }],
+    });
+    const signal = new AbortController().signal;
+    const again = catalog.watch({ ...everything, fromRevision: 3 as Revision, signal });
+    const late = again[Symbol.asyncIterator]();
     expect((await late.next()).value).toMatchObject({ type: "reset", reason: "restored", revision: 4 });
   });
 
@@ -152,6 +186,8 @@ describe("a snapshot", () => {
       readBarrier: async () => {},
       propose: () => Promise.reject(new Error("nothing may be proposed")),
     });
-    await expect(target.restore(pieces(await bytesOf(source), 10))).rejects.toMatchObject({ code: "CATALOG_TOO_LARGE" });
+    await expect(target.restore(pieces(await bytesOf(source), 10))).rejects.toMatchObject({
+      code: "CATALOG_TOO_LARGE",
+    });
   });
 });

@@ -7,7 +7,10 @@ const number = (key: Uint8Array): number => (key[0]! << 8) | key[1]!;
 
 const step = fc.oneof(
   { weight: 6, arbitrary: fc.record({ type: fc.constant("put" as const), from: fc.nat(2_000), count: fc.nat(120) }) },
-  { weight: 4, arbitrary: fc.record({ type: fc.constant("delete" as const), from: fc.nat(2_000), count: fc.nat(200) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ type: fc.constant("delete" as const), from: fc.nat(2_000), count: fc.nat(200) }),
+  },
   { weight: 2, arbitrary: fc.record({ type: fc.constant("clone" as const) }) },
 );
 
@@ -37,7 +40,9 @@ describe("the sorted map", () => {
           const within = sorted.filter(([key]) => key >= low && key < high);
           const range = { start: bytes(low), end: bytes(high) };
           expect([...map.entries(range)].map(({ key, value }) => [number(key), value])).toEqual(within);
-          expect([...map.entries({ ...range, reverse: true })].map(({ key, value }) => [number(key), value])).toEqual(within.toReversed());
+          expect([...map.entries({ ...range, reverse: true })].map(({ key, value }) => [number(key), value])).toEqual(
+            within.toReversed(),
+          );
           expect([...map.entries({ reverse: true })]).toHaveLength(model.size);
           for (const [key, value] of sorted) expect(map.get(bytes(key))).toBe(value);
         }

@@ -5,10 +5,17 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { everything, put, remove, show, text } from "./support.ts";
 
-const write = (catalog: CatalogFront, ...then: CatalogOperation[]): Promise<unknown> => catalog.txn({ compare: [], then, else: [] });
+const write = (catalog: CatalogFront, ...then: CatalogOperation[]): Promise<unknown> =>
+  catalog.txn({ compare: [], then, else: [] });
 
-function watch(catalog: CatalogFront, options: { from?: number; start?: string; end?: string; signal?: AbortSignal } = {}) {
-  const range = options.start === undefined ? everything : { start: text(options.start), ...(options.end === undefined ? {} : { end: text(options.end) }) };
+function watch(
+  catalog: CatalogFront,
+  options: { from?: number; start?: string; end?: string; signal?: AbortSignal } = {},
+) {
+  const range =
+    options.start === undefined
+      ? everything
+      : { start: text(options.start), ...(options.end === undefined ? {} : { end: text(options.end) }) };
   const from = options.from === undefined ? {} : { fromRevision: options.from as Revision };
   const signal = options.signal ?? new AbortController().signal;
   return catalog.watch({ ...range, ...from, signal })[Symbol.asyncIterator]();
@@ -23,8 +30,11 @@ async function nextOf(iterator: AsyncIterator<WatchBatch>): Promise<WatchBatch> 
 /** `put a=1@3`, `delete a@4`. */
 function tell(batch: WatchBatch): string {
   if (batch.type === "progress") return `progress ${batch.revision}`;
-  if (batch.type === "reset") return `reset ${batch.reason} ${batch.revision} ${batch.entries.map(({ key, value }) => `${show(key)}=${show(value)}`).join(",")}`;
-  const events = batch.events.map((event) => (event.type === "put" ? `${show(event.entry.key)}=${show(event.entry.value)}` : `-${show(event.key)}`));
+  if (batch.type === "reset")
+    return `reset ${batch.reason} ${batch.revision} ${batch.entries.map(({ key, value }) => `${show(key)}=${show(value)}`).join(",")}`;
+  const events = batch.events.map((event) =>
+    event.type === "put" ? `${show(event.entry.key)}=${show(event.entry.value)}` : `-${show(event.key)}`,
+  );
   return `${batch.revision} ${events.join(",")}`;
 }
 
@@ -90,8 +100,12 @@ describe("a watch", () => {
       await write(catalog, remove("a"));
       const watching = live ?? watch(catalog, { from });
       expect(await nextOf(watching)).toMatchObject({ events: [{ type: "put", entry: { version: 1 } }] });
-      expect(await nextOf(watching)).toMatchObject({ events: [{ previous: { value: text("1"), version: 1, modRevision: from } }] });
-      expect(await nextOf(watching)).toMatchObject({ events: [{ type: "delete", previous: { value: text("2"), version: 2 } }] });
+      expect(await nextOf(watching)).toMatchObject({
+        events: [{ previous: { value: text("1"), version: 1, modRevision: from } }],
+      });
+      expect(await nextOf(watching)).toMatchObject({
+        events: [{ type: "delete", previous: { value: text("2"), version: 2 } }],
+      });
     }
   });
 
@@ -225,11 +239,27 @@ describe("a watch", () => {
   test("loses nothing, repeats nothing and keeps the order, whatever is written, compacted and read when", async () => {
     const key = fc.constantFrom("a", "b", "c", "d", "e");
     const step = fc.oneof(
-      { weight: 6, arbitrary: fc.record({ type: fc.constant("write" as const), keys: fc.uniqueArray(key, { minLength: 1, maxLength: 3 }) }) },
+      {
+        weight: 6,
+        arbitrary: fc.record({
+          type: fc.constant("write" as const),
+          keys: fc.uniqueArray(key, { minLength: 1, maxLength: 3 }),
+        }),
+      },
       { weight: 2, arbitrary: fc.record({ type: fc.constant("remove" as const), start: key, end: key }) },
-      { weight: 4, arbitrary: fc.record({ type: fc.constant("read" as const), watcher: fc.nat(3), count: fc.integer({ min: 1, max: 4 }) }) },
+      {
+        weight: 4,
+        arbitrary: fc.record({
+          type: fc.constant("read" as const),
+          watcher: fc.nat(3),
+          count: fc.integer({ min: 1, max: 4 }),
+        }),
+      },
       { weight: 1, arbitrary: fc.record({ type: fc.constant("compact" as const), back: fc.nat(3) }) },
-      { weight: 1, arbitrary: fc.record({ type: fc.constant("watch" as const), back: fc.nat(6), start: key, end: key }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({ type: fc.constant("watch" as const), back: fc.nat(6), start: key, end: key }),
+      },
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
@@ -239,7 +269,8 @@ describe("a watch", () => {
         for (const one of steps) {
           if (one.type === "write") await write(catalog, ...one.keys.map((name) => put(name, String(count++))));
           else if (one.type === "remove") await write(catalog, remove(one.start, one.end));
-          else if (one.type === "compact") await catalog.compact(Math.max(0, catalog.revision() - one.back) as Revision);
+          else if (one.type === "compact")
+            await catalog.compact(Math.max(0, catalog.revision() - one.back) as Revision);
           else if (one.type === "watch") {
             const from = Math.max(1, catalog.revision() - one.back);
             checks.push(new WatchCheck(catalog, from, { start: text(one.start), end: text(one.end) }));
@@ -268,13 +299,18 @@ class WatchCheck {
     this.#range = range;
     this.#last = from - 1;
     this.#known = from === 1;
-    this.#watching = catalog.watch({ ...range, fromRevision: from as Revision, signal: this.#controller.signal })[Symbol.asyncIterator]();
+    this.#watching = catalog
+      .watch({ ...range, fromRevision: from as Revision, signal: this.#controller.signal })
+      [Symbol.asyncIterator]();
   }
 
   async read(count: number): Promise<void> {
     for (let index = 0; index < count; index++) {
       this.#pending ??= nextOf(this.#watching);
-      const batch = await Promise.race([this.#pending, new Promise<undefined>((resolve) => setImmediate(() => resolve(undefined)))]);
+      const batch = await Promise.race([
+        this.#pending,
+        new Promise<undefined>((resolve) => setImmediate(() => resolve(undefined))),
+      ]);
       if (batch === undefined) return;
       this.#pending = undefined;
       this.#take(batch);
@@ -284,7 +320,10 @@ class WatchCheck {
   async finish(): Promise<void> {
     await this.read(1_000);
     const { entries } = await this.#catalog.range(this.#range);
-    if (this.#known) expect([...this.#state].toSorted()).toEqual(entries.map(({ key, value }) => [show(key), show(value)]));
+    if (this.#known)
+      expect([...this.#state].toSorted(([left], [right]) => (left < right ? -1 : 1))).toEqual(
+        entries.map(({ key, value }) => [show(key), show(value)]),
+      );
     const waiting = this.#pending;
     this.#controller.abort();
     if (waiting !== undefined) await expect(waiting).rejects.toThrow("ended");

@@ -42,20 +42,30 @@ export function inRange(key: Uint8Array, range: KeyRange): boolean {
 
 const two32 = 0x1_0000_0000;
 
+/** Writes a number below 2^32 as 4 bytes, most significant first. Bytes are set one by one: a DataView costs more than it saves. */
+export function writeUint32(bytes: Uint8Array, offset: number, value: number): void {
+  bytes[offset] = value >>> 24;
+  bytes[offset + 1] = value >>> 16;
+  bytes[offset + 2] = value >>> 8;
+  bytes[offset + 3] = value;
+}
+
+/** Reads 4 bytes; those behind the end count as 0, so that lengths are checked beforehand. */
+export function readUint32(bytes: Uint8Array, offset: number): number {
+  const rest = ((bytes[offset + 1] ?? 0) << 16) | ((bytes[offset + 2] ?? 0) << 8) | (bytes[offset + 3] ?? 0);
+  return (bytes[offset] ?? 0) * 0x100_0000 + rest;
+}
+
 /** Writes a whole number below 2^53 as 8 bytes, most significant first, so that numeric order is byte order. */
-export function writeCounter(view: DataView, offset: number, value: number): void {
-  view.setUint32(offset, Math.floor(value / two32));
-  view.setUint32(offset + 4, value % two32);
+export function writeCounter(bytes: Uint8Array, offset: number, value: number): void {
+  writeUint32(bytes, offset, Math.floor(value / two32));
+  writeUint32(bytes, offset + 4, value % two32);
 }
 
 /** Reads what {@link writeCounter} wrote; undefined where the number is above 2^53 - 1. */
-export function readCounter(view: DataView, offset: number): number | undefined {
-  const value = view.getUint32(offset) * two32 + view.getUint32(offset + 4);
+export function readCounter(bytes: Uint8Array, offset: number): number | undefined {
+  const value = readUint32(bytes, offset) * two32 + readUint32(bytes, offset + 4);
   return Number.isSafeInteger(value) ? value : undefined;
-}
-
-export function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {

@@ -41,9 +41,13 @@ function sizeOf(item: Compare | CatalogOperation): number {
 
 /** A key may be put once, and not where it is deleted too: the order of operations would then decide. */
 function checkDuplicates(operations: readonly CatalogOperation[]): Refusal | undefined {
-  const puts = operations.filter((one) => one.type === "put").map((one) => one.key).toSorted(compareBytes);
+  const puts = operations
+    .filter((one) => one.type === "put")
+    .map((one) => one.key)
+    .toSorted(compareBytes);
   for (let index = 1; index < puts.length; index++) {
-    if (compareBytes(puts[index - 1] as Uint8Array, puts[index] as Uint8Array) === 0) return invalid("a key is put twice");
+    if (compareBytes(puts[index - 1] as Uint8Array, puts[index] as Uint8Array) === 0)
+      return invalid("a key is put twice");
   }
   for (const one of operations) {
     if (one.type !== "delete") continue;

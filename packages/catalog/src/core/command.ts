@@ -127,7 +127,9 @@ export function decodeCommand(bytes: Uint8Array): CatalogCommand | undefined {
     case kinds.txn:
       return decodeTransaction((all as unknown[]).slice(2));
     case kinds.compact:
-      return count === 2 && isCounter(first) && isCounter(second) ? { type: "compact", revision: first, sweep: second } : undefined;
+      return count === 2 && isCounter(first) && isCounter(second)
+        ? { type: "compact", revision: first, sweep: second }
+        : undefined;
     case kinds["restore-begin"]:
       return count === 3 && isBytesOf(first, stageIdBytes) && isBytesOf(second, digestBytes) && isCounter(third)
         ? { type: "restore-begin", id: first, digest: second, entries: third }

@@ -99,7 +99,13 @@ class BranchRun {
   #put(key: Uint8Array, value: Uint8Array): void {
     const record = readCurrent(this.#reader, this.#state, key);
     const created = this.#state.revision + 1;
-    this.#add({ type: "put", key, value, createRevision: record?.createRevision ?? created, version: (record?.version ?? 0) + 1 });
+    this.#add({
+      type: "put",
+      key,
+      value,
+      createRevision: record?.createRevision ?? created,
+      version: (record?.version ?? 0) + 1,
+    });
     const previous = record === undefined ? undefined : readEntry(this.#reader, this.#state, key);
     this.#previousBytes += previous?.value.length ?? 0;
     const told = previous !== undefined && this.#previousBytes <= catalogLimits.previousBytes;
@@ -158,7 +164,12 @@ class BranchRun {
 
   #entryOf(change: Extract<Change, { type: "put" }>): CatalogEntry {
     const { createRevision, version } = change;
-    return entryOf(this.#state, change.key, { createRevision, modRevision: this.#state.revision + 1, version, place: 0 }, change.value);
+    return entryOf(
+      this.#state,
+      change.key,
+      { createRevision, modRevision: this.#state.revision + 1, version, place: 0 },
+      change.value,
+    );
   }
 }
 

@@ -52,7 +52,8 @@ export function entryOf(state: CatalogState, key: Uint8Array, record: CurrentRec
 function loadEntry(reader: StoreReader, state: CatalogState, { key, revision, place }: Place): CatalogEntry {
   const bytes = reader.get(slotTrees[state.slot].history, historyKey(revision, place));
   const record = bytes === undefined ? undefined : decodeHistory(bytes);
-  if (record?.type !== "put") throw new InvariantError(`catalog: revision ${revision} lacks the value of place ${place}`);
+  if (record?.type !== "put")
+    throw new InvariantError(`catalog: revision ${revision} lacks the value of place ${place}`);
   return entryOf(state, key, { ...record, modRevision: revision, place }, record.value);
 }
 
@@ -112,7 +113,7 @@ function* placesAt(
   const bounds = boundsOf(range);
   const end = versionBound(bounds.end);
   // From key to key by seeking: a key with a long history costs no more than another.
-  for (let start = versionBound(bounds.start); ; ) {
+  for (let start = versionBound(bounds.start); ;) {
     const [next] = [...reader.range(versions, { start, end, limit: 1 })];
     if (next === undefined) return;
     const found = parseVersionKey(next.key);

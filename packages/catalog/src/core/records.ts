@@ -1,5 +1,5 @@
 import { InvariantError } from "@revoada/fabric";
-import { readCounter, viewOf, writeCounter } from "./bytes.ts";
+import { readCounter, readUint32, writeCounter, writeUint32 } from "./bytes.ts";
 import { decodeCanonical, encodeCanonical, isBytes, isCounter } from "./cbor.ts";
 import type { Slot } from "./store-keys.ts";
 
@@ -35,7 +35,15 @@ export function decodeState(bytes: Uint8Array | undefined): CatalogState {
   if (!Array.isArray(fields) || fields.length !== 7 || !fields.every(isCounter) || fields[0] !== recordVersion) {
     throw corrupt("state");
   }
-  const [, slot, revision, floor, base, keys, swept] = fields as number[] as [number, number, number, number, number, number, number];
+  const [, slot, revision, floor, base, keys, swept] = fields as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   if (slot > 1) throw corrupt("state");
   return { slot: slot as Slot, revision, floor, base, keys, swept };
 }
@@ -77,23 +85,21 @@ export interface CurrentRecord {
 
 export function encodeCurrent(record: CurrentRecord): Uint8Array {
   const bytes = new Uint8Array(29);
-  const view = viewOf(bytes);
   bytes[0] = recordVersion;
-  writeCounter(view, 1, record.createRevision);
-  writeCounter(view, 9, record.modRevision);
-  writeCounter(view, 17, record.version);
-  view.setUint32(25, record.place);
+  writeCounter(bytes, 1, record.createRevision);
+  writeCounter(bytes, 9, record.modRevision);
+  writeCounter(bytes, 17, record.version);
+  writeUint32(bytes, 25, record.place);
   return bytes;
 }
 
 export function decodeCurrent(bytes: Uint8Array): CurrentRecord {
   if (bytes.length !== 29 || bytes[0] !== recordVersion) throw corrupt("key record");
-  const view = viewOf(bytes);
-  const createRevision = readCounter(view, 1);
-  const modRevision = readCounter(view, 9);
-  const version = readCounter(view, 17);
+  const createRevision = readCounter(bytes, 1);
+  const modRevision = readCounter(bytes, 9);
+  const version = readCounter(bytes, 17);
   if (createRevision === undefined || modRevision === undefined || version === undefined) throw corrupt("key record");
-  return { createRevision, modRevision, version, place: view.getUint32(25) };
+  return { createRevision, modRevision, version, place: readUint32(bytes, 25) };
 }
 
 /** One change of one key, as history keeps it. */
@@ -113,30 +119,30 @@ const deleteKind = 1;
 export function encodeHistory(record: HistoryRecord): Uint8Array {
   const valueLength = record.type === "put" ? record.value.length : 0;
   const bytes = new Uint8Array(20 + record.key.length + valueLength);
-  const view = viewOf(bytes);
   bytes[0] = recordVersion;
   bytes[1] = record.type === "put" ? putKind : deleteKind;
-  view.setUint16(2, record.key.length);
+  bytes[2] = record.key.length >>> 8;
+  bytes[3] = record.key.length;
   if (record.type === "put") {
-    writeCounter(view, 4, record.createRevision);
-    writeCounter(view, 12, record.version);
+    writeCounter(bytes, 4, record.createRevision);
+    writeCounter(bytes, 12, record.version);
     bytes.set(record.value, 20 + record.key.length);
   }
   bytes.set(record.key, 20);
   return bytes;
 }
 
+/** Key and value are parts of the bytes, not copies. */
 export function decodeHistory(bytes: Uint8Array): HistoryRecord {
   if (bytes.length < 20 || bytes[0] !== recordVersion) throw corrupt("history record");
-  const view = viewOf(bytes);
-  const keyEnd = 20 + view.getUint16(2);
+  const keyEnd = 20 + (bytes[2] as number) * 256 + (bytes[3] as number);
   if (keyEnd > bytes.length) throw corrupt("history record");
-  const key = bytes.slice(20, keyEnd);
+  const key = bytes.subarray(20, keyEnd);
   if (bytes[1] === deleteKind) return { type: "delete", key };
-  const createRevision = readCounter(view, 4);
-  const version = readCounter(view, 12);
+  const createRevision = readCounter(bytes, 4);
+  const version = readCounter(bytes, 12);
   if (bytes[1] !== putKind || createRevision === undefined || version === undefined) throw corrupt("history record");
-  return { type: "put", key, createRevision, version, value: bytes.slice(keyEnd) };
+  return { type: "put", key, createRevision, version, value: bytes.subarray(keyEnd) };
 }
 
 /** What (key, revision) points to. */
@@ -149,11 +155,11 @@ export function encodeVersion(record: VersionRecord): Uint8Array {
   const bytes = new Uint8Array(6);
   bytes[0] = recordVersion;
   bytes[1] = record.deleted ? deleteKind : putKind;
-  viewOf(bytes).setUint32(2, record.place);
+  writeUint32(bytes, 2, record.place);
   return bytes;
 }
 
 export function decodeVersion(bytes: Uint8Array): VersionRecord {
   if (bytes.length !== 6 || bytes[0] !== recordVersion) throw corrupt("version record");
-  return { place: viewOf(bytes).getUint32(2), deleted: bytes[1] === deleteKind };
+  return { place: readUint32(bytes, 2), deleted: bytes[1] === deleteKind };
 }

@@ -84,7 +84,8 @@ export function stageChunk(
   command: { readonly id: Uint8Array; readonly sequence: number; readonly chunk: Uint8Array },
 ): CommandOutcome {
   const stage = openStage(transaction, command.id);
-  if (stage === undefined) return refused("CATALOG_RESTORE_SUPERSEDED", "another restore has taken the place of this one");
+  if (stage === undefined)
+    return refused("CATALOG_RESTORE_SUPERSEDED", "another restore has taken the place of this one");
   if (command.sequence !== stage.next) return refused("CATALOG_INVALID_COMMAND", "a staged chunk is out of order");
   const entries = decodeChunk(command.chunk);
   if (entries === undefined) return refused("CATALOG_INVALID_COMMAND", "a staged chunk cannot be read");
@@ -93,7 +94,11 @@ export function stageChunk(
   const trees = slotTrees[spare(state)];
   let place = stage.entries;
   for (const { key, value } of entries) {
-    transaction.put(trees.history, historyKey(0, place), encodeHistory({ type: "put", key, createRevision: 0, version: 1, value }));
+    transaction.put(
+      trees.history,
+      historyKey(0, place),
+      encodeHistory({ type: "put", key, createRevision: 0, version: 1, value }),
+    );
     transaction.put(trees.versions, versionKey(key, 0), encodeVersion({ place, deleted: false }));
     transaction.put(trees.current, key, encodeCurrent({ createRevision: 0, modRevision: 0, version: 1, place }));
     place++;

@@ -66,7 +66,13 @@ function decodeEntry(value: unknown): CatalogEntry | undefined {
   const [key, bytes, createRevision, modRevision, version] = value as unknown[];
   if (!isBytes(key) || !isBytes(bytes) || !isCounter(version)) return undefined;
   if (!isCounter(createRevision) || !isCounter(modRevision)) return undefined;
-  return { key, value: bytes, createRevision: createRevision as Revision, modRevision: modRevision as Revision, version };
+  return {
+    key,
+    value: bytes,
+    createRevision: createRevision as Revision,
+    modRevision: modRevision as Revision,
+    version,
+  };
 }
 
 function decodeResult(value: unknown): OperationResult | undefined {
@@ -94,7 +100,10 @@ function decodeTransactionResult(fields: readonly unknown[]): CommandOutcome | u
 function decodeRefusal(fields: readonly unknown[]): CommandOutcome | undefined {
   const [code, message, numbers] = fields;
   if (typeof code !== "string" || typeof message !== "string") return undefined;
-  const pair = Array.isArray(numbers) && numbers.length === 2 && numbers.every(isCounter) ? (numbers as [number, number]) : undefined;
+  const pair =
+    Array.isArray(numbers) && numbers.length === 2 && numbers.every(isCounter)
+      ? (numbers as [number, number])
+      : undefined;
   const refusal = { code: code as Refusal["code"], message, ...(pair === undefined ? {} : { numbers: pair }) };
   return { type: "refused", refusal };
 }

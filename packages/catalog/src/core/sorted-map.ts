@@ -81,7 +81,12 @@ export class SortedMap<V> {
     let root = this.#insert(this.#root, key, value, replaced);
     if (root.keys.length > maxKeys) {
       const right = split(root, this.#owner);
-      root = { leaf: false, owner: this.#owner, keys: [root.keys[0] as Uint8Array, right.keys[0] as Uint8Array], children: [root, right] };
+      root = {
+        leaf: false,
+        owner: this.#owner,
+        keys: [root.keys[0] as Uint8Array, right.keys[0] as Uint8Array],
+        children: [root, right],
+      };
     }
     this.#root = root;
     return this.#size === before ? replaced.value : undefined;
@@ -134,7 +139,11 @@ export class SortedMap<V> {
       const changes = this.#changes;
       let next = lower;
       let interrupted = false;
-      for (let index = (below === undefined ? leaf.keys.length : lowerBound(leaf.keys, below)) - 1; index >= 0; index--) {
+      for (
+        let index = (below === undefined ? leaf.keys.length : lowerBound(leaf.keys, below)) - 1;
+        index >= 0;
+        index--
+      ) {
         const key = leaf.keys[index] as Uint8Array;
         if (start !== undefined && compareBytes(key, start) < 0) return;
         yield { key, value: leaf.values[index] as V };
@@ -165,7 +174,8 @@ export class SortedMap<V> {
     let node = this.#root;
     let lower: Uint8Array | undefined;
     while (!node.leaf) {
-      const index: number = bound === undefined ? node.keys.length - 1 : Math.max(lowerBound(node.keys, bound, 1) - 1, 0);
+      const index: number =
+        bound === undefined ? node.keys.length - 1 : Math.max(lowerBound(node.keys, bound, 1) - 1, 0);
       if (index > 0) lower = node.keys[index];
       node = node.children[index] as Node<V>;
     }

@@ -1,4 +1,4 @@
-import { readCounter, viewOf, writeCounter } from "./bytes.ts";
+import { readCounter, readUint32, writeCounter, writeUint32 } from "./bytes.ts";
 
 /**
  * Where the catalog keeps what, in the one store.
@@ -31,17 +31,15 @@ export const stageKey: Uint8Array = new TextEncoder().encode("stage");
 /** Key of a history record: 8 bytes of revision, 4 bytes of place within it. */
 export function historyKey(revision: number, place: number): Uint8Array {
   const key = new Uint8Array(12);
-  const view = viewOf(key);
-  writeCounter(view, 0, revision);
-  view.setUint32(8, place);
+  writeCounter(key, 0, revision);
+  writeUint32(key, 8, place);
   return key;
 }
 
 export function parseHistoryKey(key: Uint8Array): { readonly revision: number; readonly place: number } | undefined {
   if (key.length !== 12) return undefined;
-  const view = viewOf(key);
-  const revision = readCounter(view, 0);
-  return revision === undefined ? undefined : { revision, place: view.getUint32(8) };
+  const revision = readCounter(key, 0);
+  return revision === undefined ? undefined : { revision, place: readUint32(key, 8) };
 }
 
 /**
@@ -59,7 +57,7 @@ export function versionKey(key: Uint8Array, revision: number): Uint8Array {
     if (byte === 0) encoded[at++] = 0xff;
   }
   encoded[at + 1] = 1;
-  writeCounter(viewOf(encoded), at + 2, revision);
+  writeCounter(encoded, at + 2, revision);
   return encoded;
 }
 
@@ -87,7 +85,7 @@ export function parseVersionKey(
       continue;
     }
     if (mark !== 1 || encoded.length !== at + 9) return undefined;
-    const revision = readCounter(viewOf(encoded), at + 1);
+    const revision = readCounter(encoded, at + 1);
     return revision === undefined ? undefined : { key: key.slice(0, length), revision };
   }
   return undefined;

@@ -6,7 +6,9 @@ import { checkStoreKey, checkTreeName } from "./check-key.ts";
 import { LayeredReader, nothingBelow, type Layer, type TreeChanges } from "./layer.ts";
 
 /** Copies what a reader holds, because what a store gives away belongs to the caller. */
-export function* copied(entries: Iterable<SortedEntry<Uint8Array>>): Generator<SortedEntry<Uint8Array>, void, undefined> {
+export function* copied(
+  entries: Iterable<SortedEntry<Uint8Array>>,
+): Generator<SortedEntry<Uint8Array>, void, undefined> {
   for (const { key, value } of entries) yield { key: copyBytes(key), value: copyBytes(value) };
 }
 
@@ -30,7 +32,10 @@ export class LayerDraft implements StoreTransaction {
   #open = true;
 
   /** Without anything below, deletions need no mark. */
-  constructor(before: ReadonlyMap<string, TreeChanges>, below?: { readonly layers: readonly Layer[]; readonly base: StoreReader }) {
+  constructor(
+    before: ReadonlyMap<string, TreeChanges>,
+    below?: { readonly layers: readonly Layer[]; readonly base: StoreReader },
+  ) {
     this.#before = before;
     this.#keepDeletions = below !== undefined;
     // Trees that the draft touches hide those of the layer that they were cloned from.
@@ -102,7 +107,10 @@ export class LayerDraft implements StoreTransaction {
     if (touched !== undefined) return touched;
     checkTreeName(tree);
     const before = this.#before.get(tree);
-    const draft = { cleared: before?.cleared ?? false, changes: before?.changes.clone() ?? new SortedMap<Uint8Array | null>() };
+    const draft = {
+      cleared: before?.cleared ?? false,
+      changes: before?.changes.clone() ?? new SortedMap<Uint8Array | null>(),
+    };
     this.#touched.set(tree, draft);
     return draft;
   }

@@ -1,6 +1,6 @@
 import type { StoreRange, StoreReader } from "@revoada/fabric";
 import { compareBytes } from "../core/bytes.ts";
-import { SortedMap, type SortedEntry } from "../core/sorted-map.ts";
+import type { SortedEntry, SortedMap } from "../core/sorted-map.ts";
 
 /** Changes of one tree on top of what lies below: null marks a deletion. */
 export interface TreeChanges {

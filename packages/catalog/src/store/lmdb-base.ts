@@ -1,7 +1,7 @@
 import { crc32 } from "node:zlib";
 import type { StoreRange, StoreReader } from "@revoada/fabric";
 import type { Database, RootDatabase, Transaction } from "lmdb";
-import { viewOf } from "../core/bytes.ts";
+import { readUint32, writeUint32 } from "../core/bytes.ts";
 import type { SortedEntry } from "../core/sorted-map.ts";
 import { CatalogStoreCorruptError, CatalogStoreFailedError } from "../errors.ts";
 
@@ -34,14 +34,14 @@ function treeEnd(tree: string): Uint8Array {
 /** LMDB has no checksums: a record is the CRC-32 of its key and value, then the value. */
 export function sealRecord(key: Uint8Array, value: Uint8Array): Uint8Array {
   const record = new Uint8Array(4 + value.length);
-  viewOf(record).setUint32(0, crc32(value, crc32(key)));
+  writeUint32(record, 0, crc32(value, crc32(key)));
   record.set(value, 4);
   return record;
 }
 
 export function openRecord(key: Uint8Array, record: Uint8Array): Uint8Array {
   const value = record.subarray(4);
-  if (record.length < 4 || viewOf(record).getUint32(0) !== crc32(value, crc32(key))) {
+  if (record.length < 4 || readUint32(record, 0) !== crc32(value, crc32(key))) {
     throw new CatalogStoreCorruptError(`the record of a key of ${key.length} bytes fails its check`);
   }
   return value;
@@ -113,7 +113,7 @@ export class LmdbBase implements StoreReader {
   /** From name to name by seeking. */
   trees(): readonly string[] {
     const names: string[] = [];
-    for (let start: Uint8Array = Uint8Array.of(1); ; ) {
+    for (let start: Uint8Array = Uint8Array.of(1); ;) {
       const from = start;
       const [key] = reading(() => [...this.#database.getKeys({ ...this.#options, start: from, limit: 1 })]);
       if (key === undefined) return names.toSorted();

@@ -1,5 +1,4 @@
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync } from "node:fs";
-import { viewOf } from "../core/bytes.ts";
 import { CatalogStoreCorruptError } from "../errors.ts";
 
 /*
@@ -66,14 +65,15 @@ function corrupt(path: string, reason: string): CatalogStoreCorruptError {
 function readMeta(file: number, path: string, offset: number): Meta {
   const bytes = new Uint8Array(metaBytes);
   if (readSync(file, bytes, 0, metaBytes, offset) !== metaBytes) throw corrupt(path, "it is cut off");
-  const view = viewOf(bytes);
+  const view = new DataView(bytes.buffer);
   if ((view.getUint16(flagsAt, true) & metaFlag) === 0 || view.getUint32(magicAt, true) !== magic) {
     throw corrupt(path, "it does not begin as one");
   }
   const version = view.getUint32(versionAt, true) & 0xffff;
   if (version !== dataVersion) throw corrupt(path, `its data format is ${version}, not ${dataVersion}`);
   const pageSize = view.getUint32(pageSizeAt, true);
-  if (pageSize < 512 || pageSize > 65_536 || (pageSize & (pageSize - 1)) !== 0) throw corrupt(path, `its page size is ${pageSize}`);
+  if (pageSize < 512 || pageSize > 65_536 || (pageSize & (pageSize - 1)) !== 0)
+    throw corrupt(path, `its page size is ${pageSize}`);
   const lastPage = view.getBigUint64(lastPageAt, true);
   if (lastPage < 1n || lastPage > 1n << 36n) throw corrupt(path, `its last page is ${lastPage}`);
   for (const at of rootsAt) {

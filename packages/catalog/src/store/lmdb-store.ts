@@ -14,7 +14,7 @@ import {
 } from "@revoada/fabric";
 import { type DirectoryLock, lockDirectory } from "@revoada/fabric/node";
 import { open } from "lmdb";
-import { copyBytes, equalBytes, viewOf } from "../core/bytes.ts";
+import { copyBytes, equalBytes } from "../core/bytes.ts";
 import type { SortedEntry } from "../core/sorted-map.ts";
 import {
   CatalogNewerFormatError,
@@ -94,7 +94,9 @@ function openDatabase(options: LmdbStoreOptions): LmdbDatabase {
       maxReaders,
     });
   } catch (error) {
-    throw new CatalogStoreCorruptError(`${options.directory} cannot be opened as a store: ${messageOf(error)}`, { cause: error });
+    throw new CatalogStoreCorruptError(`${options.directory} cannot be opened as a store: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
   try {
     checkHeader(database, options.directory);
@@ -114,7 +116,7 @@ function checkHeader(database: LmdbDatabase, directory: string): void {
     }
     const header = new Uint8Array(magic.length + 2);
     header.set(magic);
-    viewOf(header).setUint16(magic.length, formatVersion);
+    header[magic.length + 1] = formatVersion;
     database.putSync(headerKey, sealRecord(headerKey, header));
     return;
   }
@@ -122,7 +124,7 @@ function checkHeader(database: LmdbDatabase, directory: string): void {
   if (header.length < magic.length + 2 || !equalBytes(header.subarray(0, magic.length), magic)) {
     throw new CatalogStoreCorruptError(`${directory} holds a database that is no store`);
   }
-  const version = viewOf(header).getUint16(magic.length);
+  const version = (header[magic.length] as number) * 256 + (header[magic.length + 1] as number);
   if (version > formatVersion) throw new CatalogNewerFormatError(`the store ${directory}`, version, formatVersion);
 }
 
@@ -138,7 +140,8 @@ function checkEveryRecord(database: LmdbDatabase, path: string): void {
     openRecord(key, value);
     found++;
   }
-  if (found !== entryCount) throw new CatalogStoreCorruptError(`${path} is cut off: ${found} of ${entryCount} records are left`);
+  if (found !== entryCount)
+    throw new CatalogStoreCorruptError(`${path} is cut off: ${found} of ${entryCount} records are left`);
 }
 
 function messageOf(error: unknown): string {
@@ -298,14 +301,14 @@ class LmdbStore implements MachineStore {
     this.#frozen = undefined;
   }
 
-  /** Queues a layer for LMDB's writing thread. All of it is one transaction: a batch never ends within one. */
+  /** Queues a layer for LMDB's writing thread: one transaction, as a batch is never split. The batch's promise tells for all. */
   #queue(layer: ReadonlyMap<string, TreeChanges>): void {
     for (const [tree, { cleared, changes }] of layer) {
-      if (cleared) for (const key of this.#base.keys(tree)) this.#database.remove(key);
+      if (cleared) for (const key of this.#base.keys(tree)) void this.#database.remove(key);
       for (const { key, value } of changes.entries()) {
         const full = baseKey(tree, key);
-        if (value === null) this.#database.remove(full);
-        else this.#database.put(full, sealRecord(full, value));
+        if (value === null) void this.#database.remove(full);
+        else void this.#database.put(full, sealRecord(full, value));
       }
     }
   }

@@ -1,4 +1,10 @@
-import { InvariantError, type MachineStore, type StoreRange, type StoreTransaction, type StoreView } from "@revoada/fabric";
+import {
+  InvariantError,
+  type MachineStore,
+  type StoreRange,
+  type StoreTransaction,
+  type StoreView,
+} from "@revoada/fabric";
 import { copyBytes } from "../core/bytes.ts";
 import type { SortedEntry } from "../core/sorted-map.ts";
 import { CatalogStoreClosedError } from "../errors.ts";
