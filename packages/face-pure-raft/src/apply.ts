@@ -25,7 +25,12 @@ interface Wanted {
 /** Applies all documents of a body in one transaction. */
 export async function applyBody(
   parts: { readonly catalog: Catalog; readonly formats: FormatRegistry },
-  input: { readonly format: ResourceFormat; readonly body: Uint8Array; readonly source?: string; readonly ifRevision?: Revision },
+  input: {
+    readonly format: ResourceFormat;
+    readonly body: Uint8Array;
+    readonly source?: string;
+    readonly ifRevision?: Revision;
+  },
   signal: AbortSignal | undefined,
 ): Promise<readonly AppliedResource[]> {
   const ifRevision = input.ifRevision === undefined ? undefined : parseRevision(input.ifRevision, "ifRevision");
@@ -38,17 +43,23 @@ export async function applyBody(
     if (conflict !== undefined) {
       if (!fresh) continue;
       const found = revisionOf(current[wanted.indexOf(conflict)]);
-      throw new FaceConflictError(conflict.ref, `expected revision ${ifRevision}, it is at ${found === 0 ? "none" : found}`);
+      throw new FaceConflictError(
+        conflict.ref,
+        `expected revision ${ifRevision}, it is at ${found === 0 ? "none" : found}`,
+      );
     }
     const changed = wanted.filter(({ value }, index) => !equal(current[index]?.value, value));
     // That nothing changes can only be said of what is current.
     if (changed.length === 0 && !fresh) continue;
-    const revision = changed.length === 0 ? (0 as Revision) : await write(parts.catalog, wanted, current, changed, signal);
+    const revision =
+      changed.length === 0 ? (0 as Revision) : await write(parts.catalog, wanted, current, changed, signal);
     if (revision === undefined) continue;
     return wanted.map((one, index) => outcomeOf(one, current[index], changed.includes(one), revision));
   }
   const [first] = wanted as [Wanted];
-  throw new FaceConflictError(first.ref, `others changed what is applied ${maxAttempts} times meanwhile`, { retryable: true });
+  throw new FaceConflictError(first.ref, `others changed what is applied ${maxAttempts} times meanwhile`, {
+    retryable: true,
+  });
 }
 
 function readBody(
@@ -73,7 +84,10 @@ function look(
   fresh: boolean,
   signal: AbortSignal | undefined,
 ): Promise<readonly (CatalogEntry | undefined)[]> {
-  const options = { consistency: fresh ? "linearizable" : "stale", ...(signal === undefined ? {} : { signal }) } as const;
+  const options = {
+    consistency: fresh ? "linearizable" : "stale",
+    ...(signal === undefined ? {} : { signal }),
+  } as const;
   return Promise.all(wanted.map(({ key }) => catalog.get(key, options)));
 }
 
@@ -85,16 +99,27 @@ async function write(
   changed: readonly Wanted[],
   signal: AbortSignal | undefined,
 ): Promise<Revision | undefined> {
-  const compare = wanted.map(
-    ({ key }, index): Compare => ({ key, target: "modRevision", is: "=", value: revisionOf(current[index]) }),
-  );
+  const compare = wanted.map(({ key }, index): Compare => ({
+    key,
+    target: "modRevision",
+    is: "=",
+    value: revisionOf(current[index]),
+  }));
   const then = changed.map(({ key, value }) => ({ type: "put", key, value }) as const);
   // oxlint-disable-next-line unicorn/no-thenable -- the seam's word, as etcd's
-  const { succeeded, revision } = await catalog.txn({ compare, then, else: [] }, signal === undefined ? {} : { signal });
+  const { succeeded, revision } = await catalog.txn(
+    { compare, then, else: [] },
+    signal === undefined ? {} : { signal },
+  );
   return succeeded ? revision : undefined;
 }
 
-function outcomeOf(one: Wanted, before: CatalogEntry | undefined, changed: boolean, revision: Revision): AppliedResource {
+function outcomeOf(
+  one: Wanted,
+  before: CatalogEntry | undefined,
+  changed: boolean,
+  revision: Revision,
+): AppliedResource {
   if (before === undefined) return { ref: one.ref, revision, outcome: "created" };
   if (changed) return { ref: one.ref, revision, outcome: "updated" };
   return { ref: one.ref, revision: before.modRevision, outcome: "unchanged" };

@@ -54,14 +54,18 @@ export class FaceStoredInvalidError extends FabricError {
 /** A stored value that a newer release wrote. */
 export class FaceNewerFormatError extends FabricError {
   constructor(ref: ResourceRef, found: number, known: number) {
-    super("FACE_NEWER_FORMAT", `${formatResourceRef(ref)} is stored in format ${found}, this release knows up to ${known}`);
+    super(
+      "FACE_NEWER_FORMAT",
+      `${formatResourceRef(ref)} is stored in format ${found}, this release knows up to ${known}`,
+    );
   }
 }
 
 /** None of the nodes that hold a replica could be asked; nothing was done. */
 export class FaceNoReplicaError extends FabricError {
   constructor(tried: number, options: { readonly cause?: unknown } = {}) {
-    const what = tried === 0 ? "no node with a replica is known" : `none of ${tried} nodes with a replica could be asked`;
+    const what =
+      tried === 0 ? "no node with a replica is known" : `none of ${tried} nodes with a replica could be asked`;
     super("FACE_NO_REPLICA", what, { ...options, retryable: true });
   }
 }
@@ -77,6 +81,13 @@ export class FaceBusyError extends FabricError {
 export class FaceProtocolError extends FabricError {
   constructor(reason: string, options: { readonly cause?: unknown } = {}) {
     super("FACE_PROTOCOL", `the other side does not keep to the face protocol: ${reason}`, options);
+  }
+}
+
+/** A verb failed for a reason that is not for peers to see; the log of the node that serves it has it. */
+export class FaceInternalError extends FabricError {
+  constructor() {
+    super("FACE_INTERNAL", "the verb failed, the log of the node that was asked says why");
   }
 }
 

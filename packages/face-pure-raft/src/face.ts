@@ -185,7 +185,12 @@ class PureRaftFace implements Face {
     const parts = { catalog: this.#catalog, formats: this.#formats, limits: this.#limits };
     return stateEvents((next) => {
       signal.throwIfAborted();
-      return readPage(parts, { selector, signal, ...(format === undefined ? {} : { format }), ...(next === undefined ? {} : { next }) });
+      return readPage(parts, {
+        selector,
+        signal,
+        ...(format === undefined ? {} : { format }),
+        ...(next === undefined ? {} : { next }),
+      });
     });
   }
 
@@ -202,10 +207,7 @@ class PureRaftFace implements Face {
     }
   }
 
-  async restore(
-    chunks: AsyncIterable<Uint8Array>,
-    options: { readonly signal?: AbortSignal } = {},
-  ): Promise<Revision> {
+  async restore(chunks: AsyncIterable<Uint8Array>, options: { readonly signal?: AbortSignal } = {}): Promise<Revision> {
     this.#requireLife();
     return this.#catalog.restore(chunks, options.signal === undefined ? {} : { signal: options.signal });
   }

@@ -8,6 +8,7 @@ export {
   FaceBusyError,
   FaceConflictError,
   FaceDuplicateResourceError,
+  FaceInternalError,
   FaceInvalidPageTokenError,
   FaceNewerFormatError,
   FaceNoReplicaError,
@@ -38,4 +39,7 @@ export {
 export { controlRegistry, type ControlRegistry } from "./control/registry.ts";
 export { controlServer, type ControlServer, type ControlServerOptions } from "./control/server.ts";
 export { maxSocketPathBytes } from "./control/socket-path.ts";
+export { faceProtocol } from "./peers/messages.ts";
+export { remoteFace, type RemoteFaceOptions } from "./peers/remote-face.ts";
+export { serveFace, type ServeFaceOptions } from "./peers/serve-face.ts";
 export type { FaceVerbs } from "./wire/verbs.ts";

@@ -27,7 +27,8 @@ export function decodePageToken(token: string): PagePosition {
     throw new FaceInvalidPageTokenError("is not one that a list gave");
   }
   const [version, revision, after] = Array.isArray(fields) ? (fields as readonly unknown[]) : [];
-  if (version !== tokenVersion || !(after instanceof Uint8Array)) throw new FaceInvalidPageTokenError("is not one that a list gave");
+  if (version !== tokenVersion || !(after instanceof Uint8Array))
+    throw new FaceInvalidPageTokenError("is not one that a list gave");
   try {
     return { revision: parseRevision(revision), after };
   } catch {

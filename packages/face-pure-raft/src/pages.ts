@@ -78,7 +78,12 @@ export async function readPage(
     // What is pinned cannot become fresher: only the first read of a page has to know itself current.
     const consistency = first ? (request.consistency ?? "linearizable") : "stale";
     const range = await catalog.range(
-      { start: after === undefined ? start : successor(after), end, limit: batch, ...(revision === undefined ? {} : { revision }) },
+      {
+        start: after === undefined ? start : successor(after),
+        end,
+        limit: batch,
+        ...(revision === undefined ? {} : { revision }),
+      },
       { consistency, ...(signal === undefined ? {} : { signal }) },
     );
     revision ??= range.revision;

@@ -49,8 +49,10 @@ export function decodeStored(bytes: Uint8Array, ref: ResourceRef): StoredValue {
   }
   if (!Array.isArray(fields)) throw new FaceStoredInvalidError(ref, "not a list");
   const [version, format, kind, content] = fields as readonly unknown[];
-  if (typeof version === "number" && version > storedVersion) throw new FaceNewerFormatError(ref, version, storedVersion);
-  if (version !== storedVersion || fields.length !== 4) throw new FaceStoredInvalidError(ref, "not of this version's shape");
+  if (typeof version === "number" && version > storedVersion)
+    throw new FaceNewerFormatError(ref, version, storedVersion);
+  if (version !== storedVersion || fields.length !== 4)
+    throw new FaceStoredInvalidError(ref, "not of this version's shape");
   if (typeof format !== "string") throw new FaceStoredInvalidError(ref, "its format is not text");
   if (kind === 0) return { format: format as ResourceFormat, value: content as PlainValue };
   if (kind === 1 && content instanceof Uint8Array) return { format: format as ResourceFormat, exact: content };
@@ -62,7 +64,12 @@ export function decodeStored(bytes: Uint8Array, ref: ResourceRef): StoredValue {
  *
  * Throws `FORMAT_UNSUPPORTED` for a format without an adapter, and `FORMAT_INVALID` for a value that the format cannot say.
  */
-export function bodyOf(formats: FormatRegistry, ref: ResourceRef, stored: StoredValue, format: ResourceFormat): Uint8Array {
+export function bodyOf(
+  formats: FormatRegistry,
+  ref: ResourceRef,
+  stored: StoredValue,
+  format: ResourceFormat,
+): Uint8Array {
   if ("exact" in stored && stored.format === format) return stored.exact;
   const adapter = formats.get(format);
   return adapter.encode([{ ref, value: sorted(valueOf(formats, ref, stored)) }]);
@@ -95,5 +102,7 @@ function sorted(value: PlainValue): PlainValue {
   if (typeof value !== "object" || value === null || value instanceof Uint8Array) return value;
   if (Array.isArray(value)) return (value as readonly PlainValue[]).map(sorted);
   const fields = Object.entries(value as { readonly [key: string]: PlainValue });
-  return Object.fromEntries(fields.toSorted(([one], [other]) => (one < other ? -1 : 1)).map(([key, item]) => [key, sorted(item)]));
+  return Object.fromEntries(
+    fields.toSorted(([one], [other]) => (one < other ? -1 : 1)).map(([key, item]) => [key, sorted(item)]),
+  );
 }

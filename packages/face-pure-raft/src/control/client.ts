@@ -1,8 +1,15 @@
-import { type Clock, isFabricError, parseRevision, type PlainValue } from "@revoada/fabric";
+import { type Clock, parseRevision, type PlainValue } from "@revoada/fabric";
 import { systemClock } from "@revoada/fabric/node";
-import { type FaceVerbs, inPieces, parseChunk, parseWatchEvent, unaryVerbs, watchParameters } from "../wire/verbs.ts";
+import {
+  type FaceVerbs,
+  inPieces,
+  parseAnswer,
+  parseChunk,
+  parseWatchEvent,
+  unaryVerbs,
+  watchParameters,
+} from "../wire/verbs.ts";
 import { type CallOptions, connectControl, type ControlConnection } from "./connection.ts";
-import { ControlProtocolError } from "./errors.ts";
 import { verbPrefix } from "./registry.ts";
 
 export interface ControlClientOptions {
@@ -23,7 +30,11 @@ export interface ControlClientOptions {
 export interface ControlClient extends FaceVerbs, AsyncDisposable {
   call(method: string, parameters?: PlainValue, options?: CallOptions): Promise<PlainValue>;
   /** Asks at the first step; leaving the loop or aborting the signal cancels. */
-  stream(method: string, parameters?: PlainValue, options?: { readonly signal?: AbortSignal }): AsyncIterable<PlainValue>;
+  stream(
+    method: string,
+    parameters?: PlainValue,
+    options?: { readonly signal?: AbortSignal },
+  ): AsyncIterable<PlainValue>;
   close(): Promise<void>;
 }
 
@@ -62,7 +73,7 @@ function verbsOver(connection: ControlConnection, timeoutMs: number): FaceVerbs 
     async *watch(selector, { signal, ...options }) {
       try {
         for await (const item of connection.stream(`${verbPrefix}watch`, watchParameters(selector, options), signal)) {
-          yield checked(() => parseWatchEvent(item));
+          yield parseAnswer("watch", () => parseWatchEvent(item));
         }
       } catch (error) {
         // The consumer's own abort is an end and no failure, here as in the node itself.
@@ -70,21 +81,12 @@ function verbsOver(connection: ControlConnection, timeoutMs: number): FaceVerbs 
       }
     },
     async *snapshot({ signal } = {}) {
-      for await (const item of connection.stream(`${verbPrefix}snapshot`, {}, signal)) yield checked(() => parseChunk(item));
+      for await (const item of connection.stream(`${verbPrefix}snapshot`, {}, signal))
+        yield parseAnswer("snapshot", () => parseChunk(item));
     },
     async restore(chunks, { signal } = {}) {
       const answer = await connection.upload(`${verbPrefix}restore`, inPieces(chunks), signal);
-      return checked(() => parseRevision(answer));
+      return parseAnswer("restore", () => parseRevision(answer));
     },
   };
-}
-
-/** What a node answers is checked as well; that it is wrong is no fault of the caller's values. */
-function checked<T>(parse: () => T): T {
-  try {
-    return parse();
-  } catch (error) {
-    if (isFabricError(error, "FABRIC_INVALID_VALUE")) throw new ControlProtocolError(error.message);
-    throw error;
-  }
 }

@@ -50,7 +50,8 @@ export class ControlConnection {
         this.#isOver = true;
         this.#ended = error;
         onEarlyEnd(error);
-        for (const waiting of [...this.#calls.values()]) waiting.onError(closedError("the connection to the node ended", error, false));
+        for (const waiting of [...this.#calls.values()])
+          waiting.onError(closedError("the connection to the node ended", error, false));
         closed();
       },
     });
@@ -70,7 +71,11 @@ export class ControlConnection {
   }
 
   /** One call, a stream of answers. Nothing is asked before the first is awaited; leaving the loop cancels. */
-  async *stream(method: string, parameters: unknown, signal: AbortSignal | undefined): AsyncGenerator<unknown, void, undefined> {
+  async *stream(
+    method: string,
+    parameters: unknown,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<unknown, void, undefined> {
     const inbox = new Inbox<unknown>(streamWindow);
     let over = false;
     const stop = (): void => {
@@ -81,13 +86,18 @@ export class ControlConnection {
       over = true;
       inbox.fail(error, { drop: signal?.aborted === true });
     };
-    const call = this.#begin(method, { timeoutMs: Number.POSITIVE_INFINITY, ...(signal === undefined ? {} : { signal }) }, fail, {
-      onItem: (value) => inbox.push(value),
-      onEnd: () => {
-        stop();
-        inbox.end();
+    const call = this.#begin(
+      method,
+      { timeoutMs: Number.POSITIVE_INFINITY, ...(signal === undefined ? {} : { signal }) },
+      fail,
+      {
+        onItem: (value) => inbox.push(value),
+        onEnd: () => {
+          stop();
+          inbox.end();
+        },
       },
-    });
+    );
     try {
       call.send("open", parameters);
       yield* inbox.take(() => {
@@ -109,16 +119,25 @@ export class ControlConnection {
       const fail = (error: unknown): void => {
         credit.end(error);
         // Before the end was sent, the other side cannot have had all that it needs to begin.
-        reject(error instanceof OutcomeUnknownError && !sentAll ? closedError("the connection to the node ended before all was sent", this.#ended, true) : error);
+        reject(
+          error instanceof OutcomeUnknownError && !sentAll
+            ? closedError("the connection to the node ended before all was sent", this.#ended, true)
+            : error,
+        );
       };
-      const call = this.#begin(method, { timeoutMs: Number.POSITIVE_INFINITY, ...(signal === undefined ? {} : { signal }) }, fail, {
-        onAnswer: (value) => {
-          call.finish();
-          credit.end(new ControlClosedError("answered before all was sent"));
-          resolve(value);
+      const call = this.#begin(
+        method,
+        { timeoutMs: Number.POSITIVE_INFINITY, ...(signal === undefined ? {} : { signal }) },
+        fail,
+        {
+          onAnswer: (value) => {
+            call.finish();
+            credit.end(new ControlClosedError("answered before all was sent"));
+            resolve(value);
+          },
+          onCredit: (count) => credit.grant(count, streamWindow),
         },
-        onCredit: (count) => credit.grant(count, streamWindow),
-      });
+      );
       call.send("call", {});
       const sending = async (): Promise<void> => {
         for await (const chunk of chunks) {
@@ -167,7 +186,9 @@ export class ControlConnection {
       void this.#socket.send("cancel", id);
     };
     const onAbort = (): void => giveUp(signal?.reason);
-    const cancelTimeout = this.#clock.schedule(timeoutMs, () => giveUp(lostAnswer(method, new ControlTimeoutError(method, timeoutMs))));
+    const cancelTimeout = this.#clock.schedule(timeoutMs, () =>
+      giveUp(lostAnswer(method, new ControlTimeoutError(method, timeoutMs))),
+    );
     return {
       id,
       finish,
@@ -223,7 +244,11 @@ function lostAnswer(method: string, error: Error): Error {
 }
 
 /** Connects and waits for the greeting. Rejects with `CONTROL_UNREACHABLE`, `CONTROL_PATH_TOO_LONG` or `CONTROL_PROTOCOL`. */
-export function connectControl(path: string, clock: Clock, signal: AbortSignal | undefined): Promise<ControlConnection> {
+export function connectControl(
+  path: string,
+  clock: Clock,
+  signal: AbortSignal | undefined,
+): Promise<ControlConnection> {
   checkSocketPath(path);
   return new Promise((resolve, reject) => {
     if (signal?.aborted === true) return reject(signal.reason as Error);
@@ -246,7 +271,14 @@ export function connectControl(path: string, clock: Clock, signal: AbortSignal |
       socket,
       clock,
       () => settle(() => resolve(connection)),
-      (error) => settle(() => reject(error instanceof ControlProtocolError ? error : new ControlUnreachableError(path, reasonOf(error), { cause: error }))),
+      (error) =>
+        settle(() =>
+          reject(
+            error instanceof ControlProtocolError
+              ? error
+              : new ControlUnreachableError(path, reasonOf(error), { cause: error }),
+          ),
+        ),
     );
   });
 }

@@ -5,7 +5,10 @@ export class ControlUnreachableError extends FabricError {
   readonly path: string;
 
   constructor(path: string, reason: string, options: { readonly cause?: unknown } = {}) {
-    super("CONTROL_UNREACHABLE", `no node answers at ${JSON.stringify(path)}: ${reason}`, { ...options, retryable: true });
+    super("CONTROL_UNREACHABLE", `no node answers at ${JSON.stringify(path)}: ${reason}`, {
+      ...options,
+      retryable: true,
+    });
     this.path = path;
   }
 }
@@ -13,7 +16,10 @@ export class ControlUnreachableError extends FabricError {
 /** The path does not fit into a socket's address. */
 export class ControlPathTooLongError extends FabricError {
   constructor(path: string, bytes: number, limit: number) {
-    super("CONTROL_PATH_TOO_LONG", `socket path ${describeValue(path)} has ${bytes} bytes, at most ${limit} are possible`);
+    super(
+      "CONTROL_PATH_TOO_LONG",
+      `socket path ${describeValue(path)} has ${bytes} bytes, at most ${limit} are possible`,
+    );
   }
 }
 

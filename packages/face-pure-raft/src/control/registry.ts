@@ -16,7 +16,11 @@ export function controlRegistry(): ControlRegistry {
   return {
     register(method, handler) {
       if (!methodPattern.test(method) || method.startsWith(verbPrefix)) {
-        throw new InvalidValueError("method", method, `1 to 63 letters, digits, dots and dashes, not beginning with ${verbPrefix}`);
+        throw new InvalidValueError(
+          "method",
+          method,
+          `1 to 63 letters, digits, dots and dashes, not beginning with ${verbPrefix}`,
+        );
       }
       if (handlers.has(method)) throw new ControlDuplicateMethodError(method);
       handlers.set(method, handler);

@@ -61,7 +61,9 @@ class SocketServer implements ControlServer {
 
   async listen(): Promise<void> {
     await listenAt(this.#server, this.path);
-    this.#server.on("error", (error) => this.#options.logger.error("the control socket failed", { path: this.path, error }));
+    this.#server.on("error", (error) =>
+      this.#options.logger.error("the control socket failed", { path: this.path, error }),
+    );
   }
 
   connections(): number {
@@ -80,7 +82,9 @@ class SocketServer implements ControlServer {
   #accept(socket: Socket): void {
     const { logger } = this.#options;
     if (this.#open.size >= maxConnections || this.#shutdown !== undefined) {
-      logger.warn("a control connection was turned away", { reason: new ControlBusyError("connections", maxConnections).message });
+      logger.warn("a control connection was turned away", {
+        reason: new ControlBusyError("connections", maxConnections).message,
+      });
       socket.on("error", () => {});
       socket.destroy();
       return;

@@ -66,7 +66,8 @@ export class Session {
       case "chunk": {
         const [chunk] = rest;
         if (!(chunk instanceof Uint8Array)) throw new ControlProtocolError("a chunk that is not bytes");
-        if (this.#calls.get(id)?.upload.push(chunk) === false) throw new ControlProtocolError("more chunks than it had credit for");
+        if (this.#calls.get(id)?.upload.push(chunk) === false)
+          throw new ControlProtocolError("more chunks than it had credit for");
         return;
       }
       case "end":
@@ -100,10 +101,13 @@ export class Session {
 
   #begin(id: number, streams: boolean, rest: readonly unknown[]): void {
     const [method, parameters] = rest;
-    if (typeof method !== "string" || method.length > maxMethodLength) throw new ControlProtocolError("a call without method");
+    if (typeof method !== "string" || method.length > maxMethodLength)
+      throw new ControlProtocolError("a call without method");
     if (this.#calls.has(id)) throw new ControlProtocolError("a second call of one number");
     if (this.#calls.size >= maxCalls || this.#closing) {
-      const error = this.#closing ? new ControlClosedError("the node is going down", { retryable: true }) : new ControlBusyError("calls", maxCalls);
+      const error = this.#closing
+        ? new ControlClosedError("the node is going down", { retryable: true })
+        : new ControlBusyError("calls", maxCalls);
       void this.#socket.send("error", id, ...(failureOf(error) ?? []));
       return;
     }
@@ -187,7 +191,11 @@ export class Session {
   #handler(method: string): ControlHandler {
     const { control } = this.#host;
     const handler = control.find(method);
-    if (handler === undefined) throw new ControlUnknownMethodError(method, [...control.methods(), ...verbs.map((verb) => `${verbPrefix}${verb}`)]);
+    if (handler === undefined)
+      throw new ControlUnknownMethodError(method, [
+        ...control.methods(),
+        ...verbs.map((verb) => `${verbPrefix}${verb}`),
+      ]);
     return handler;
   }
 
@@ -219,7 +227,12 @@ function verbOf(method: string): (typeof verbs)[number] | undefined {
   return verbs.find((verb) => method === verbPrefix + verb);
 }
 
-function runUnaryOnly(face: Face, verb: UnaryVerb | "restore", parameters: unknown, signal: AbortSignal): Promise<unknown> {
+function runUnaryOnly(
+  face: Face,
+  verb: UnaryVerb | "restore",
+  parameters: unknown,
+  signal: AbortSignal,
+): Promise<unknown> {
   if (verb === "restore") return Promise.reject(new ControlProtocolError("restore is called, not opened"));
   return runUnary(face, verb, parameters, signal);
 }

@@ -18,6 +18,7 @@ export function failureOf(error: unknown): Failure | undefined {
 export function carriedError(fields: readonly unknown[]): CarriedError | undefined {
   const [code, message, retryable] = fields;
   if (typeof code !== "string" || code.length > maxCodeLength || !codePattern.test(code)) return undefined;
-  if (typeof message !== "string" || message.length > maxMessageLength || typeof retryable !== "boolean") return undefined;
+  if (typeof message !== "string" || message.length > maxMessageLength || typeof retryable !== "boolean")
+    return undefined;
   return new CarriedError(code, message, { retryable });
 }

@@ -3,6 +3,7 @@ import {
   type Face,
   FieldReader,
   InvalidValueError,
+  isFabricError,
   parseResourceRef,
   parseResourceSelector,
   parseRevision,
@@ -12,6 +13,7 @@ import {
   type Revision,
   type StoredResource,
 } from "@revoada/fabric";
+import { FaceProtocolError, OutcomeUnknownError } from "../errors.ts";
 import { compact } from "./cbor.ts";
 
 /** Verbs with one answer. */
@@ -29,27 +31,49 @@ export type AskVerb = (verb: UnaryVerb, parameters: unknown, signal: AbortSignal
 export function unaryVerbs(ask: AskVerb): Pick<Face, UnaryVerb> {
   return {
     async apply({ format, body, source, ifRevision }, options) {
-      return parseApplied(await ask("apply", compact({ format, body, source, ifRevision }), options?.signal));
+      const answer = await ask("apply", compact({ format, body, source, ifRevision }), options?.signal);
+      return parseAnswer("apply", () => parseApplied(answer));
     },
     async get(ref, options = {}) {
       const { format, consistency, signal } = options;
-      return parseStored(await ask("get", compact({ ref: parseResourceRef(ref), format, consistency }), signal), "answer");
+      const answer = await ask("get", compact({ ref: parseResourceRef(ref), format, consistency }), signal);
+      return parseAnswer("get", () => parseStored(answer, "answer"));
     },
     async list(selector, options = {}) {
       const { format, consistency, limit, next, signal } = options;
       const parameters = compact({ selector: parseResourceSelector(selector), format, consistency, limit, next });
-      return parseList(await ask("list", parameters, signal));
+      const answer = await ask("list", parameters, signal);
+      return parseAnswer("list", () => parseList(answer));
     },
     async delete(ref, options = {}) {
       const { ifRevision, signal } = options;
-      const answer = new FieldReader(await ask("delete", compact({ ref: parseResourceRef(ref), ifRevision }), signal), "answer");
-      return { revision: parseRevision(answer.take("revision"), answer.at("revision")) };
+      const answer = await ask("delete", compact({ ref: parseResourceRef(ref), ifRevision }), signal);
+      return parseAnswer("delete", () => ({
+        revision: parseRevision(new FieldReader(answer, "answer").take("revision")),
+      }));
     },
   };
 }
 
+/**
+ * An untrusted answer. That it cannot be read is no fault of the caller's values, and leaves open what became of a write. Throws
+ * `FACE_PROTOCOL` or `RAFT_OUTCOME_UNKNOWN`.
+ */
+export function parseAnswer<T>(verb: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!isFabricError(error, "FABRIC_INVALID_VALUE")) throw error;
+    const fault = new FaceProtocolError(error.message);
+    throw writeVerbs.has(verb) ? new OutcomeUnknownError(verb, { cause: fault }) : fault;
+  }
+}
+
 /** What a watch is asked for, as it travels. */
-export function watchParameters(selector: Parameters<Face["watch"]>[0], options: Omit<Parameters<Face["watch"]>[1], "signal">): unknown {
+export function watchParameters(
+  selector: Parameters<Face["watch"]>[0],
+  options: Omit<Parameters<Face["watch"]>[1], "signal">,
+): unknown {
   const { fromRevision, format } = options;
   return compact({ selector: parseResourceSelector(selector), fromRevision, format });
 }
@@ -62,10 +86,23 @@ export function runUnary(face: Face, verb: UnaryVerb, parameters: unknown, signa
   const fields = new FieldReader(parameters, verb);
   switch (verb) {
     case "apply": {
-      const input = { format: takeFormat(fields), body: takeBytes(fields, "body"), source: takeSource(fields), ifRevision: takeRevision(fields, "ifRevision") };
+      const input = {
+        format: takeFormat(fields),
+        body: takeBytes(fields, "body"),
+        source: takeSource(fields),
+        ifRevision: takeRevision(fields, "ifRevision"),
+      };
       fields.finish();
       const { source, ifRevision, format = "yaml", body } = input;
-      return face.apply({ format, body, ...(source === undefined ? {} : { source }), ...(ifRevision === undefined ? {} : { ifRevision }) }, { signal });
+      return face.apply(
+        {
+          format,
+          body,
+          ...(source === undefined ? {} : { source }),
+          ...(ifRevision === undefined ? {} : { ifRevision }),
+        },
+        { signal },
+      );
     }
     case "get": {
       const ref = parseResourceRef(fields.take("ref"), fields.at("ref"));
@@ -130,7 +167,9 @@ function takeRevision(fields: FieldReader, name: string): Revision | undefined {
 function takeReadOptions(fields: FieldReader): Pick<NonNullable<Parameters<Face["get"]>[1]>, "format" | "consistency"> {
   const format = takeFormat(fields);
   const consistency =
-    fields.take("consistency") === undefined ? undefined : fields.oneOf("consistency", ["linearizable", "stale"] as const);
+    fields.take("consistency") === undefined
+      ? undefined
+      : fields.oneOf("consistency", ["linearizable", "stale"] as const);
   return { ...(format === undefined ? {} : { format }), ...(consistency === undefined ? {} : { consistency }) };
 }
 
