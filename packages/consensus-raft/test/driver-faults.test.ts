@@ -1,6 +1,5 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import type { NodeId } from "@revoada/fabric";
 import { memoryDisk, seededRandom } from "@revoada/fabric/memory";
 import { forwardProtocol, raftProtocol, snapshotProtocol } from "@revoada/consensus-raft";
 import { decodeEntries, encodeEntries } from "../src/wire/entries.ts";
@@ -172,7 +171,7 @@ test("a node that does not replicate forwards to the leader that it is hinted at
 });
 
 test("bytes that no replica sent are refused with a code, never believed and never fatal", () => {
-  const from = nodeId(1) as NodeId;
+  const from = nodeId(1);
   const decoders = [
     (bytes: Uint8Array) => decodeMessages(bytes, new Uint8Array(0), from, nodeId(2)),
     (bytes: Uint8Array) => decodeForward(bytes, new Uint8Array(0)),
