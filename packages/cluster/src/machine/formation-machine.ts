@@ -1,15 +1,16 @@
 import {
   applyFormationCommand,
-  FabricError,
   genesisFormation,
   replicasOf,
   type ApplyContext,
   type Attestor,
+  type Block,
   type ChainHead,
   type ChainRecord,
   type ClusterId,
   type Formation,
   type FormationCommand,
+  type FormationStep,
   type Genesis,
   type Hash,
   type NodeId,
@@ -20,9 +21,9 @@ import {
 } from "@revoada/fabric";
 import { isFormed } from "@revoada/topology";
 import { decodeCanonical, encodeCanonical, numberOfKey, orderedKey, textKey, textOfKey } from "../codec.ts";
-import { encodeResult, refusalOf, type CommandResult } from "./result.ts";
+import { MachineRefusal, readStored, settle, type CheckedCommand } from "./result.ts";
 import { decodeRecord, encodeRecord } from "./state-codec.ts";
-import { chargeToken } from "./token-machine.ts";
+import { chargeTokens, writeTokens } from "./token-machine.ts";
 import { trees } from "./trees.ts";
 
 const keys = {
@@ -59,8 +60,6 @@ export interface SealingVoters {
   readonly pending?: { readonly endHeight: number; readonly voters: readonly NodeId[] };
 }
 
-class MachineRefusal extends FabricError {}
-
 function sameVoters(a: Formation, b: Formation): boolean {
   const voters = (formation: Formation): string =>
     replicasOf(formation, "voter").map((id) => `${id}:${formation.nodes.get(id)?.storeId ?? ""}`).join();
@@ -89,29 +88,21 @@ export class FormationMachine implements SubMachine {
   }
 
   apply(transaction: StoreTransaction, command: Uint8Array, context: ApplyContext): Uint8Array {
-    return encodeResult(this.#attempt(() => this.#applyCommand(transaction, command, context)));
+    return settle(() => this.#checkCommand(transaction, command, context));
   }
 
   applyGenesis(transaction: StoreTransaction, bytes: Uint8Array, clusterId: ClusterId): Uint8Array {
-    return encodeResult(this.#attempt(() => this.#applyGenesis(transaction, bytes, clusterId)));
+    return settle(() => this.#checkGenesis(transaction, bytes, clusterId));
   }
 
   applySeal(transaction: StoreTransaction, bytes: Uint8Array): Uint8Array {
-    return encodeResult(this.#attempt(() => this.#applySeal(transaction, bytes)));
+    return settle(() => this.#checkSeal(transaction, bytes));
   }
 
   committed(): void {}
 
   restored(store: StoreReader): void {
-    this.#state = this.#load(store);
-  }
-
-  #attempt(body: () => CommandResult): CommandResult {
-    try {
-      return body();
-    } catch (error) {
-      return refusalOf(error);
-    }
+    this.#state = readStored("formation", () => this.#load(store));
   }
 
   #require(): FormationState {
@@ -119,60 +110,81 @@ export class FormationMachine implements SubMachine {
     return this.#state;
   }
 
-  #applyGenesis(transaction: StoreTransaction, bytes: Uint8Array, clusterId: ClusterId): CommandResult {
+  #checkGenesis(transaction: StoreTransaction, bytes: Uint8Array, clusterId: ClusterId): CheckedCommand {
     if (this.#state !== undefined) throw new MachineRefusal("CLUSTER_GENESIS_EXISTS", "the cluster has its genesis");
-    const genesis = this.#attestor.openGenesis(bytes);
+    const genesis = this.#attestor.openGenesis(new Uint8Array(bytes));
     if (genesis.clusterId !== clusterId) throw new MachineRefusal("CLUSTER_OTHER_GENESIS", `genesis is of cluster ${genesis.clusterId}`);
     const formation = genesisFormation({ ...genesis, id: genesis.founder });
     const head = { height: 0, hash: genesis.clusterId as string as Hash };
     const sealing: SealingVoters = { voters: [genesis.founder] };
-    transaction.put(trees.meta, keys.genesis, new Uint8Array(bytes));
-    transaction.put(trees.meta, keys.clusterId, textKey(clusterId));
-    this.#writeFormation(transaction, undefined, formation);
-    this.#writeHead(transaction, keys.head, head);
-    this.#writeHead(transaction, keys.sealed, head);
-    transaction.put(trees.meta, keys.timeMs, encodeCanonical(genesis.createdMs));
-    this.#state = { genesis, formation, head, sealed: head, timeMs: genesis.createdMs, formed: false, sealing };
-    return { ok: true, generation: 0, height: 0 };
+    return {
+      result: { ok: true, generation: 0, height: 0 },
+      write: () => {
+        transaction.put(trees.meta, keys.genesis, genesis.bytes);
+        transaction.put(trees.meta, keys.clusterId, textKey(clusterId));
+        this.#writeFormation(transaction, undefined, formation);
+        this.#writeHead(transaction, keys.head, head);
+        this.#writeHead(transaction, keys.sealed, head);
+        transaction.put(trees.meta, keys.timeMs, encodeCanonical(genesis.createdMs));
+        this.#state = { genesis, formation, head, sealed: head, timeMs: genesis.createdMs, formed: false, sealing };
+      },
+    };
   }
 
-  #applyCommand(transaction: StoreTransaction, bytes: Uint8Array, context: ApplyContext): CommandResult {
+  #checkCommand(transaction: StoreTransaction, bytes: Uint8Array, context: ApplyContext): CheckedCommand {
     const state = this.#require();
     const command = this.#attestor.openCommand(bytes);
-    this.#checkCommand(state, command, context);
+    this.#checkOrigin(state, command, context);
     const timeMs = Math.max(state.timeMs, command.timeMs);
     const steps = applyFormationCommand(state.formation, { ...command, timeMs });
-    const charges = steps.flatMap((step) => chargeToken(transaction, step.transition, state.formation, timeMs));
-    // From here on nothing can refuse.
-    let { head, formation } = state;
-    for (const step of steps) {
-      const block = this.#attestor.makeBlock({
-        previous: head,
-        generation: step.formation.generation,
-        term: context.term,
-        index: context.index,
-        ordinal: step.ordinal,
-        command: bytes,
-      });
-      transaction.put(trees.blocks, orderedKey(block.height), block.bytes);
-      this.#writeFormation(transaction, formation, step.formation);
-      head = { height: block.height, hash: block.hash };
-      formation = step.formation;
+    const formation = steps.at(-1)?.formation ?? state.formation;
+    const movesVoters = !sameVoters(state.formation, formation);
+    // A command that moves voters waits until the one before it is vouched for: see the chain's rules.
+    const { pending } = state.sealing;
+    if (pending !== undefined && movesVoters) {
+      throw new MachineRefusal("CHAIN_UNSEALED_VOTER_CHANGE", `height ${pending.endHeight} moved voters and is not sealed yet`);
     }
-    for (const charge of charges) charge();
-    this.#writeHead(transaction, keys.head, head);
-    transaction.put(trees.meta, keys.timeMs, encodeCanonical(timeMs));
+    const charged = chargeTokens(transaction, state.formation, steps, timeMs);
+    const blocks = this.#makeBlocks(state.head, steps, bytes, context);
+    const head: ChainHead = blocks.at(-1) ?? state.head;
+    const sealing: SealingVoters = movesVoters
+      ? { voters: state.sealing.voters, pending: { endHeight: head.height, voters: replicasOf(formation, "voter") } }
+      : state.sealing;
     const formed = state.formed || isFormed(formation);
-    if (formed !== state.formed) transaction.put(trees.meta, keys.formed, encodeCanonical(true));
-    const sealing = sameVoters(state.formation, formation)
-      ? state.sealing
-      : { voters: state.sealing.voters, pending: { endHeight: head.height, voters: replicasOf(formation, "voter") } };
-    if (sealing !== state.sealing) transaction.put(trees.meta, keys.sealVoters, encodeCanonical(sealing));
-    this.#state = { ...state, formation, head, timeMs, formed, sealing };
-    return { ok: true, generation: formation.generation, height: head.height };
+    const next = { ...state, formation, head: { height: head.height, hash: head.hash }, timeMs, formed, sealing };
+    return {
+      result: { ok: true, generation: formation.generation, height: head.height },
+      write: () => {
+        for (const block of blocks) transaction.put(trees.blocks, orderedKey(block.height), block.bytes);
+        writeTokens(transaction, charged);
+        this.#writeShift(transaction, state, next);
+        this.#state = next;
+      },
+    };
   }
 
-  #checkCommand(state: FormationState, command: FormationCommand, context: ApplyContext): void {
+  /** One block per transition that changed something. */
+  #makeBlocks(head: ChainHead, steps: readonly FormationStep[], command: Uint8Array, context: ApplyContext): readonly Block[] {
+    const { term, index } = context;
+    const blocks: Block[] = [];
+    for (const { ordinal, formation } of steps) {
+      const previous = blocks.at(-1) ?? head;
+      const { generation } = formation;
+      blocks.push(this.#attestor.makeBlock({ previous, generation, term, index, ordinal, command }));
+    }
+    return blocks;
+  }
+
+  #writeShift(transaction: StoreTransaction, before: FormationState, after: FormationState): void {
+    this.#writeFormation(transaction, before.formation, after.formation);
+    this.#writeHead(transaction, keys.head, after.head);
+    transaction.put(trees.meta, keys.timeMs, encodeCanonical(after.timeMs));
+    if (after.formed !== before.formed) transaction.put(trees.meta, keys.formed, encodeCanonical(true));
+    if (after.sealing !== before.sealing) transaction.put(trees.meta, keys.sealVoters, encodeCanonical(after.sealing));
+  }
+
+  /** For this cluster, by a voter, in the term of its entry. */
+  #checkOrigin(state: FormationState, command: FormationCommand, context: ApplyContext): void {
     if (command.clusterId !== context.clusterId) throw new MachineRefusal("CLUSTER_OTHER_COMMAND", `the command is of cluster ${command.clusterId}`);
     if (state.formation.nodes.get(command.proposer)?.replica !== "voter") {
       throw new MachineRefusal("CLUSTER_NOT_A_VOTER", `proposer ${command.proposer} does not vote`);
@@ -180,31 +192,25 @@ export class FormationMachine implements SubMachine {
     if (command.term !== context.term) {
       throw new MachineRefusal("CLUSTER_STALE_TERM", `the command is of term ${command.term}, its entry of term ${context.term}`);
     }
-    // A command that moves voters waits until the one before it is vouched for: see the chain's rules.
-    const { pending } = state.sealing;
-    if (pending !== undefined && this.#movesVoters(state, command)) {
-      throw new MachineRefusal("CHAIN_UNSEALED_VOTER_CHANGE", `height ${pending.endHeight} moved voters and is not sealed yet`);
-    }
   }
 
-  #movesVoters(state: FormationState, command: FormationCommand): boolean {
-    const after = applyFormationCommand(state.formation, command).at(-1)?.formation ?? state.formation;
-    return !sameVoters(state.formation, after);
-  }
-
-  #applySeal(transaction: StoreTransaction, bytes: Uint8Array): CommandResult {
+  #checkSeal(transaction: StoreTransaction, bytes: Uint8Array): CheckedCommand {
     const state = this.#require();
-    const seal = this.#openSeal(transaction, bytes, state);
-    if (seal.head.height <= state.sealed.height) {
-      throw new MachineRefusal("CHAIN_ALREADY_SEALED", `height ${seal.head.height} is sealed already`);
+    const { head } = this.#openSeal(transaction, bytes, state);
+    if (head.height <= state.sealed.height) {
+      throw new MachineRefusal("CHAIN_ALREADY_SEALED", `height ${head.height} is sealed already`);
     }
-    transaction.put(trees.seals, orderedKey(seal.head.height), new Uint8Array(bytes));
-    this.#writeHead(transaction, keys.sealed, seal.head);
     const { pending } = state.sealing;
-    const sealing = pending !== undefined && seal.head.height >= pending.endHeight ? { voters: pending.voters } : state.sealing;
-    if (sealing !== state.sealing) transaction.put(trees.meta, keys.sealVoters, encodeCanonical(sealing));
-    this.#state = { ...state, sealed: seal.head, sealing };
-    return { ok: true, generation: state.formation.generation, height: seal.head.height };
+    const sealing = pending !== undefined && head.height >= pending.endHeight ? { voters: pending.voters } : state.sealing;
+    return {
+      result: { ok: true, generation: state.formation.generation, height: head.height },
+      write: () => {
+        transaction.put(trees.seals, orderedKey(head.height), new Uint8Array(bytes));
+        this.#writeHead(transaction, keys.sealed, head);
+        if (sealing !== state.sealing) transaction.put(trees.meta, keys.sealVoters, encodeCanonical(sealing));
+        this.#state = { ...state, sealed: head, sealing };
+      },
+    };
   }
 
   #openSeal(store: StoreReader, bytes: Uint8Array, state: FormationState): Seal {

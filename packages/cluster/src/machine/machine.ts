@@ -16,6 +16,7 @@ import {
 import { textKey } from "../codec.ts";
 import { openEnvelope } from "./envelope.ts";
 import { FormationMachine } from "./formation-machine.ts";
+import { MachineRefusal } from "./result.ts";
 import { hashTrees, readSnapshot, writeSnapshot } from "./snapshot.ts";
 import { decodePosition, encodePosition } from "./state-codec.ts";
 import { TokenMachine } from "./token-machine.ts";
@@ -60,6 +61,7 @@ export class ClusterMachine implements StateMachine<Uint8Array, Uint8Array> {
     this.durable = options.store.durable;
     this.formation = new FormationMachine(options.attestor);
     this.#reload();
+    this.#refuseOtherCluster();
     // What a durable store gives back after a start has been flushed before.
     if (this.durable) this.#flushed = this.#position.index;
   }
@@ -86,8 +88,9 @@ export class ClusterMachine implements StateMachine<Uint8Array, Uint8Array> {
 
   apply(entries: readonly AppliedEntry<Uint8Array>[]): readonly (Uint8Array | undefined)[] {
     let position = this.#position;
+    let results: readonly (Uint8Array | undefined)[];
     try {
-      const results = this.#store.transact((transaction) => {
+      results = this.#store.transact((transaction) => {
         const applied = entries.map((entry) => {
           if (entry.index !== position.index + 1) {
             throw new InvariantError(`entry ${entry.index} cannot be applied behind ${position.index}`);
@@ -98,15 +101,15 @@ export class ClusterMachine implements StateMachine<Uint8Array, Uint8Array> {
         transaction.put(trees.position, positionKey, encodePosition(position));
         return applied;
       });
-      this.#position = position;
-      for (const machine of this.#machines()) machine.committed();
-      this.#announce();
-      return results;
     } catch (error) {
       // The transaction is gone, and so must be what the sub-machines cached of it.
       this.#reload();
       throw error;
     }
+    this.#position = position;
+    for (const machine of this.#machines()) machine.committed();
+    this.#announce();
+    return results;
   }
 
   async snapshot(): Promise<MachineSnapshot> {
@@ -179,6 +182,13 @@ export class ClusterMachine implements StateMachine<Uint8Array, Uint8Array> {
     const bytes = this.#store.get(trees.position, positionKey);
     this.#position = bytes === undefined ? origin : (decodePosition(bytes) as MachinePosition);
     for (const machine of this.#machines()) machine.restored(this.#store);
+  }
+
+  /** A store that was filled for another cluster would vote and answer with that cluster's state. */
+  #refuseOtherCluster(): void {
+    const found = this.formation.state?.genesis.clusterId;
+    if (found === undefined || found === this.#clusterId) return;
+    throw new MachineRefusal("CLUSTER_OTHER_GENESIS", `the store holds cluster ${found}, expected ${this.#clusterId}`);
   }
 
   #announce(): void {

@@ -1,20 +1,19 @@
 import {
-  FabricError,
   parseNodeId,
   type ApplyContext,
   type Formation,
+  type FormationStep,
   type StoreReader,
   type StoreTransaction,
   type SubMachine,
   type TokenRecord,
-  type Transition,
 } from "@revoada/fabric";
-import { decodeCanonical, encodeCanonical, textKey } from "../codec.ts";
-import { encodeResult, refusalOf } from "./result.ts";
+import { decodeCanonical, encodeCanonical, textKey, textOfKey } from "../codec.ts";
+import { MachineRefusal, readStored, settle, type CheckedCommand } from "./result.ts";
 import { trees } from "./trees.ts";
 
 /** A token that does not let anybody in: unknown, expired, or used up. Outside it is always `JOIN_REFUSED`. */
-export class TokenRefusedError extends FabricError {
+export class TokenRefusedError extends MachineRefusal {
   constructor(why: string) {
     super("TOKEN_REFUSED", why);
   }
@@ -26,7 +25,7 @@ const maxTokens = 1024;
 /** The token of an id as it is committed; undefined where there is none. */
 export function readToken(store: StoreReader, id: string): TokenRecord | undefined {
   const bytes = store.get(trees.tokens, textKey(id));
-  return bytes === undefined ? undefined : parseToken(decodeCanonical(bytes, "token"));
+  return bytes === undefined ? undefined : readStored("token", () => parseToken(decodeCanonical(bytes, "token")));
 }
 
 function parseToken(value: unknown): TokenRecord {
@@ -46,20 +45,28 @@ export function tokenFault(record: TokenRecord | undefined, timeMs: number): str
 }
 
 /**
- * Checks the token of an `admit` and gives back what takes one use off. A node that the formation knows needs none: it was let in
- * before, and the transition table says whether it may come back.
+ * Checks the token of each `admit` that lets a node in and gives back the records of those tokens with their uses taken off. A node that the
+ * formation knows right before its `admit` needs none: it was let in before, and the transition table says whether it may come back.
  */
-export function chargeToken(transaction: StoreTransaction, transition: Transition, before: Formation, timeMs: number): readonly (() => void)[] {
-  if (transition.verb !== "admit" || before.nodes.has(transition.node)) return [];
-  const id = transition.admission.tokenId;
-  const record = id === undefined ? undefined : readToken(transaction, id);
-  const fault = tokenFault(record, timeMs);
-  if (fault !== undefined || record === undefined) throw new TokenRefusedError(fault ?? "the token is unknown");
-  return [
-    () => {
-      transaction.put(trees.tokens, textKey(record.tokenId), encodeCanonical({ ...record, usesLeft: record.usesLeft - 1 }));
-    },
-  ];
+export function chargeTokens(store: StoreReader, before: Formation, steps: readonly FormationStep[], timeMs: number): readonly TokenRecord[] {
+  const charged = new Map<string, TokenRecord>();
+  let { nodes } = before;
+  for (const { transition, formation } of steps) {
+    const known = nodes.has(transition.node);
+    ({ nodes } = formation);
+    if (transition.verb !== "admit" || known) continue;
+    const id = transition.admission.tokenId;
+    const record = id === undefined ? undefined : (charged.get(id) ?? readToken(store, id));
+    const fault = tokenFault(record, timeMs);
+    if (fault !== undefined || record === undefined) throw new TokenRefusedError(fault ?? "the token is unknown");
+    charged.set(record.tokenId, { ...record, usesLeft: record.usesLeft - 1 });
+  }
+  return [...charged.values()];
+}
+
+/** Writes token records. */
+export function writeTokens(transaction: StoreTransaction, records: readonly TokenRecord[]): void {
+  for (const record of records) transaction.put(trees.tokens, textKey(record.tokenId), encodeCanonical(record));
 }
 
 /** What the token sub-machine takes: a new token's public half, or the end of one. */
@@ -76,30 +83,33 @@ export class TokenMachine implements SubMachine {
   readonly name = "tokens";
   readonly trees: readonly string[] = [trees.tokens];
 
-  apply(transaction: StoreTransaction, command: Uint8Array, _context: ApplyContext): Uint8Array {
-    try {
-      this.#apply(transaction, command);
-      return encodeResult({ ok: true, generation: 0, height: 0 });
-    } catch (error) {
-      return encodeResult(refusalOf(error));
-    }
+  apply(transaction: StoreTransaction, command: Uint8Array, context: ApplyContext): Uint8Array {
+    return settle(() => {
+      const write = this.#check(transaction, command, context);
+      return { result: { ok: true, generation: 0, height: 0 }, write };
+    });
   }
 
-  #apply(transaction: StoreTransaction, bytes: Uint8Array): void {
+  #check(transaction: StoreTransaction, bytes: Uint8Array, { timeMs }: ApplyContext): CheckedCommand["write"] {
     const value = (decodeCanonical(bytes, "token command") ?? {}) as Record<string, unknown>;
     if (value["version"] !== 1) throw new TokenRefusedError("a token command of an unknown version");
-    if (value["type"] === "create") {
-      const record = parseToken(value["record"]);
-      if (readToken(transaction, record.tokenId) !== undefined) throw new TokenRefusedError("the token id is taken");
-      if ([...transaction.range(trees.tokens, { limit: maxTokens })].length >= maxTokens) {
-        throw new TokenRefusedError(`${maxTokens} tokens are the most that are kept`);
-      }
-      transaction.put(trees.tokens, textKey(record.tokenId), encodeCanonical(record));
-    } else if (value["type"] === "revoke" && typeof value["tokenId"] === "string" && tokenId.test(value["tokenId"])) {
-      if (!transaction.delete(trees.tokens, textKey(value["tokenId"]))) throw new TokenRefusedError("the token is unknown");
-    } else {
-      throw new TokenRefusedError("an unknown token command");
-    }
+    if (value["type"] === "create") return this.#checkCreate(transaction, parseToken(value["record"]), timeMs);
+    const id = value["tokenId"];
+    if (value["type"] !== "revoke" || typeof id !== "string" || !tokenId.test(id)) throw new TokenRefusedError("an unknown token command");
+    if (readToken(transaction, id) === undefined) throw new TokenRefusedError("the token is unknown");
+    return () => void transaction.delete(trees.tokens, textKey(id));
+  }
+
+  /** Where there is no room, tokens that let nobody in any more make it. */
+  #checkCreate(transaction: StoreTransaction, record: TokenRecord, timeMs: number): CheckedCommand["write"] {
+    if (readToken(transaction, record.tokenId) !== undefined) throw new TokenRefusedError("the token id is taken");
+    const ids = [...transaction.range(trees.tokens)].map(({ key }) => textOfKey(key));
+    const dead = ids.length < maxTokens ? [] : ids.filter((id) => tokenFault(readToken(transaction, id), timeMs) !== undefined);
+    if (ids.length - dead.length >= maxTokens) throw new TokenRefusedError(`${maxTokens} tokens are the most that are kept`);
+    return () => {
+      for (const id of dead) transaction.delete(trees.tokens, textKey(id));
+      writeTokens(transaction, [record]);
+    };
   }
 
   committed(): void {}
