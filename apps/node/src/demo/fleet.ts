@@ -19,7 +19,8 @@ export interface FleetOptions {
   readonly extraArguments?: readonly string[];
 }
 
-export { Writers } from "./writers.ts";
+export { until } from "./waiting.ts";
+export { readEntries, Writers } from "./writers.ts";
 
 /** A status and the daemon that gave it. */
 export interface Observed {

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { isFabricError } from "@revoada/fabric";
 import { connectNode, type NodeClient } from "../client.ts";
 import type { NodeStatus } from "../daemon/status.ts";
@@ -39,6 +39,8 @@ export class Daemon {
     this.#child = spawn(process.execPath, [...process.execArgv, entry, "up", "--data-dir", this.directory, ...args], {
       stdio: ["ignore", log, log],
       detached: true,
+      // Daemons that start together and again and again compile the same modules: once is enough.
+      env: { ...process.env, NODE_COMPILE_CACHE: join(dirname(this.directory), "compile-cache") },
     });
     closeSync(log);
   }
@@ -59,7 +61,7 @@ export class Daemon {
     try {
       return await work(client);
     } catch (error) {
-      if (isFabricError(error, "CONTROL_CLOSED", "CONTROL_UNREACHABLE")) this.forgetClient();
+      if (isFabricError(error, "CONTROL_CLOSED", "CONTROL_TIMEOUT", "CONTROL_PROTOCOL")) this.forgetClient();
       throw error;
     }
   }

@@ -3,7 +3,7 @@ import type { Daemon } from "./process.ts";
 import { pause } from "./waiting.ts";
 
 /** Refusals that say for certain that nothing was written and nothing will be. */
-const definite = ["RAFT_NOT_LEADER", "RAFT_NO_QUORUM", "RAFT_BACKPRESSURE", "RAFT_TOO_LARGE", "RAFT_STOPPED", "CATALOG_READ_ONLY", "FACE_NOT_RUNNING", "CONTROL_UNREACHABLE"];
+const definite = ["RAFT_NOT_LEADER", "RAFT_NO_QUORUM", "RAFT_BACKPRESSURE", "RAFT_TOO_LARGE", "RAFT_STOPPED", "CATALOG_READ_ONLY", "FACE_NOT_RUNNING", "CONTROL_UNREACHABLE", "NODE_UNREACHABLE"];
 
 /** A write that was acknowledged. */
 export interface Acknowledged {
