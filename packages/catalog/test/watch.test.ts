@@ -299,9 +299,9 @@ class WatchCheck {
     this.#range = range;
     this.#last = from - 1;
     this.#known = from === 1;
-    this.#watching = catalog
-      .watch({ ...range, fromRevision: from as Revision, signal: this.#controller.signal })
-      [Symbol.asyncIterator]();
+    const { signal } = this.#controller;
+    const changes = catalog.watch({ ...range, fromRevision: from as Revision, signal });
+    this.#watching = changes[Symbol.asyncIterator]();
   }
 
   async read(count: number): Promise<void> {
