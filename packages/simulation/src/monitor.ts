@@ -151,6 +151,8 @@ export class Monitor {
   logOpened(node: NodeId, baseIndex: number, terms: readonly (readonly [number, number])[]): void {
     const history = this.#history(node);
     history.baseIndex = baseIndex;
+    // A commit index is not durable. A replica that opens its log anew after a failed sync knows of it what the log still shows.
+    history.commitIndex = 0;
     history.durable.clear();
     for (const [index, term] of terms) history.durable.set(index, term);
   }
