@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { root, type ExportTarget, type WorkspacePackage } from "../workspace.ts";
 
 /** Names that tools and hosts of repositories prescribe. */
-const prescribedNames = new Set([
+const prescribedNames = new Set(["ALGORITHM.md", 
   "AGENTS.md",
   "CHANGELOG.md",
   "CODE_OF_CONDUCT.md",

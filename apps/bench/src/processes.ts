@@ -29,7 +29,7 @@ export class Worker implements AsyncDisposable {
     const id = this.#next;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#child.send({ id, order } as object);
+      this.#child.send({ id, order });
     });
   }
 

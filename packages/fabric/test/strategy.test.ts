@@ -11,11 +11,12 @@ import {
 } from "@revoada/fabric";
 import { describe, expect, test } from "vitest";
 
-type Change = (strategy: Record<string, never>) => void;
+/** A strategy as a file may hold it: the same fields, with anything in them. */
+type Loose = Record<string, unknown> & Record<"consensus" | "membership" | "content" | "attestation", Record<string, unknown>>;
 
-function homelabWith(change: (strategy: any) => void): FabricStrategy {
-  const copy = structuredClone(prescribedHomelab()) as unknown as Record<string, never>;
-  (change as Change)(copy);
+function homelabWith(change: (strategy: Loose) => void): FabricStrategy {
+  const copy = structuredClone(prescribedHomelab()) as unknown as Loose;
+  change(copy);
   return copy as unknown as FabricStrategy;
 }
 
@@ -55,7 +56,7 @@ describe("prescribed strategies", () => {
 });
 
 describe("proveLiveness refuses", () => {
-  const zeroes: readonly [string, (s: any) => void][] = [
+  const zeroes: readonly [string, (s: Loose) => void][] = [
     ["consensus.electionTimeoutMs", (s) => (s.consensus.electionTimeoutMs = 0)],
     ["consensus.snapshotIntervalEntries", (s) => (s.consensus.snapshotIntervalEntries = 0)],
     ["membership.gossipCadenceMs", (s) => (s.membership.gossipCadenceMs = 0)],

@@ -54,6 +54,10 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
   }
 }
 
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
+
 class Run {
   readonly #seed: number;
   readonly #chaosMs: number;
@@ -65,7 +69,7 @@ class Run {
   readonly #network;
   readonly #nodes: readonly SimulatedNode[];
   readonly #workload: Workload;
-  #failure: unknown;
+  #failure: Error | undefined;
 
   constructor({ seed, nodes = 5, chaosMs = 60_000 }: RunOptions) {
     this.#seed = seed;
@@ -83,7 +87,7 @@ class Run {
       keys: 8,
       thinkMs: 120,
       onViolation: (error) => {
-        this.#failure ??= error;
+        this.#failure ??= asError(error);
       },
     });
   }
@@ -206,7 +210,7 @@ class Run {
     this.#note(node.id, "restarts");
     node.restart().catch((error: unknown) => {
       if (!isFabricError(error, "DISK_IO", "LOG_FAILED")) {
-        this.#failure ??= error;
+        this.#failure ??= asError(error);
         return;
       }
       // The disk failed while the log was being opened: a supervisor starts the process again.

@@ -55,7 +55,7 @@ export class Workload {
     if (this.#stopped) return;
     this.#clock.schedule(this.#options.thinkMs * (0.5 + this.#random.float()), () => {
       const node = this.#random.pick(this.#nodes);
-      if (node.isUp()) this.#operate(node).finally(() => this.#again(client));
+      if (node.isUp()) void this.#operate(node).finally(() => this.#again(client));
       else this.#again(client);
     });
   }

@@ -58,7 +58,10 @@ async function lead(ports: readonly number[]): Promise<(payload: Uint8Array) => 
   const settle = (): void => {
     const committed = durable.toSorted((a, b) => b - a)[1] ?? 0;
     while (head < waiting.length && (waiting[head]?.sequence ?? Infinity) <= committed) waiting[head++]?.resolve();
-    if (head > 10_000) waiting.splice(0, head), (head = 0);
+    if (head > 10_000) {
+      waiting.splice(0, head);
+      head = 0;
+    }
   };
   const sockets = await Promise.all(ports.map((port, index) => dial(port, (acknowledged) => {
     durable[index + 1] = Math.max(durable[index + 1] ?? 0, acknowledged);

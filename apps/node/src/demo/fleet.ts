@@ -117,13 +117,12 @@ export class Fleet implements AsyncDisposable {
   }
 
   async #untilUp(daemon: Daemon, attempt: () => Promise<true>): Promise<void> {
-    let ended: unknown;
-    await until(`${daemon.name}`, formWithinMs, async () => {
+    const ended = await until(daemon.name, formWithinMs, async () => {
       // A daemon that ended by itself will not come any more: say so at once instead of at the deadline.
-      ended = await daemon.requireRunning().catch((error: unknown) => error);
-      return ended === undefined ? attempt() : true;
+      const failure = await daemon.failure();
+      return failure ?? (await attempt());
     });
-    if (ended !== undefined) throw ended;
+    if (ended instanceof DemonstrationError) throw ended;
   }
 }
 

@@ -99,11 +99,11 @@ export class Daemon {
     });
   }
 
-  /** Throws with the end of the log where the process ended by itself. */
-  async requireRunning(): Promise<void> {
-    if (this.isRunning()) return;
+  /** What to say where the process ended by itself: the end of its log. Undefined while it runs. */
+  async failure(): Promise<DemonstrationError | undefined> {
+    if (this.isRunning()) return undefined;
     const log = await readFile(this.logFile, "utf8").catch(() => "");
-    throw new DemonstrationError(`${this.name} ended by itself; the end of its log:\n${log.trimEnd().split("\n").slice(-12).join("\n")}`);
+    return new DemonstrationError(`${this.name} ended by itself; the end of its log:\n${log.trimEnd().split("\n").slice(-12).join("\n")}`);
   }
 
   tokenFile(): string {
