@@ -1,5 +1,7 @@
 import {
   FieldReader,
+  InvalidValueError,
+  isFabricError,
   parseHash,
   parseNodeId,
   type Attestor,
@@ -12,6 +14,7 @@ import {
   type Transport,
 } from "@revoada/fabric";
 import { decodeCanonical, encodeCanonical } from "../codec.ts";
+import { unlessAborted } from "../deadline.ts";
 import { CommandRefusedError, SealIncompleteError } from "../errors.ts";
 import { sealEnvelope } from "../machine/envelope.ts";
 import type { FormationState } from "../machine/formation-machine.ts";
@@ -36,6 +39,10 @@ export interface SealerOptions {
 export class Sealer {
   readonly #options: SealerOptions;
   readonly #withdraw: () => void;
+  /** Signers that wait for the log to reach a head. */
+  readonly #waiting = new Set<() => void>();
+  readonly #abort = new AbortController();
+  #sealing: Promise<void> | undefined;
 
   constructor(options: SealerOptions) {
     this.#options = options;
@@ -49,25 +56,40 @@ export class Sealer {
   }
 
   /**
-   * Leader only. Seals the head, or, where a change of voters is not vouched for yet, that change first.
-   * Rejects with `CHAIN_SEAL_INCOMPLETE` where too few voters sign.
+   * Leader only. Seals the head, or, where a change of voters is not vouched for yet, that change first. One seal is gathered at a
+   * time; whoever asks meanwhile gets the outcome of that one, which may be of a lower head. Rejects with `CHAIN_SEAL_INCOMPLETE`
+   * where too few voters sign.
    */
-  async seal(options: { readonly signal: AbortSignal }): Promise<void> {
+  seal(options: { readonly signal: AbortSignal }): Promise<void> {
+    this.#sealing ??= this.#sealHead(this.#abort.signal).finally(() => {
+      this.#sealing = undefined;
+    });
+    return unlessAborted(this.#sealing, options.signal);
+  }
+
+  stop(): void {
+    this.#withdraw();
+    this.#abort.abort();
+    for (const finish of this.#waiting) finish();
+  }
+
+  async #sealHead(signal: AbortSignal): Promise<void> {
     const { attestor, machine, propose } = this.#options;
     const state = machine.formation.state;
     if (state === undefined || state.head.height <= state.sealed.height) return;
-    const signatures = await this.#gather(state, options.signal);
+    const signatures = await this.#gather(state, signal);
     const needed = Math.floor(state.sealing.voters.length / 2) + 1;
     if (signatures.length < needed) {
       throw new SealIncompleteError(state.head.height, signatures.map(({ signer }) => signer), needed);
     }
     const seal = attestor.encodeSeal({ head: state.head, leader: attestor.identity.id, signatures });
-    const { result } = await propose(sealEnvelope("seal", seal), options);
-    openResult(result);
-  }
-
-  stop(): void {
-    this.#withdraw();
+    const { result } = await propose(sealEnvelope("seal", seal), { signal });
+    try {
+      openResult(result);
+    } catch (error) {
+      // A leader before this one got its seal through: the head is sealed, which is what was wanted.
+      if (!isFabricError(error, "CHAIN_ALREADY_SEALED")) throw error;
+    }
   }
 
   /** The leader's own signature and those of enough others; returns as soon as there is a majority. */
@@ -77,7 +99,7 @@ export class Sealer {
     const { voters } = state.sealing;
     const own = attestor.signHead(state.genesis.clusterId, state.head);
     if (!voters.includes(self)) {
-      throw new CommandRefusedError("CLUSTER_NOT_A_VOTER", "this node is not among those who may seal the head");
+      throw new CommandRefusedError("CLUSTER_NOT_A_VOTER", "this node is not among those who may seal the head", { retryable: true });
     }
     const signatures = [own];
     const needed = Math.floor(voters.length / 2) + 1;
@@ -117,7 +139,9 @@ export class Sealer {
   /** Signs a head that this replica has applied too, waiting a moment for a log that is behind. */
   async #sign(payload: Uint8Array): Promise<Uint8Array> {
     const fields = new FieldReader(decodeCanonical(payload, "seal request"), "seal request");
-    const head: ChainHead = { height: fields.number("height"), hash: parseHash(fields.take("hash"), "seal request.hash") };
+    const height = fields.number("height");
+    if (!Number.isSafeInteger(height) || height < 1) throw new InvalidValueError("seal request.height", height, "a height");
+    const head: ChainHead = { height, hash: parseHash(fields.take("hash"), "seal request.hash") };
     fields.finish();
     const state = await this.#reach(head.height);
     const { attestor, machine, store } = this.#options;
@@ -138,10 +162,12 @@ export class Sealer {
     if (now !== undefined) return Promise.resolve(now);
     return new Promise((resolve) => {
       const finish = (): void => {
+        this.#waiting.delete(finish);
         stop();
         cancel();
         resolve(reached());
       };
+      this.#waiting.add(finish);
       const stop = machine.onApplied(() => {
         if (reached() !== undefined) finish();
       });
