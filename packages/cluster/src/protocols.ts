@@ -9,7 +9,7 @@ export const protocols: Readonly<Record<"seal" | "chain" | "join" | "admit" | "d
   /** Newcomer → any node, with a token. */
   join: { name: "/revoada/join/1", channel: "join" },
   /** Any node → leader: a newcomer's request, with the binding of the connection that it came over. */
+  admit: { name: "/revoada/admit/1", channel: "gossip" },
   /** A member → leader: let me go. */
   depart: { name: "/revoada/depart/1", channel: "gossip" },
-  admit: { name: "/revoada/admit/1", channel: "gossip" },
 };

@@ -144,7 +144,7 @@ export class RunningCluster {
     const { consensus, membership, machine, sealer, directory } = this;
     const logger = this.#logger;
     this.loop = new FormationLoop({ declaration, attestor, consensus, membership, machine, sealer, clock, logger });
-    const door = new Door({ attestor, transport, consensus, membership, machine, store, directory, loop: this.loop, sealer, genesis, logger });
+    const door = new Door({ attestor, transport, consensus, membership, machine, store, directory, loop: this.loop, sealer, genesis, clock, logger });
     stack.push(() => door.stop());
     const catalog = this.#createCatalog(catalogLayer);
     stack.push(() => catalog[Symbol.dispose]());
@@ -236,7 +236,7 @@ export class RunningCluster {
         `${shortId(node)} votes, and ${staying.length} other nodes cannot hold ${voters.length} seats`,
       );
     }
-    await this.loop.commit([{ verb: "depart", node }], `${shortId(node)} asks to leave`);
+    await this.loop.commitAfterOthers([{ verb: "depart", node }], `${shortId(node)} asks to leave`);
     this.loop.kick();
   }
 
@@ -294,13 +294,23 @@ export class RunningCluster {
     if ((this.membership.view().members.get(self)?.keys.get(leadsKey) ?? "") !== value) this.membership.set(leadsKey, value);
   }
 
-  /** The founder's first command; made again where a crash came between the log's beginning and its commit. */
+  /**
+   * The founder's first command. A crash may come anywhere between the log's beginning and its commit: as long as the founder is
+   * alone in the log, and the log holds none when all of it is applied, genesis is proposed again.
+   */
   async #ensureGenesis(): Promise<void> {
-    const { genesis } = this.origin;
-    if (genesis.founder !== this.#layers.attestor.identity.id || this.machine.position().index > 0) return;
-    if (!this.origin.founding && this.consensus.status().lastIndex > 0) return;
+    const { genesis, founding } = this.origin;
+    const { formation } = this.machine;
+    const { id } = this.#layers.attestor.identity;
+    if (genesis.founder !== id || formation.state !== undefined) return;
+    const { voters, outgoing } = this.consensus.status().configuration;
+    const isAlone = outgoing === undefined && voters.length === 1 && voters[0]?.id === id;
+    if (!founding && !isAlone) return;
     const { electionTimeoutMs } = this.#declaration.strategy.consensus;
-    const { result } = await this.consensus.propose(sealEnvelope("genesis", genesis.bytes), { timeoutMs: 20 * electionTimeoutMs + 5000 });
+    const timeoutMs = 20 * electionTimeoutMs + 5000;
+    await this.consensus.readBarrier({ timeoutMs });
+    if (formation.state !== undefined) return;
+    const { result } = await this.consensus.propose(sealEnvelope("genesis", genesis.bytes), { timeoutMs });
     openResult(result);
   }
 

@@ -45,9 +45,13 @@ export class Directory {
   readonly #options: DirectoryOptions;
   readonly #follower: ChainFollower;
   readonly #withdraw: () => void;
+  /** What was shown by others, above the height that this node's own store holds. */
   #records: ChainRecord[] = [];
+  #recordsAfter = 0;
+  #ownRefused = false;
   #cancel: (() => void) | undefined;
   #stopped = false;
+  #refreshing: Promise<void> | undefined;
 
   constructor(options: DirectoryOptions, chain?: Uint8Array) {
     this.#options = options;
@@ -69,19 +73,54 @@ export class Directory {
     return this.formation().nodes.has(id);
   }
 
-  /** The sealed chain above a height, as an answer for somebody who has it up to there. */
-  prove(afterHeight: number): Uint8Array {
-    return encodeAnswer(this.#recordsAbove(afterHeight));
+  /** The sealed chain above a height, as an answer for somebody who has it up to there; at most about `maxBytes` of it. */
+  prove(afterHeight: number, maxBytes: number = maxAnswerBytes): Uint8Array {
+    return encodeAnswer(this.#recordsAbove(afterHeight, maxBytes));
   }
 
-  /** Asks a random node for what is missing, now. */
-  async refresh(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+  /** Takes what this node's own log has sealed, and once there is no more of it, asks a random node for what is missing. */
+  refresh(): Promise<void> {
+    // One at a time: two answers to one question overlap, and the second is refused.
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = undefined;
+    });
+    return this.#refreshing;
+  }
+
+  async #refresh(): Promise<void> {
+    if (this.#takeOwn()) return;
     const { transport, attestor, random } = this.#options;
     const others = [...this.formation().nodes.keys()].filter((id) => id !== attestor.identity.id);
     const peer = others[random.uint32() % Math.max(others.length, 1)];
     if (peer === undefined) return;
     const request = encodeCanonical({ afterHeight: this.#follower.head().height });
-    this.#take(await transport.request(peer, protocols.chain, request, { ...options, timeoutMs: 2000 }));
+    this.#take(await transport.request(peer, protocols.chain, request, { timeoutMs: 2000 }));
+  }
+
+  /** A node that fell out of the log need not be told again what it had applied before. True where there was something to take. */
+  #takeOwn(): boolean {
+    const { machine, store, logger } = this.#options;
+    const { height } = this.#follower.head();
+    const sealed = machine.formation.state?.sealed.height ?? 0;
+    if (sealed <= height || this.#ownRefused) return false;
+    try {
+      this.#follower.advance(bounded(sealedRecords(store, height, sealed), maxAnswerBytes));
+    } catch (error) {
+      this.#ownRefused = true;
+      logger.error("this node's own chain does not verify", { height, error: String(error) });
+      return false;
+    }
+    this.#dropHeld();
+    return true;
+  }
+
+  /** What the store holds need not be held twice. */
+  #dropHeld(): void {
+    const sealed = this.#options.machine.formation.state?.sealed.height ?? 0;
+    const { height } = this.#follower.head();
+    if (sealed < height) return;
+    this.#records = [];
+    this.#recordsAfter = height;
   }
 
   stop(): void {
@@ -93,6 +132,7 @@ export class Directory {
   #schedule(): void {
     const { clock, cadenceMs, isCurrent, logger } = this.#options;
     this.#cancel = clock.schedule(cadenceMs, () => {
+      this.#dropHeld();
       const work = isCurrent() ? Promise.resolve() : this.refresh();
       work
         .catch((error: unknown) => logger.debug("the chain could not be refreshed", { error: String(error) }))
@@ -111,7 +151,7 @@ export class Directory {
 
   #take(answer: Uint8Array): void {
     const records = decodeAnswer(answer);
-    if (records.length === 0) return;
+    if (records.length === 0 || this.#stopped) return;
     this.#adopt(records);
     this.#options.onChange();
   }
@@ -136,8 +176,8 @@ export class Directory {
       return bounded(sealedRecords(store, afterHeight, state.sealed.height), maxBytes);
     }
     // The follower holds whole sealed stretches; what lies below the asked height is left out block by block.
-    let height = 0;
-    const above: ChainRecord[] = [];
+    let height = this.#recordsAfter;
+    const above: ChainRecord[] = [...sealedRecords(store, afterHeight, height)];
     for (const record of this.#records) {
       if (record.kind === "block") height += 1;
       if (height > afterHeight) above.push(record);

@@ -3,6 +3,7 @@ import {
   isFabricError,
   shortId,
   type Attestor,
+  type Clock,
   type ClusterId,
   type Consensus,
   type Duplex,
@@ -15,6 +16,7 @@ import {
 import type { Directory } from "../chain/directory.ts";
 import type { Sealer } from "../chain/sealer.ts";
 import { decodeCanonical, encodeCanonical } from "../codec.ts";
+import { deadlineOf, unlessAborted } from "../deadline.ts";
 import { JoinRefusedError } from "../errors.ts";
 import type { FormationLoop } from "../loop/formation-loop.ts";
 import type { ClusterMachine } from "../machine/machine.ts";
@@ -33,11 +35,22 @@ export interface DoorOptions {
   readonly loop: FormationLoop;
   readonly sealer: Sealer;
   readonly genesis: Genesis;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
-/** How long a newcomer's whole admission may take. */
+/** How long a newcomer's whole admission may take, its own words included. */
 const admissionTimeoutMs = 15_000;
+/** How long to wait until voters that did not sign are asked again. */
+const sealPauseMs = 100;
+/** Strangers hold connections here: this many at once, and no longer a word than a request is. */
+const maxNewcomers = 64;
+const maxRequestBytes = 16 * 1024;
+/** Most bytes of chain that a newcomer is shown; what a message of the transport holds, and room for the rest of the answer. */
+const maxChainBytes = 12 * 1024 * 1024;
+
+/** What is final about a request. Everything else may be otherwise in a moment, or at another node. */
+const finalCodes = ["JOIN_REFUSED", "TOKEN_REFUSED", "TOPOLOGY_ILLEGAL_TRANSITION", "FABRIC_INVALID_VALUE", "ATTEST_NOT_CANONICAL"] as const;
 
 /**
  * Lets newcomers in that hold a token. Any node answers; the leader checks the proof against the binding of the very connection
@@ -46,6 +59,7 @@ const admissionTimeoutMs = 15_000;
 export class Door {
   readonly #options: DoorOptions;
   readonly #withdrawals: readonly (() => void)[];
+  readonly #newcomers = new Set<Duplex>();
 
   constructor(options: DoorOptions) {
     this.#options = options;
@@ -58,26 +72,46 @@ export class Door {
 
   stop(): void {
     for (const withdraw of this.#withdrawals) withdraw();
+    for (const stream of this.#newcomers) stream.abort();
   }
 
   async #serve(stream: Duplex): Promise<void> {
-    const { logger } = this.#options;
+    const { clock, logger } = this.#options;
+    // Nobody is let in who keeps silent for long, or in a crowd.
+    const cancel = clock.schedule(admissionTimeoutMs, () => stream.abort());
+    this.#newcomers.add(stream);
     try {
-      for await (const message of stream.receive()) {
-        const answer = await this.#admitAnywhere(message, stream);
-        await stream.send(answer);
-        break;
-      }
+      await this.#answer(stream);
       await stream.close();
     } catch (error) {
-      logger.warn("a newcomer was refused", { peer: stream.peer, reason: error instanceof Error ? error.message : String(error) });
-      await stream.send(encodeJoinAnswer({ refused: true })).catch(() => undefined);
-      await stream.close().catch(() => undefined);
+      logger.warn("a newcomer broke off", { peer: stream.peer, reason: error instanceof Error ? error.message : String(error) });
+      stream.abort();
+    } finally {
+      this.#newcomers.delete(stream);
+      cancel();
     }
+  }
+
+  /** One request, one answer; nothing is said to who says nothing. */
+  async #answer(stream: Duplex): Promise<void> {
+    for await (const message of stream.receive()) {
+      await stream.send(await this.#admitAnywhere(message, stream).catch((error: unknown) => this.#refuse(stream, error)));
+      return;
+    }
+  }
+
+  /** What a newcomer is told of a failure: nothing but whether it may ask again. */
+  #refuse(stream: Duplex, error: unknown): Uint8Array {
+    const final = isFabricError(error, ...finalCodes) && !error.retryable;
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#options.logger.warn(final ? "a newcomer was refused" : "a newcomer cannot be let in now", { peer: stream.peer, reason });
+    return encodeJoinAnswer(final ? { refused: true } : { unavailable: true });
   }
 
   async #admitAnywhere(message: Uint8Array, stream: Duplex): Promise<Uint8Array> {
     const { consensus, transport } = this.#options;
+    if (this.#newcomers.size > maxNewcomers) throw new JoinRefusedError(`${maxNewcomers} newcomers are at the door`, { retryable: true });
+    if (message.length > maxRequestBytes) throw new JoinRefusedError(`a request of ${message.length} bytes`);
     const request = decodeJoinRequest(message);
     if (request.node !== stream.peer) throw new JoinRefusedError(`it says that it is ${shortId(request.node)}`);
     const status = consensus.status();
@@ -96,28 +130,36 @@ export class Door {
 
   /** On the leader: checks the proof, commits the admission, has it sealed, and shows the newcomer the way. */
   async #admit(request: JoinRequest, channelBinding: Uint8Array): Promise<Uint8Array> {
-    const { genesis, machine, sealer, directory, logger } = this.#options;
+    const { genesis, machine, directory, logger } = this.#options;
     this.#checkProof(request, channelBinding, genesis.clusterId);
     if (!directory.isKnown(request.node)) await this.#commit(request);
-    const height = machine.formation.state?.head.height ?? 0;
-    const signal = AbortSignal.timeout(admissionTimeoutMs);
-    while ((machine.formation.state?.sealed.height ?? 0) < height) await sealer.seal({ signal });
+    await this.#sealUpTo(machine.formation.state?.head.height ?? 0);
     logger.info("a newcomer was let in", { node: shortId(request.node), addresses: request.addresses });
-    return encodeJoinAnswer({ genesis: genesis.bytes, chain: directory.prove(0), peers: this.#peers() });
+    return encodeJoinAnswer({ genesis: genesis.bytes, chain: directory.prove(0, maxChainBytes), peers: this.#peers() });
   }
 
   async #commit(request: JoinRequest): Promise<void> {
-    const { loop } = this.#options;
     const { storeId, generation, zone, version, tokenId, node } = request;
     const admission = { storeId, generation, incarnation: 0, zone, version, tokenId };
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        await loop.commit([{ verb: "admit", node, admission }], `${shortId(node)} was let in by token ${tokenId.slice(0, 8)}`);
-        return;
-      } catch (error) {
-        // Another command came first; the admission is made anew for the formation as it is now.
-        if (!isFabricError(error, "TOPOLOGY_COMMAND_REFUSED") || attempt >= 20) throw error;
+    const reason = `${shortId(node)} was let in by token ${tokenId.slice(0, 8)}`;
+    await this.#options.loop.commitAfterOthers([{ verb: "admit", node, admission }], reason);
+  }
+
+  /** Has the chain sealed up to a height, with patience for voters that cannot sign at this moment. */
+  async #sealUpTo(height: number): Promise<void> {
+    const { machine, sealer, clock } = this.#options;
+    const { signal, clear } = deadlineOf(clock, admissionTimeoutMs, () => new JoinRefusedError("its admission is not sealed yet", { retryable: true }));
+    try {
+      while ((machine.formation.state?.sealed.height ?? 0) < height) {
+        try {
+          await sealer.seal({ signal });
+        } catch (error) {
+          if (!isFabricError(error) || !error.retryable || signal.aborted) throw error;
+          await unlessAborted(new Promise<void>((resolve) => void clock.schedule(sealPauseMs, resolve)), signal);
+        }
       }
+    } finally {
+      clear();
     }
   }
 

@@ -1,6 +1,7 @@
 import {
   type Address,
   type Attestor,
+  type Duplex,
   type Genesis,
   type JoinToken,
   type NodeId,
@@ -10,7 +11,7 @@ import {
 import { decodeAnswer } from "../chain/directory.ts";
 import { JoinRefusedError, JoinUnreachableError } from "../errors.ts";
 import { protocols } from "../protocols.ts";
-import { decodeJoinAnswer, encodeJoinRequest } from "./messages.ts";
+import { decodeJoinAnswer, encodeJoinRequest, type JoinAnswer } from "./messages.ts";
 
 export interface JoinOptions {
   readonly attestor: Attestor;
@@ -37,39 +38,66 @@ export interface Joined {
  * Asks the cluster of a token to let this node in, and checks what it is shown: the genesis hashes to the token's cluster id, and
  * the chain above it is sealed and admits this node.
  *
- * Tries the voters that the token names, each at every address. Rejects with `JOIN_REFUSED` or `JOIN_UNREACHABLE`.
+ * Tries the voters that the token names, each at every address, until one lets this node in or refuses it for good. Rejects with
+ * `JOIN_REFUSED`, retryable where nobody could decide at the moment, or with `JOIN_UNREACHABLE`.
  */
 export async function joinCluster(options: JoinOptions): Promise<Joined> {
-  const { token, transport } = options;
+  const { token, transport, signal } = options;
   let cause: unknown;
+  let undecided: JoinRefusedError | undefined;
   for (const voter of token.voters) {
+    signal?.throwIfAborted();
     transport.setAddresses(voter, token.addresses);
     try {
       return await askVoter(voter, options);
     } catch (error) {
-      if (error instanceof JoinRefusedError) throw error;
+      if (error instanceof JoinRefusedError && !error.retryable) throw error;
+      if (error instanceof JoinRefusedError) undecided = error;
       cause = error;
     }
   }
-  throw new JoinUnreachableError(token.addresses, cause);
+  signal?.throwIfAborted();
+  throw undecided ?? new JoinUnreachableError(token.addresses, cause);
 }
 
 async function askVoter(voter: NodeId, options: JoinOptions): Promise<Joined> {
-  const { attestor, transport, token, storeId, generation, zone, version, addresses } = options;
+  const { transport, signal } = options;
+  const stream = await transport.open(voter, protocols.join, signal === undefined ? {} : { signal });
+  const giveUp = (): void => stream.abort();
+  signal?.addEventListener("abort", giveUp, { once: true });
+  try {
+    const joined = await ask(stream, options);
+    await stream.close();
+    return joined;
+  } catch (error) {
+    stream.abort();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
+  }
+}
+
+async function ask(stream: Duplex, options: JoinOptions): Promise<Joined> {
+  const { attestor, token, storeId, generation, zone, version, addresses } = options;
   const node = attestor.identity.id;
-  const stream = await transport.open(voter, protocols.join, options.signal === undefined ? {} : { signal: options.signal });
   const proof = attestor.proveToken(token, stream.channelBinding, node);
   const { clusterId, tokenId } = token;
   await stream.send(encodeJoinRequest({ clusterId, node, tokenId, proof, storeId, generation, zone, version, addresses }));
   for await (const message of stream.receive()) {
     const answer = decodeJoinAnswer(message);
-    if (answer === undefined) throw new JoinRefusedError();
-    const genesis = attestor.openGenesis(answer.genesis);
-    const follower = attestor.follow(answer.genesis, clusterId);
-    follower.advance(decodeAnswer(answer.chain));
-    if (!follower.sealedFormation().nodes.has(node)) throw new JoinRefusedError("the chain that was shown does not admit this node");
-    await stream.close();
-    return { genesis, chain: answer.chain, peers: answer.peers };
+    if ("refused" in answer) throw new JoinRefusedError();
+    if ("unavailable" in answer) throw new JoinRefusedError("the cluster cannot let this node in now", { retryable: true });
+    return checkAnswer(answer, options);
   }
   throw new JoinRefusedError("the cluster broke off", { retryable: true });
+}
+
+/** What is shown must follow from the cluster id alone, and end in a formation that holds this node. */
+function checkAnswer({ genesis, chain, peers }: JoinAnswer, { attestor, token }: JoinOptions): Joined {
+  const follower = attestor.follow(genesis, token.clusterId);
+  follower.advance(decodeAnswer(chain));
+  if (!follower.sealedFormation().nodes.has(attestor.identity.id)) {
+    throw new JoinRefusedError("the chain that was shown does not admit this node", { retryable: true });
+  }
+  return { genesis: attestor.openGenesis(genesis), chain, peers };
 }

@@ -76,16 +76,19 @@ export interface JoinAnswer {
   readonly peers: readonly { readonly id: NodeId; readonly addresses: readonly Address[] }[];
 }
 
-export function encodeJoinAnswer(answer: JoinAnswer | { readonly refused: true }): Uint8Array {
-  return encodeCanonical("refused" in answer ? { version: 1, refused: true } : { version: 1, answer });
+/** What a newcomer hears who is not let in: never (`refused`), or not here and now (`unavailable`). Why is not said. */
+export type JoinRefusal = { readonly refused: true } | { readonly unavailable: true };
+
+export function encodeJoinAnswer(answer: JoinAnswer | JoinRefusal): Uint8Array {
+  return encodeCanonical("chain" in answer ? { version: 1, answer } : { version: 1, ...answer });
 }
 
-/** The answer, or undefined where the cluster refused. */
-export function decodeJoinAnswer(bytes: Uint8Array): JoinAnswer | undefined {
+export function decodeJoinAnswer(bytes: Uint8Array): JoinAnswer | JoinRefusal {
   const outer = new FieldReader(decodeCanonical(bytes, "join answer"), "join answer");
   const version = outer.take("version");
   if (version !== 1) throw new InvalidValueError("join answer.version", version, "1");
-  if (outer.take("refused") === true) return undefined;
+  if (outer.take("refused") === true) return { refused: true };
+  if (outer.take("unavailable") === true) return { unavailable: true };
   const fields = new FieldReader(outer.take("answer"), "join answer");
   const [genesis, chain, peers] = [fields.take("genesis"), fields.take("chain"), fields.take("peers")];
   if (!(genesis instanceof Uint8Array)) throw new InvalidValueError("join answer.genesis", genesis, "bytes");

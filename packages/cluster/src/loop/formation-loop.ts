@@ -39,6 +39,9 @@ export interface FormationLoopOptions {
 /** Most rounds of observe-and-commit in one tick: a decision often opens the way for the next, and never for endlessly many. */
 const maxRoundsPerTick = 8;
 
+/** How often a command is made anew for a formation that moved on meanwhile. */
+const maxCommitAttempts = 20;
+
 /**
  * The loop that shifts the formation. It acts on the leader only: once per reconciliation tick, and at once when leadership or
  * somebody's life changes. Whatever is half done, by this leader or the one before it, is finished first.
@@ -104,7 +107,8 @@ export class FormationLoop {
       clusterId: state.genesis.clusterId,
       baseGeneration: state.formation.generation,
       transitions,
-      reason: reason.slice(0, 200),
+      // A reason may be 512 bytes long, and a character takes up to three.
+      reason: reason.slice(0, 160).toWellFormed(),
       decisionHash: attestor.hash(encodeCanonical({ transitions, reason, inputs: scaledInputs(inputs) })),
       timeMs: Math.max(Math.floor(clock.wallMs()), state.timeMs),
       proposer: attestor.identity.id,
@@ -113,6 +117,17 @@ export class FormationLoop {
     const timeoutMs = 20 * declaration.strategy.consensus.electionTimeoutMs;
     const { result } = await consensus.propose(sealEnvelope("formation", command), { signal: this.#abort.signal, timeoutMs });
     return openResult(result).generation;
+  }
+
+  /** As {@link commit}, made anew where another command came first: for transitions that hold whatever that command was. */
+  async commitAfterOthers(transitions: readonly Transition[], reason: string): Promise<number> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.commit(transitions, reason);
+      } catch (error) {
+        if (!isFabricError(error, "TOPOLOGY_COMMAND_REFUSED") || attempt >= maxCommitAttempts) throw error;
+      }
+    }
   }
 
   #schedule(): void {
