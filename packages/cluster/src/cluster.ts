@@ -4,6 +4,7 @@ import {
   type AppliedResource,
   type ChainHead,
   type Face,
+  type FaceFactory,
   type Formation,
   type JoinToken,
   type NodeId,
@@ -14,6 +15,7 @@ import {
 } from "@revoada/fabric";
 import { ClusterBuilder } from "./builder.ts";
 import type { ClusterDeclaration } from "./declaration.ts";
+import { deadlineOf, unlessAborted } from "./deadline.ts";
 import { ClusterAlreadyStartedError, ClusterNotStartedError, CommandRefusedError, UnknownFaceError } from "./errors.ts";
 import { describeHealth, findBrokenInvariant, type BrokenInvariant, type ClusterHealth, type HealthInput } from "./health.ts";
 import { sealEnvelope } from "./machine/envelope.ts";
@@ -24,6 +26,9 @@ import { encodeTokenCommand } from "./machine/token-machine.ts";
 import type { ClusterLayers } from "./parts.ts";
 import { ReleaseStack } from "./release-stack.ts";
 import { RunningCluster } from "./running.ts";
+
+/** How often a leaving node looks whether it was let go. */
+const leavePollMs = 50;
 
 /**
  * Runs a declaration over the layers that it is given, on one node.
@@ -42,7 +47,8 @@ export class Cluster implements AsyncDisposable {
   readonly #layers: ClusterLayers;
   #running: RunningCluster | undefined;
   #stack: ReleaseStack | undefined;
-  #starting = false;
+  #starting: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
 
   constructor(declaration: ClusterDeclaration, layers: ClusterLayers) {
     this.declaration = declaration;
@@ -70,15 +76,22 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Starts every layer and then the face. Rejects with `CLUSTER_ALREADY_STARTED`, `FACE_UNKNOWN_PROTOCOL`, or what a layer says;
-   * nothing is left running then.
+   * Starts every layer and then the face, after a shutdown that is still under way. Rejects with `CLUSTER_ALREADY_STARTED`,
+   * `FACE_UNKNOWN_PROTOCOL`, or what a layer says; nothing is left running then.
    */
   async start(): Promise<void> {
-    if (this.#running !== undefined || this.#starting) throw new ClusterAlreadyStartedError(this.id());
+    if (this.#running !== undefined || this.#starting !== undefined) throw new ClusterAlreadyStartedError(this.id());
     const { protocol } = this.declaration.face.kind;
     const factory = this.#layers.faces.find((face) => face.protocol === protocol);
     if (factory === undefined) throw new UnknownFaceError(protocol, this.#layers.faces.map((face) => face.protocol));
-    this.#starting = true;
+    this.#starting = this.#start(factory).finally(() => {
+      this.#starting = undefined;
+    });
+    await this.#starting;
+  }
+
+  async #start(factory: FaceFactory): Promise<void> {
+    await this.#stopping?.catch(() => undefined);
     const stack = new ReleaseStack();
     try {
       this.#running = await RunningCluster.start(this.declaration, this.#layers, factory, stack);
@@ -87,8 +100,6 @@ export class Cluster implements AsyncDisposable {
       // The cause matters more than what went wrong while cleaning up after it.
       await stack.release().catch(() => undefined);
       throw error;
-    } finally {
-      this.#starting = false;
     }
   }
 
@@ -98,11 +109,17 @@ export class Cluster implements AsyncDisposable {
     if (this.#running === undefined || stack === undefined) throw new ClusterNotStartedError(this.id());
     this.#running = undefined;
     this.#stack = undefined;
-    await stack.release();
+    this.#stopping = stack.release().finally(() => {
+      this.#stopping = undefined;
+    });
+    await this.#stopping;
   }
 
+  /** Safe at any time: waits for a start or a shutdown that is under way, and leaves nothing running. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#starting?.catch(() => undefined);
     if (this.#running !== undefined) await this.shutdown();
+    else await this.#stopping;
   }
 
   /** The face that answers here. Throws `CLUSTER_NOT_STARTED`. */
@@ -197,21 +214,23 @@ export class Cluster implements AsyncDisposable {
   async leave(options: { readonly timeoutMs: number }): Promise<void> {
     const running = this.#require();
     const self = this.#layers.attestor.identity.id;
-    const signal = AbortSignal.timeout(options.timeoutMs);
-    await running.depart({ signal });
     const { clock } = this.#layers;
-    const deadline = clock.monotonicMs() + options.timeoutMs;
-    while (running.directory.isKnown(self)) {
-      if (clock.monotonicMs() > deadline) {
-        throw new CommandRefusedError("CLUSTER_LEAVE_TIMEOUT", `${shortId(self)} is still in the formation after ${options.timeoutMs} ms`, { retryable: true });
+    const { signal, clear } = deadlineOf(
+      clock,
+      options.timeoutMs,
+      () => new CommandRefusedError("CLUSTER_LEAVE_TIMEOUT", `${shortId(self)} is still in the formation after ${options.timeoutMs} ms`, { retryable: true }),
+    );
+    try {
+      await unlessAborted(running.depart({ signal }), signal);
+      while (running.directory.isKnown(self)) {
+        await unlessAborted(new Promise<void>((resolve) => void clock.schedule(leavePollMs, resolve)), signal);
+        // Once out of the log this node hears of its own release only from the chain that others show to it, or from their silence:
+        // those who applied the release no longer talk to this node.
+        await unlessAborted(running.directory.refresh().catch(() => undefined), signal);
+        if (this.#released(running, self)) break;
       }
-      await new Promise<void>((resolve) => {
-        clock.schedule(50, resolve);
-      });
-      // Once out of the log this node hears of its own release only from the chain that others show to it, or from their silence:
-      // those who applied the release no longer talk to this node.
-      await running.directory.refresh({ signal }).catch(() => undefined);
-      if (this.#released(running, self)) break;
+    } finally {
+      clear();
     }
     await running.membership.leave({ timeoutMs: Math.min(options.timeoutMs, 1000) });
   }
