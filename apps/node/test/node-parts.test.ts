@@ -128,6 +128,8 @@ test("a status for people says who leads, who is restarting and how it stands", 
         lastIndex: 10,
         quorum: true,
         storage: "ok",
+        voters: [self],
+        joint: false,
       },
       members: [
         { ...member, id: self, status: "alive", role: "master", replica: "voter", leader: true },

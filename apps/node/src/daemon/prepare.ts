@@ -245,6 +245,8 @@ async function enter(options: PrepareOptions, parts: Parts, token: JoinToken): P
       peers.learn(peer.id, peer.addresses);
       transport.setAddresses(peer.id, peer.addresses);
     }
+    // Before the node file: whoever finds that one after a crash must know whom to ask.
+    await peers.save();
     const file: NodeFile = {
       node: identity.identity.id,
       cluster: genesis.clusterId,
