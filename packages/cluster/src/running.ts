@@ -1,4 +1,5 @@
 import {
+  isFabricError,
   parseNodeId,
   replicasOf,
   shortId,
@@ -296,7 +297,7 @@ export class RunningCluster {
 
   /**
    * The founder's first command. A crash may come anywhere between the log's beginning and its commit: as long as the founder is
-   * alone in the log, and the log holds none when all of it is applied, genesis is proposed again.
+   * alone in the log and has applied none, genesis is proposed again, and refused where it was there.
    */
   async #ensureGenesis(): Promise<void> {
     const { genesis, founding } = this.origin;
@@ -307,11 +308,13 @@ export class RunningCluster {
     const isAlone = outgoing === undefined && voters.length === 1 && voters[0]?.id === id;
     if (!founding && !isAlone) return;
     const { electionTimeoutMs } = this.#declaration.strategy.consensus;
-    const timeoutMs = 20 * electionTimeoutMs + 5000;
-    await this.consensus.readBarrier({ timeoutMs });
-    if (formation.state !== undefined) return;
-    const { result } = await this.consensus.propose(sealEnvelope("genesis", genesis.bytes), { timeoutMs });
-    openResult(result);
+    const { result } = await this.consensus.propose(sealEnvelope("genesis", genesis.bytes), { timeoutMs: 20 * electionTimeoutMs + 5000 });
+    try {
+      openResult(result);
+    } catch (error) {
+      // It was in the log already, not applied yet when this was proposed.
+      if (!isFabricError(error, "CLUSTER_GENESIS_EXISTS")) throw error;
+    }
   }
 
   #sealRegularly(): () => void {
