@@ -245,3 +245,16 @@ test("writes that are merged leave the log as they would one after another", () 
     { seed: 11, numRuns: 500 },
   );
 });
+
+test("a command that was forwarded to a leader that stands still is of unknown outcome soon after another leads", async () => {
+  const world = new World();
+  const one = await world.form([1, 2, 3]);
+  const two = world.member(2);
+  one.host.stall(60_000);
+  const startMs = world.clock.monotonicMs();
+  const outcome = world.run(two.consensus.propose("a", { timeoutMs: 30_000 }).catch((error: unknown) => error));
+  await world.newLeader(one);
+  expect(await outcome).toMatchObject({ code: "RAFT_OUTCOME_UNKNOWN" });
+  expect(world.clock.monotonicMs() - startMs).toBeLessThan(10 * T);
+  await world.stop();
+});

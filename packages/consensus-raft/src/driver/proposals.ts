@@ -36,6 +36,14 @@ interface Proposal<Result> {
   release: (() => void) | undefined;
 }
 
+/** A batch on its way to a leader. */
+interface Forwarded<Result> {
+  readonly leader: NodeId;
+  readonly batch: readonly Proposal<Result>[];
+  /** Since when somebody else leads. */
+  lostSinceMs: number | undefined;
+}
+
 /** What proposals need of the replica around them. */
 export interface ProposalSurroundings<Result> {
   readonly clock: Clock;
@@ -83,7 +91,8 @@ export class Proposals<Result> {
   /** Handed to the core, until it says what became of them. */
   readonly #offered = new Map<number, readonly Proposal<Result>[]>();
   #nextOffer = 1;
-  #forwards = 0;
+  /** Sent to a leader, until it answers. */
+  readonly #forwards = new Set<Forwarded<Result>>();
   #flushAsked = false;
   #retryAtMs = 0;
   /** Since when nothing can be learnt about what was appended: leadership is gone. */
@@ -99,7 +108,7 @@ export class Proposals<Result> {
   }
 
   get needsSweep(): boolean {
-    return this.#waiting.length > 0 || this.#appended.size > 0;
+    return this.#waiting.length > 0 || this.#appended.size > 0 || this.#forwards.size > 0;
   }
 
   /** Takes a command. Exactly one of the two callbacks is called, later or at once. */
@@ -166,7 +175,7 @@ export class Proposals<Result> {
     this.#refuseLocalOnly();
     const leader = this.#around.leader();
     if (leader === undefined || this.#around.clock.monotonicMs() < this.#retryAtMs) return;
-    while (this.#waiting.length > 0 && this.#forwards < this.#around.limits.maxForwardsInFlight)
+    while (this.#waiting.length > 0 && this.#forwards.size < this.#around.limits.maxForwardsInFlight)
       this.#forwardSome(leader);
   }
 
@@ -247,17 +256,20 @@ export class Proposals<Result> {
     for (const proposal of batch) this.#waitingBytes -= proposal.payload.length;
     const nowMs = clock.monotonicMs();
     const timeoutMs = Math.max(1, Math.max(...batch.map((proposal) => proposal.deadlineMs)) - nowMs);
-    this.#forwards += 1;
+    const forwarded: Forwarded<Result> = { leader, batch, lostSinceMs: undefined };
+    this.#forwards.add(forwarded);
     const commands = batch.map((proposal) => proposal.payload);
     const outcomes = this.#around.forward(leader, commands, timeoutMs);
     outcomes.then(
-      (answers) => this.#onForwarded(batch, answers),
-      (error: unknown) => this.#onForwardFailed(batch, error),
+      (answers) => this.#onForwarded(forwarded, answers),
+      (error: unknown) => this.#onForwardFailed(forwarded, error),
     );
   }
 
-  #onForwarded(batch: readonly Proposal<Result>[], outcomes: readonly ForwardedOutcome[]): void {
-    this.#forwards -= 1;
+  #onForwarded(forwarded: Forwarded<Result>, outcomes: readonly ForwardedOutcome[]): void {
+    const { batch } = forwarded;
+    // Given up meanwhile: its callers were told that the outcome is unknown, and nothing is sent a second time.
+    if (!this.#forwards.delete(forwarded)) return;
     const again: Proposal<Result>[] = [];
     outcomes.forEach((outcome, at) => {
       const proposal = batch[at] as Proposal<Result>;
@@ -284,8 +296,9 @@ export class Proposals<Result> {
     proposal.resolve({ index: index as LogIndex, term: term as Term, result });
   }
 
-  #onForwardFailed(batch: readonly Proposal<Result>[], error: unknown): void {
-    this.#forwards -= 1;
+  #onForwardFailed(forwarded: Forwarded<Result>, error: unknown): void {
+    const { batch } = forwarded;
+    if (!this.#forwards.delete(forwarded)) return;
     if (isFabricError(error, ...definiteTransportCodes)) {
       this.#waitAgain(batch);
       return;
@@ -327,6 +340,12 @@ export class Proposals<Result> {
     const leads = this.#around.isLeader();
     if (leads) this.#lostSinceMs = undefined;
     else if (this.#appended.size > 0) this.#lostSinceMs ??= this.#around.clock.monotonicMs();
+    const leader = leads ? undefined : this.#around.leader();
+    for (const forwarded of this.#forwards) {
+      if (leads || (leader !== undefined && leader !== forwarded.leader)) {
+        forwarded.lostSinceMs ??= this.#around.clock.monotonicMs();
+      }
+    }
     this.#retryAtMs = 0;
     if (this.#waiting.length > 0) this.#askFlush();
   }
@@ -359,7 +378,19 @@ export class Proposals<Result> {
       const why = lost ? "the leader that had appended it lost its place" : "it did not commit in time";
       this.#fail(proposal, new RaftOutcomeUnknownError(why));
     }
+    this.#giveUpForwards(nowMs);
     this.flush();
+  }
+
+  /** A leader that was replaced and does not answer soon, because it stands still or is cut off, may not answer for long. */
+  #giveUpForwards(nowMs: number): void {
+    for (const forwarded of this.#forwards) {
+      const { lostSinceMs, batch } = forwarded;
+      if (lostSinceMs === undefined || nowMs < lostSinceMs + 2 * this.#around.electionTimeoutMs) continue;
+      this.#forwards.delete(forwarded);
+      for (const proposal of batch)
+        this.#fail(proposal, new RaftOutcomeUnknownError("the leader that it was sent to lost its place"));
+    }
   }
 
   /** Refuses what waits and takes nothing more. */
