@@ -125,7 +125,7 @@ export class NodeFailedError extends FabricError {
 }
 
 /** The short reason of a system error, for messages. */
-export function reasonOf(error: unknown): string {
+function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { code } = error as NodeJS.ErrnoException;
   switch (code) {

@@ -90,7 +90,7 @@ export function renderFacts(
 }
 
 /** Bytes become base64, so that JSON and YAML can say everything that a plain value can. */
-export function jsonValue(value: PlainValue): unknown {
+function jsonValue(value: PlainValue): unknown {
   if (value instanceof Uint8Array) return Buffer.from(value).toString("base64");
   if (Array.isArray(value)) return (value as readonly PlainValue[]).map(jsonValue);
   if (typeof value === "object" && value !== null) {

@@ -13,7 +13,7 @@ function editDistance(a: string, b: string): number {
 }
 
 /** The known word that was probably meant, or undefined. */
-export function suggest(word: string, known: readonly string[]): string | undefined {
+function suggest(word: string, known: readonly string[]): string | undefined {
   const bounded = word.slice(0, 64).toLowerCase();
   const ranked = known.map((candidate) => ({ candidate, distance: editDistance(bounded, candidate) }));
   const best = ranked.toSorted((a, b) => a.distance - b.distance)[0];

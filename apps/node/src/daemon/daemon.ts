@@ -80,8 +80,14 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     return running;
   } catch (error) {
     await taken.release();
-    throw error;
+    throw rootOf(error);
   }
+}
+
+/** What made a replica stop, where the error only says that it has. */
+function rootOf(error: unknown): unknown {
+  if (!isFabricError(error, "RAFT_STOPPED", "RAFT_MACHINE_FAILED") || !isFabricError(error.cause)) return error;
+  return rootOf(error.cause);
 }
 
 /** The admin server, which is there before the node is and says so. */
@@ -150,7 +156,9 @@ class NodeProcess implements RunningNode {
       this.#file = { ...this.#file, listen };
       await data.writeNode(this.#file);
     }
-    this.#taken.defer(cluster.running().consensus.onChange((status) => this.#watchReplica(status.role)));
+    const { consensus } = cluster.running();
+    this.#taken.defer(consensus.onChange((status) => this.#watchReplica(status.role)));
+    this.#watchReplica(consensus.status().role);
     metrics.collect((page) => this.#gauge(page));
     admin.health = () => this.#healthFacts();
     if (node.origin.founding) await this.#writeFirstToken();
@@ -235,7 +243,7 @@ class NodeProcess implements RunningNode {
       await this.#parts.cluster.running().consensus.readBarrier({ timeoutMs: 1000 });
       return new NodeFailedError("NODE_REPLICA_STOPPED", "the replica stopped by itself");
     } catch (error) {
-      return error instanceof Error && isFabricError(error.cause) ? error.cause : error;
+      return rootOf(error);
     }
   }
 

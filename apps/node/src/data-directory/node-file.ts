@@ -38,7 +38,7 @@ const checksumLength = 32;
 const maxBodyBytes = 64 * 1024 * 1024;
 
 /** The version that this release writes and the newest that it reads. */
-export const nodeFileVersion = 1;
+const nodeFileVersion = 1;
 
 /** The bytes of a node file. */
 export function encodeNodeFile(file: NodeFile): Uint8Array {

@@ -1,7 +1,6 @@
-import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { Daemon, patientStrategy, revoada, until, workspace } from "./revoada.ts";
+import { Daemon, patientStrategy, revoada, workspace } from "./revoada.ts";
 
 const listen = ["--listen", "127.0.0.1:0"];
 
@@ -58,46 +57,4 @@ test("nodes join with a token, take their places, serve each other's resources, 
   expect(foreign.err).toContain(cluster);
 
   for (const node of nodes.filter((candidate) => candidate !== leaving)) expect((await node.stop()).code).toBe(0);
-});
-
-test("a node whose key or log is not its own does not start", async () => {
-  const folder = workspace();
-  const strategy = patientStrategy(folder, "solo");
-  const make = async (name: string): Promise<string> => {
-    const node = new Daemon(join(folder, name), "--bootstrap", "--topology", "solo", "--strategy", strategy, ...listen);
-    await node.until(({ consensus }) => consensus.quorum);
-    await node.stop();
-    return node.directory;
-  };
-  const [one, two] = [await make("one"), await make("two")];
-  const copy = join(folder, "copy");
-  const refusal = async (change: () => void): Promise<string> => {
-    cpSync(one, copy, { recursive: true, preserveTimestamps: true });
-    change();
-    const { code, err } = await new Daemon(copy).ended();
-    expect(code).toBe(1);
-    rmSync(copy, { recursive: true });
-    return (
-      err
-        .split("\n")
-        .filter((line) => line.startsWith("error"))
-        .join("")
-        .split(":")[0] ?? ""
-    );
-  };
-  expect(await refusal(() => cpSync(join(two, "identity.key"), join(copy, "identity.key")))).toBe(
-    "error NODE_WRONG_KEY",
-  );
-  expect(await refusal(() => rmSync(join(copy, "identity.key")))).toBe("error ATTEST_KEY_UNAVAILABLE");
-  expect(await refusal(() => rmSync(join(copy, "wal"), { recursive: true }))).toBe("error NODE_OTHER_STORE");
-  expect(
-    await refusal(() => {
-      rmSync(join(copy, "wal"), { recursive: true });
-      cpSync(join(two, "wal"), join(copy, "wal"), { recursive: true });
-    }),
-  ).toBe("error NODE_OTHER_STORE");
-  // What was refused has changed nothing: the node itself still starts.
-  const node = new Daemon(one);
-  await until("the node to lead", async () => (await node.until(({ consensus }) => consensus.quorum)).consensus.leader);
-  expect((await node.stop()).code).toBe(0);
 });

@@ -13,7 +13,7 @@ const nodeArguments = ["--conditions=@revoada/source", entry];
 const pollMs = 50;
 
 /** How long anything may take on a machine that is busy with other things. */
-export const deadlineMs = 30_000;
+const deadlineMs = 30_000;
 
 export interface Finished {
   readonly code: number | null;

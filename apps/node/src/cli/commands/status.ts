@@ -67,7 +67,7 @@ export function renderStatus(status: NodeStatus, paint: Paint): string {
 }
 
 /** The committed formation for people. */
-export function renderFormation(report: FormationReport, paint: Paint): string {
+function renderFormation(report: FormationReport, paint: Paint): string {
   const rows = report.nodes.map((node): readonly Cell[] => [
     shortId(node.id),
     node.state,
@@ -89,7 +89,7 @@ export function renderFormation(report: FormationReport, paint: Paint): string {
 }
 
 /** A cluster's health for people. */
-export function renderHealth(report: HealthReport, paint: Paint): string {
+function renderHealth(report: HealthReport, paint: Paint): string {
   const count = (counts: Readonly<Record<string, number>>): string =>
     Object.entries(counts)
       .filter(([, number]) => number > 0)

@@ -1,0 +1,170 @@
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { silentLogger } from "@revoada/fabric";
+import { maxDocumentBytes } from "@revoada/format";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { commands } from "../src/cli/commands.ts";
+import { runCli } from "../src/cli/run.ts";
+import { startNode } from "../src/daemon/daemon.ts";
+import { captureIo, temporaryDirectory, type CaptureOptions } from "./helpers.ts";
+
+interface Done {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+interface Desk {
+  readonly folder: string;
+  run(line: string, options?: CaptureOptions): Promise<Done>;
+}
+
+/** A node of its own, and a folder from which it is asked. */
+async function desk(): Promise<Desk> {
+  const folder = temporaryDirectory();
+  const node = await startNode({
+    config: {
+      dataDir: join(folder, "data"),
+      bootstrap: true,
+      topology: "solo",
+      strategy: "solo",
+      listen: "127.0.0.1:0",
+      adminListen: "127.0.0.1:0",
+      zone: "default",
+      logLevel: "silent",
+    },
+    logger: silentLogger,
+    signal: new AbortController().signal,
+  });
+  onTestFinished(() => node.stop());
+  const environment = { REVOADA_DATA_DIR: join(folder, "data") };
+  const run = async (line: string, options: CaptureOptions = {}): Promise<Done> => {
+    const io = captureIo({ environment, workingDirectory: folder, ...options });
+    const code = await runCli(line.split(" "), commands, io);
+    return { code, out: io.out(), err: io.err() };
+  };
+  // A cluster of one is formed within its first tick.
+  while (node.status().mode !== "read-write") await run("status");
+  return { folder, run };
+}
+
+const settings = "apiVersion: v1\ndata:\n  a: b\nkind: ConfigMap\nmetadata:\n  name: settings\n";
+
+describe("resources on the command line", () => {
+  test("come from a directory, whose files are all understood before the first is applied", async () => {
+    const { folder, run } = await desk();
+    mkdirSync(join(folder, "manifests"));
+    writeFileSync(join(folder, "manifests", "1-good.yaml"), settings);
+    writeFileSync(join(folder, "manifests", "2-bad.yaml"), "apiVersion: v1\nkind: [\n");
+    const refused = await run("apply -f manifests");
+    expect([refused.code, refused.out]).toEqual([2, ""]);
+    expect(refused.err).toMatch(/^error FORMAT_INVALID: manifests\/2-bad\.yaml:\d+:\d+: /);
+    expect((await run("list")).out).toBe("nothing\n");
+    writeFileSync(join(folder, "manifests", "2-bad.yaml"), settings.replace("settings", "more"));
+    expect((await run("apply -f manifests")).out).toBe(
+      "RESOURCE            OUTCOME  REVISION\nConfigMap settings  created  1\nConfigMap more      created  2\n",
+    );
+  });
+
+  test("come from a pipe, in the format that is said", async () => {
+    const { run } = await desk();
+    const body = JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "piped" }, data: { a: "b" } });
+    const stdin = [Buffer.from(body.slice(0, 10)), Buffer.from(body.slice(10))];
+    expect((await run("apply -f - --format json", { stdin })).code).toBe(0);
+    expect((await run("get ConfigMap piped -o yaml")).out).toBe(settings.replace("settings", "piped"));
+    expect(JSON.parse((await run("list ConfigMap -o json")).out)).toMatchObject({
+      items: [{ ref: { name: "piped" }, value: { data: { a: "b" } } }],
+    });
+  });
+
+  test("that are too large or of no known format are refused before anybody is asked", async () => {
+    const { folder, run } = await desk();
+    writeFileSync(join(folder, "large.yaml"), Buffer.alloc(maxDocumentBytes + 1, "#"));
+    writeFileSync(join(folder, "notes.txt"), settings);
+    mkdirSync(join(folder, "empty"));
+    const codes = ["apply", "apply -f large.yaml", "apply -f notes.txt", "apply -f empty", "apply -f absent.yaml"];
+    const errors = await Promise.all(codes.map(async (line) => (await run(line)).err.split(":")[0]));
+    expect(errors).toEqual([
+      "error CLI_MISSING_FLAG",
+      "error CLI_FILE_TOO_LARGE",
+      "error CLI_UNKNOWN_FORMAT",
+      "error CLI_NOTHING_TO_APPLY",
+      "error CLI_FILE_UNAVAILABLE",
+    ]);
+  });
+
+  test("are deleted once, and only at the revision that was said", async () => {
+    const { folder, run } = await desk();
+    writeFileSync(join(folder, "settings.yaml"), settings);
+    await run("apply -f settings.yaml");
+    expect((await run("delete ConfigMap settings --if-revision 7")).code).toBe(6);
+    expect((await run("delete ConfigMap settings --if-revision 1")).code).toBe(0);
+    const gone = await run("delete ConfigMap settings");
+    expect([gone.code, gone.err.split(":")[0]]).toEqual([4, "error FACE_RESOURCE_NOT_FOUND"]);
+  });
+
+  test("are saved to a file and come back from it, or from none that is damaged", async () => {
+    const { folder, run } = await desk();
+    writeFileSync(join(folder, "settings.yaml"), settings);
+    await run("apply -f settings.yaml");
+    expect((await run("snapshot save all.snapshot")).code).toBe(0);
+    const path = join(folder, "all.snapshot");
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    await run("delete ConfigMap settings");
+    writeFileSync(join(folder, "cut.snapshot"), readFileSync(path).subarray(0, -1));
+    const cut = await run("snapshot restore cut.snapshot");
+    expect([cut.code, cut.err.split(":")[0]]).toEqual([1, "error CATALOG_SNAPSHOT_INVALID"]);
+    expect((await run("get ConfigMap settings")).code).toBe(4);
+    expect((await run("snapshot restore absent.snapshot")).err).toContain("CLI_FILE_UNAVAILABLE");
+    expect((await run("snapshot restore all.snapshot")).code).toBe(0);
+    expect((await run("get ConfigMap settings")).out).toBe(settings);
+  });
+});
+
+describe("a node on the command line", () => {
+  test("shows itself to people and to programs", async () => {
+    const { run } = await desk();
+    const shown = await Promise.all(
+      ["status", "health", "formation", "chain show", "identity"].map(async (line) => [
+        await run(line),
+        await run(`${line} -o json`),
+      ]),
+    );
+    for (const [people, programs] of shown) {
+      expect(people?.code).toBe(0);
+      expect(typeof JSON.parse(programs?.out ?? "")).toBe("object");
+    }
+  });
+
+  test("makes tokens, within bounds", async () => {
+    const { run } = await desk();
+    expect((await run("token create --ttl 1h --uses 1")).out).toMatch(/^rvd1[\w-]+\n$/);
+    expect((await run("token create --ttl soon")).err).toContain("CLI_INVALID_VALUE");
+    expect((await run("token create --ttl 9999d")).err).toContain("FABRIC_INVALID_VALUE");
+  });
+
+  test("does not leave a cluster that would be without a vote", async () => {
+    const { run } = await desk();
+    const refused = await run("leave");
+    expect([refused.code, refused.err.split(":")[0]]).toEqual([1, "error CLUSTER_LEAVE_REFUSED"]);
+    expect((await run("status")).code).toBe(0);
+  });
+
+  test("keeps its log from being judged while it writes it", async () => {
+    const { run } = await desk();
+    expect((await run("wal verify")).err).toContain("error DISK_LOCKED");
+  });
+
+  test("proves its chain to whoever has the cluster id, and to nobody else", async () => {
+    const { folder, run } = await desk();
+    await run("chain export proof.chain");
+    const { cluster } = JSON.parse((await run("identity -o json")).out) as { readonly cluster: string };
+    expect((await run(`chain verify proof.chain --cluster ${cluster}`)).code).toBe(0);
+    const bytes = readFileSync(join(folder, "proof.chain"));
+    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+    writeFileSync(join(folder, "forged.chain"), bytes);
+    const forged = await run(`chain verify forged.chain --cluster ${cluster} -o json`);
+    expect([forged.code, (JSON.parse(forged.out) as { readonly ok: boolean }).ok]).toEqual([1, false]);
+    expect((await run("chain verify proof.chain")).err).toContain("CLI_MISSING_FLAG");
+  });
+});
