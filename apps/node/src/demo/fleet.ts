@@ -47,20 +47,20 @@ export class Fleet implements AsyncDisposable {
 
   /** Starts everybody and resolves once each answers on its control socket. */
   async form(): Promise<void> {
-    const { directory, topology = "cluster_3m_nw", strategy = "homelab", extraArguments = [] } = this.#options;
+    const { directory, topology = "cluster_3m_nw", strategy = "homelab" } = this.#options;
     await mkdir(directory, { recursive: true });
-    this.founder.start(["--bootstrap", "--topology", topology, "--strategy", strategy, "--listen", "127.0.0.1:0", "--zone", "zone-1", ...extraArguments]);
+    this.founder.start(["--bootstrap", "--topology", topology, "--strategy", strategy, "--listen", "127.0.0.1:0", ...this.#standing(this.founder)]);
     const token = this.founder.tokenFile();
     await this.#untilUp(this.founder, () => access(token).then(() => true));
     for (const [index, daemon] of this.daemons.entries()) {
-      if (index > 0) daemon.start(["--join", token, "--listen", "127.0.0.1:0", "--zone", `zone-${(index % 3) + 1}`, ...extraArguments]);
+      if (index > 0) daemon.start(["--join", token, "--listen", "127.0.0.1:0", ...this.#standing(daemon)]);
     }
     await Promise.all(this.daemons.map((daemon) => this.#identify(daemon)));
   }
 
   /** Starts a daemon again from its data directory. */
   async restart(daemon: Daemon): Promise<void> {
-    daemon.start(this.#options.extraArguments ?? []);
+    daemon.start(this.#standing(daemon));
     await this.#identify(daemon);
   }
 
@@ -107,6 +107,11 @@ export class Fleet implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.daemons.map((daemon) => daemon.kill()));
+  }
+
+  /** What a daemon is told at every start. */
+  #standing(daemon: Daemon): readonly string[] {
+    return ["--zone", `zone-${(this.daemons.indexOf(daemon) % 3) + 1}`, ...(this.#options.extraArguments ?? [])];
   }
 
   async #identify(daemon: Daemon): Promise<void> {
