@@ -109,6 +109,6 @@ export class Workload {
   }
 }
 
-export function keyOf(name: string): Uint8Array {
+function keyOf(name: string): Uint8Array {
   return resourceKey({ kind: "Register", name });
 }

@@ -20,7 +20,7 @@ export function nodeId(n: number): NodeId {
   return n.toString(16).padStart(64, "0") as NodeId;
 }
 
-export function storeId(n: number): StoreId {
+function storeId(n: number): StoreId {
   return n.toString(16).padStart(32, "0") as StoreId;
 }
 

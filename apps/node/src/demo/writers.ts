@@ -13,7 +13,7 @@ export interface Acknowledged {
 }
 
 const encoder = new TextEncoder();
-export const writtenNamespace = "log-book";
+const writtenNamespace = "log-book";
 
 /** Writers in closed loops; every write is of a resource of its own, so that each can be accounted for afterwards. */
 export class Writers {

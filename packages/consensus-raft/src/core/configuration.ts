@@ -37,7 +37,7 @@ export function isLearner(configuration: Configuration, id: NodeId, storeId: Sto
 }
 
 /** The largest value that a majority of `voters` has reached. An empty half decides nothing: Infinity. */
-export function majorityValue(voters: readonly ReplicaId[], valueOf: (replica: ReplicaId) => number): number {
+function majorityValue(voters: readonly ReplicaId[], valueOf: (replica: ReplicaId) => number): number {
   if (voters.length === 0) return Infinity;
   if (voters.length === 1) return valueOf(voters[0] as ReplicaId);
   const values: number[] = [];
@@ -91,7 +91,7 @@ function sameMembers(left: readonly ReplicaId[], right: readonly ReplicaId[]): b
 }
 
 /** True where both name the same voters, whatever their order. */
-export function sameVoters(left: Configuration, right: Configuration): boolean {
+function sameVoters(left: Configuration, right: Configuration): boolean {
   return sameMembers(left.voters, right.voters);
 }
 

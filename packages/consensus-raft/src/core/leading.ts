@@ -136,7 +136,7 @@ export function handleAppendResponse(core: CoreState, message: Message & { reado
 }
 
 /** Skips back over whole terms: the largest index at which this log may agree with one that has `hintTerm` at `hintIndex`. */
-export function agreementHint(core: CoreState, hintIndex: number, hintTerm: number): number {
+function agreementHint(core: CoreState, hintIndex: number, hintTerm: number): number {
   let index = Math.min(hintIndex, core.log.lastIndex);
   while (index > core.log.baseIndex) {
     const term = core.log.term(index);

@@ -16,9 +16,9 @@ const frameBytes = 8;
 const hashBytes = 32;
 const maxHeaderBytes = 1024 * 1024;
 /** Larger chunks of a machine are split; what is read back is no larger either. */
-export const maxFileChunkBytes: number = 4 * 1024 * 1024;
+const maxFileChunkBytes: number = 4 * 1024 * 1024;
 
-export const snapshotDirectory = "snapshots";
+const snapshotDirectory = "snapshots";
 const namePattern = /^(\d{16})-(\d{16})\.snap$/;
 
 function nameOf(base: LogBase): string {

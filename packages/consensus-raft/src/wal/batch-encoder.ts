@@ -252,7 +252,7 @@ export function applyMask(body: Uint8Array, mask: number): Uint8Array {
 }
 
 /** True where `body`, standing at `offset` of a file, covers a whole sector with zeros. */
-export function hasZeroSector(body: Uint8Array, offset: number): boolean {
+function hasZeroSector(body: Uint8Array, offset: number): boolean {
   for (let from = alignUp(offset, sectorBytes) - offset; from + sectorBytes <= body.length; from += sectorBytes) {
     if (isZero(body, from, from + sectorBytes)) return true;
   }

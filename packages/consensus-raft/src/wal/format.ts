@@ -32,7 +32,7 @@ export const maxMembers = 4096;
 
 export const beginMagic = 0x42564f52;
 export const commitMagic = 0x43564f52;
-export const endMagic = 0x5a564f52;
+const endMagic = 0x5a564f52;
 
 /** The kinds of record, by the number that stands for them on the disk. */
 export const recordType = { entry: 1, hardState: 2, truncate: 3, base: 4, reset: 5, suspect: 6 } as const;
@@ -290,11 +290,4 @@ function decodeId(cursor: Cursor): string | undefined {
   if (length === undefined || length > maxIdBytes || cursor.at + length > cursor.bytes.length) return undefined;
   cursor.at += length;
   return decodeText(cursor.bytes.subarray(cursor.at - length, cursor.at));
-}
-
-/** What a segment must hold at its beginning so that those before it may be dropped. */
-export interface SegmentState {
-  readonly base: LogBase;
-  readonly hardState: HardState;
-  readonly suspect: boolean;
 }

@@ -219,7 +219,7 @@ async function latestState(disk: Disk, directory: string, chain: readonly Readab
 }
 
 /** Takes a batch over, all of it or nothing. Returns why it cannot follow what is there. */
-export function applyBatch(image: LogImage, segment: Segment, records: readonly WalRecord[]): string | undefined {
+function applyBatch(image: LogImage, segment: Segment, records: readonly WalRecord[]): string | undefined {
   const objection = objectionTo(image, records);
   if (objection !== undefined) return objection;
   for (const record of records) {

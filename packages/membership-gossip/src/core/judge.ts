@@ -28,7 +28,7 @@ export interface JudgeOptions {
 }
 
 /** The zone that a node says it is in. */
-export const zoneKey = "zone";
+const zoneKey = "zone";
 
 /**
  * Turns signs of life and verdicts into statuses.

@@ -16,7 +16,7 @@ export function idWords(id: NodeId): Uint32Array {
 }
 
 /** Rendezvous weight of an observer for a subject (Thaler & Ravishankar), mixed with the finalizer of MurmurHash3. */
-export function rendezvousWeight(subject: Uint32Array, observer: Uint32Array): number {
+function rendezvousWeight(subject: Uint32Array, observer: Uint32Array): number {
   let hash = 0x9e3779b9;
   for (let index = 0; index < 4; index++) {
     hash = Math.imul(hash ^ (subject[index] ?? 0), 0x85ebca6b);

@@ -6,7 +6,7 @@ import { bucketOf, type GossipStore, type Subject } from "./store.ts";
 import { equalTags, itemTag } from "./tags.ts";
 
 /** Bytes that an item takes in a frame, rounded up. */
-export function itemBytes(item: SignedItem): number {
+function itemBytes(item: SignedItem): number {
   return item.payload.length + item.signature.length + 8;
 }
 

@@ -72,12 +72,12 @@ export function isReachable(id: NodeId, { view, leader }: Observation, limits: R
 }
 
 /** True where the node was heard and is alive now: what a new duty asks for. */
-export function isAlive(id: NodeId, { view, leader }: Observation): boolean {
+function isAlive(id: NodeId, { view, leader }: Observation): boolean {
   return id === leader || view.members.get(id)?.status === "alive";
 }
 
 /** True for a replica within the trailing bound of the leader's commit index. */
-export function isCaughtUp(id: NodeId, observation: Observation, limits: ReactorLimits): boolean {
+function isCaughtUp(id: NodeId, observation: Observation, limits: ReactorLimits): boolean {
   const { replication, leader } = observation;
   if (id === leader) return true;
   const match = replication.matchIndex.get(id);

@@ -47,7 +47,7 @@ function assignShape(shape: Shape, eligible: readonly Candidate[]): Assignment {
 }
 
 /** Which nodes are masters: those that are, voters first, then the best of the others. */
-export function chooseMasters(candidates: readonly Candidate[], target: number): ReadonlySet<NodeId> {
+function chooseMasters(candidates: readonly Candidate[], target: number): ReadonlySet<NodeId> {
   const holders = candidates.filter((candidate) => candidate.role === "master").toSorted(byVoteThenId);
   const chosen = new Set(holders.slice(0, target).map((candidate) => candidate.id));
   const zones = new Map<string, number>();

@@ -15,8 +15,6 @@ export const maxPayloadBytes: number = 16 * 1024 * 1024;
 export const maxFrameBytes: number = maxPayloadBytes + 64;
 /** Bytes of the length prefix. */
 export const prefixBytes = 4;
-/** No header, prefix included and variable text aside, is longer. */
-export const maxHeaderBytes = 16;
 
 /** Kind bytes. Those below 16 belong to the greeting. */
 export const kinds = {
