@@ -45,6 +45,11 @@ const defects: Readonly<Record<CatalogDefect, readonly string[]>> = {
 
 describe("a catalog that is broken on purpose is found out: it", () => {
   for (const [defect, fails] of Object.entries(defects)) {
-    test(defect, () => expectFailures(catalogContract(() => fixture(defect as CatalogDefect)), fails));
+    test(defect, () =>
+      expectFailures(
+        catalogContract(() => fixture(defect as CatalogDefect)),
+        fails,
+      ),
+    );
   }
 });

@@ -18,7 +18,11 @@ async function fixture(defect?: ConsensusDefect): Promise<ConsensusFixture> {
     time: virtualTime(clock, 10_000),
     voters,
     spare: members[3]!,
-    replica: (id) => new OracleReplica(oracle, members.find((member) => member.id === id)!),
+    replica: (id) =>
+      new OracleReplica(
+        oracle,
+        members.find((member) => member.id === id)!,
+      ),
     async crash(id) {
       const replica = oracle.replicas.get(id);
       if (replica !== undefined) oracle.remove(replica);
@@ -63,6 +67,11 @@ const defects: Readonly<Record<ConsensusDefect, readonly string[]>> = {
 
 describe("a consensus that is broken on purpose is found out: it", () => {
   for (const [defect, fails] of Object.entries(defects)) {
-    test(defect, () => expectFailures(consensusContract(() => fixture(defect as ConsensusDefect)), fails));
+    test(defect, () =>
+      expectFailures(
+        consensusContract(() => fixture(defect as ConsensusDefect)),
+        fails,
+      ),
+    );
   }
 });

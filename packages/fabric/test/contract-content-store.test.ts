@@ -42,6 +42,11 @@ const defects: Readonly<Record<ContentDefect, readonly string[]>> = {
 
 describe("a content store that is broken on purpose is found out: it", () => {
   for (const [defect, fails] of Object.entries(defects)) {
-    test(defect, () => expectFailures(contentStoreContract(() => fixture(defect as ContentDefect)), fails));
+    test(defect, () =>
+      expectFailures(
+        contentStoreContract(() => fixture(defect as ContentDefect)),
+        fails,
+      ),
+    );
   }
 });

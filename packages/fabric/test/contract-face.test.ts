@@ -54,6 +54,11 @@ const defects: Readonly<Record<FaceDefect, readonly string[]>> = {
 
 describe("a face that is broken on purpose is found out: it", () => {
   for (const [defect, fails] of Object.entries(defects)) {
-    test(defect, () => expectFailures(faceContract(() => fixture(defect as FaceDefect)), fails));
+    test(defect, () =>
+      expectFailures(
+        faceContract(() => fixture(defect as FaceDefect)),
+        fails,
+      ),
+    );
   }
 });

@@ -29,7 +29,10 @@ describe("a log store in memory", () => {
 const defects: Readonly<Record<LogStoreDefect, readonly string[]>> = {
   "acknowledges before it is durable": ["what append has acknowledged survives a crash", "a vote survives a crash"],
   "splits a batch": ["a batch that a crash meets is there whole"],
-  "writes the term apart from the vote": ["the last hard state holds", "a vote survives a crash together with its term"],
+  "writes the term apart from the vote": [
+    "the last hard state holds",
+    "a vote survives a crash together with its term",
+  ],
   "forgets to truncate": ["truncateFrom drops an entry", "a crash after a truncation"],
   "drops what precedes a truncation": ["truncateFrom drops an entry", "truncateFrom without entries"],
   "reads one too many": ["a read begins at from and ends before to"],
@@ -46,6 +49,11 @@ const defects: Readonly<Record<LogStoreDefect, readonly string[]>> = {
 
 describe("a log store that is broken on purpose is found out: it", () => {
   for (const [defect, fails] of Object.entries(defects)) {
-    test(defect, () => expectFailures(logStoreContract(() => fixture(defect as LogStoreDefect)), fails));
+    test(defect, () =>
+      expectFailures(
+        logStoreContract(() => fixture(defect as LogStoreDefect)),
+        fails,
+      ),
+    );
   }
 });

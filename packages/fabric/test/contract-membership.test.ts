@@ -63,6 +63,11 @@ const defects: Readonly<Record<MembershipDefect, readonly string[]>> = {
 
 describe("a membership that is broken on purpose is found out: it", () => {
   for (const [defect, fails] of Object.entries(defects)) {
-    test(defect, () => expectFailures(membershipContract(() => fixture(defect as MembershipDefect)), fails));
+    test(defect, () =>
+      expectFailures(
+        membershipContract(() => fixture(defect as MembershipDefect)),
+        fails,
+      ),
+    );
   }
 });

@@ -25,6 +25,11 @@ const defects: Readonly<Record<TopologyDefect, readonly string[]>> = {
 
 describe("a topology that is broken on purpose is found out: it", () => {
   for (const [defect, fails] of Object.entries(defects)) {
-    test(defect, () => expectFailures(topologyStrategyContract(() => threeMasters(defect as TopologyDefect)), fails));
+    test(defect, () =>
+      expectFailures(
+        topologyStrategyContract(() => threeMasters(defect as TopologyDefect)),
+        fails,
+      ),
+    );
   }
 });

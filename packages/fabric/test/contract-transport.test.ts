@@ -42,7 +42,8 @@ const defects: Readonly<Record<string, { readonly fails: readonly string[]; read
   "cuts payloads at 64 KiB": {
     fails: ["payloads from none to 4 MiB"],
     defect: (transport) => ({
-      request: (peer, protocol, payload, options) => transport.request(peer, protocol, payload.slice(0, 65_536), options),
+      request: (peer, protocol, payload, options) =>
+        transport.request(peer, protocol, payload.slice(0, 65_536), options),
     }),
   },
   "forgets the code of a remote error": {
@@ -169,14 +170,20 @@ const defects: Readonly<Record<string, { readonly fails: readonly string[]; read
     }),
   },
   "admits everybody": {
-    fails: ["a peer that the other side does not admit", "a new policy ends the open connections", "admission is asked for each channel"],
+    fails: [
+      "a peer that the other side does not admit",
+      "a new policy ends the open connections",
+      "admission is asked for each channel",
+    ],
     defect: () => ({ setAdmission() {} }),
   },
   "asks for admission once, at the dial": {
     fails: ["a new policy ends the open connections"],
     defect: (transport) => ({
       setAdmission(policy) {
-        const letIn = new Set(transport.statistics().flatMap(({ peer, connected }) => connected.map((channel) => peer + channel)));
+        const letIn = new Set(
+          transport.statistics().flatMap(({ peer, connected }) => connected.map((channel) => peer + channel)),
+        );
         transport.setAdmission((peer, channel) => letIn.has(peer + channel) || policy(peer, channel));
       },
     }),
@@ -231,6 +238,10 @@ const defects: Readonly<Record<string, { readonly fails: readonly string[]; read
 
 describe("a transport that is broken on purpose is found out:", () => {
   for (const [name, { fails, defect }] of Object.entries(defects)) {
-    test(`it ${name}`, () => expectFailures(transportContract(() => memoryFixture(defect)), fails));
+    test(`it ${name}`, () =>
+      expectFailures(
+        transportContract(() => memoryFixture(defect)),
+        fails,
+      ));
   }
 });

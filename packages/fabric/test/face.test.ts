@@ -20,7 +20,10 @@ test.each([
   [{ name: "k", kind: { protocol: "kubernetes", version: "1.34" } }, "face.kind.certifiedCncf"],
   [{ name: "k", kind: { protocol: "pure-raft", extra: 1 } }, "face.kind.extra"],
   [{ name: "../k", kind: { protocol: "pure-raft" } }, "face.name"],
-  [{ name: "k", kind: { protocol: "pure-raft", requiresOperatorSignature: "yes" } }, "face.kind.requiresOperatorSignature"],
+  [
+    { name: "k", kind: { protocol: "pure-raft", requiresOperatorSignature: "yes" } },
+    "face.kind.requiresOperatorSignature",
+  ],
 ])("the face %o is refused at %s", (face, path) => {
   try {
     parseFace(face, "face");

@@ -1,5 +1,13 @@
 import { type Disk, isFabricError } from "@revoada/fabric";
-import { type CrashOutcome, memoryDisk, memoryDisks, type MemoryDisk, sectorBytes, seededRandom, virtualClock } from "@revoada/fabric/memory";
+import {
+  type CrashOutcome,
+  memoryDisk,
+  memoryDisks,
+  type MemoryDisk,
+  sectorBytes,
+  seededRandom,
+  virtualClock,
+} from "@revoada/fabric/memory";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
@@ -42,7 +50,12 @@ describe("files", () => {
 
   test("are as any reader of a plain array would expect, whatever is written, truncated, allocated and synced", async () => {
     const operation = fc.oneof(
-      fc.record({ kind: fc.constant("write" as const), offset: fc.nat(10_000), length: fc.nat(9000), fill: fc.integer({ min: 1, max: 255 }) }),
+      fc.record({
+        kind: fc.constant("write" as const),
+        offset: fc.nat(10_000),
+        length: fc.nat(9000),
+        fill: fc.integer({ min: 1, max: 255 }),
+      }),
       fc.record({ kind: fc.constantFrom("truncate" as const, "allocate" as const), size: fc.nat(12_000) }),
       fc.record({ kind: fc.constant("sync" as const) }),
     );
@@ -227,7 +240,9 @@ describe("a crash", () => {
       await (await disk.open("f")).write(0, [new Uint8Array(2 * sectorBytes).fill(2)]);
       disk.crash("random");
       const content = (await contentOf(disk, "f")) ?? [];
-      const sectors = [content.slice(0, sectorBytes), content.slice(sectorBytes)].map((sector) => [...new Set(sector)].join());
+      const sectors = [content.slice(0, sectorBytes), content.slice(sectorBytes)].map((sector) =>
+        [...new Set(sector)].join(),
+      );
       mixtures.add(sectors.join("+"));
     }
     expect([...mixtures].toSorted()).toEqual(["1+1", "1+2", "2+1", "2+2"]);
@@ -268,27 +283,30 @@ describe("a crash", () => {
     expect(await contentOf(disk, "f")).toEqual([3]);
   });
 
-  test.each(["unsynced-lost", "random"] as const)("(%s) never takes what a sync has covered, however syncs overlap", async (outcome: CrashOutcome) => {
-    for (let seed = 0; seed < 30; seed += 1) {
-      const clock = virtualClock();
-      const random = seededRandom(seed);
-      const slowly = (): Promise<void> => new Promise((resolve) => void clock.schedule(random.below(5), resolve));
-      const disk = memoryDisk({ random, onOperation: ({ kind }) => (kind === "datasync" ? slowly() : undefined) });
-      await clock.run(create(disk, "f", bytes(0)));
-      const file = await disk.open("f");
-      let durable = 0;
-      const syncs: Promise<void>[] = [];
-      for (let value = 1; value <= 20; value += 1) {
-        await file.write(0, [bytes(value)]);
-        syncs.push(file.datasync().then(() => void (durable = Math.max(durable, value))));
-        if (random.chance(0.5)) await clock.advanceAsync(1);
+  test.each(["unsynced-lost", "random"] as const)(
+    "(%s) never takes what a sync has covered, however syncs overlap",
+    async (outcome: CrashOutcome) => {
+      for (let seed = 0; seed < 30; seed += 1) {
+        const clock = virtualClock();
+        const random = seededRandom(seed);
+        const slowly = (): Promise<void> => new Promise((resolve) => void clock.schedule(random.below(5), resolve));
+        const disk = memoryDisk({ random, onOperation: ({ kind }) => (kind === "datasync" ? slowly() : undefined) });
+        await clock.run(create(disk, "f", bytes(0)));
+        const file = await disk.open("f");
+        let durable = 0;
+        const syncs: Promise<void>[] = [];
+        for (let value = 1; value <= 20; value += 1) {
+          await file.write(0, [bytes(value)]);
+          syncs.push(file.datasync().then(() => void (durable = Math.max(durable, value))));
+          if (random.chance(0.5)) await clock.advanceAsync(1);
+        }
+        const [content = -1] = (await contentOf(disk.image(outcome), "f")) ?? [];
+        expect(content).toBeGreaterThanOrEqual(durable);
+        await clock.run(Promise.all(syncs));
+        expect(await contentOf(disk.image(outcome), "f")).toEqual([20]);
       }
-      const [content = -1] = (await contentOf(disk.image(outcome), "f")) ?? [];
-      expect(content).toBeGreaterThanOrEqual(durable);
-      await clock.run(Promise.all(syncs));
-      expect(await contentOf(disk.image(outcome), "f")).toEqual([20]);
-    }
-  });
+    },
+  );
 });
 
 describe("faults", () => {

@@ -1,5 +1,21 @@
-import { type Clock, FabricError, isFabricError, type NodeId, type Protocol, type Transport, type TransportEvent } from "@revoada/fabric";
-import { memoryAddress, type MemoryNetwork, memoryNetwork, type MemoryNetworkOptions, seededRandom, type VirtualClock, virtualClock } from "@revoada/fabric/memory";
+import {
+  type Clock,
+  FabricError,
+  isFabricError,
+  type NodeId,
+  type Protocol,
+  type Transport,
+  type TransportEvent,
+} from "@revoada/fabric";
+import {
+  memoryAddress,
+  type MemoryNetwork,
+  memoryNetwork,
+  type MemoryNetworkOptions,
+  seededRandom,
+  type VirtualClock,
+  virtualClock,
+} from "@revoada/fabric/memory";
 import { systemClock } from "@revoada/fabric/node";
 import { describe, expect, test } from "vitest";
 
@@ -18,7 +34,10 @@ interface Net {
 }
 
 /** Three transports that echo requests and count messages. */
-async function net(options: Partial<MemoryNetworkOptions> = {}, clocks: Readonly<Record<string, Clock>> = {}): Promise<Net> {
+async function net(
+  options: Partial<MemoryNetworkOptions> = {},
+  clocks: Readonly<Record<string, Clock>> = {},
+): Promise<Net> {
   const clock = virtualClock();
   const network = memoryNetwork({ clock, latencyMs: 1, ...options });
   const transports = new Map<NodeId, Transport>();
@@ -29,7 +48,9 @@ async function net(options: Partial<MemoryNetworkOptions> = {}, clocks: Readonly
     transport.handle(protocol, { onRequest: async (payload) => payload });
     const lines: string[] = [];
     transport.onEvent((event: TransportEvent) =>
-      lines.push(`${clock.monotonicMs()} ${event.type} ${event.peer.slice(0, 1)}${event.type === "disconnected" ? ` ${event.reason}` : ""}`),
+      lines.push(
+        `${clock.monotonicMs()} ${event.type} ${event.peer.slice(0, 1)}${event.type === "disconnected" ? ` ${event.reason}` : ""}`,
+      ),
     );
     seen.set(id, lines);
     transports.set(id, transport);
@@ -110,7 +131,12 @@ describe("links", () => {
     expect(await clock.run(codeOf(of(a).request(b, protocol, bytes(0))))).toBe("TRANSPORT_UNREACHABLE");
     expect(await clock.run(codeOf(of(b).request(a, protocol, bytes(0))))).toBe("TRANSPORT_UNREACHABLE");
     await clock.advanceAsync(20_000);
-    for (const id of [a, b]) expect(of(id).statistics().flatMap(({ connected }) => connected)).toEqual([]);
+    for (const id of [a, b])
+      expect(
+        of(id)
+          .statistics()
+          .flatMap(({ connected }) => connected),
+      ).toEqual([]);
   });
 
   test("that heal in time keep their connections", async () => {
@@ -254,15 +280,18 @@ describe("a shaper", () => {
   test("that loses a part of a stream breaks it on both sides", async () => {
     const { clock, network, of } = await net();
     let there: Promise<string> | undefined;
-    of(b).handle({ ...protocol, name: "/stream/1" }, {
-      async onStream(stream) {
-        const drain = async (): Promise<void> => {
-          for await (const _message of stream.receive());
-        };
-        there = codeOf(drain());
-        await there;
+    of(b).handle(
+      { ...protocol, name: "/stream/1" },
+      {
+        async onStream(stream) {
+          const drain = async (): Promise<void> => {
+            for await (const _message of stream.receive());
+          };
+          there = codeOf(drain());
+          await there;
+        },
       },
-    });
+    );
     const stream = await clock.run(of(a).open(b, { ...protocol, name: "/stream/1" }));
     await clock.run(stream.send(bytes(1)));
     network.shape(({ kind }) => ({ drop: kind === "stream" }));

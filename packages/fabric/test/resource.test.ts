@@ -42,18 +42,17 @@ test("two references have one key only where they are equal", () => {
 });
 
 test("everything that a selector matches lies in its range", () => {
-  const selectors = fc.tuple(reference, fc.integer({ min: 0, max: 7 })).map(
-    ([ref, mask]): ResourceSelector => ({
-      ...(mask & 1 ? { group: ref.group ?? "" } : {}),
-      ...(mask & 2 ? { kind: ref.kind } : {}),
-      ...(mask & 4 ? { namespace: ref.namespace ?? "" } : {}),
-    }),
-  );
+  const selectors = fc.tuple(reference, fc.integer({ min: 0, max: 7 })).map(([ref, mask]): ResourceSelector => ({
+    ...(mask & 1 ? { group: ref.group ?? "" } : {}),
+    ...(mask & 2 ? { kind: ref.kind } : {}),
+    ...(mask & 4 ? { namespace: ref.namespace ?? "" } : {}),
+  }));
   fc.assert(
     fc.property(selectors, reference, (selector, ref) => {
       const key = resourceKey(ref);
       const { start, end } = resourceRange(selector);
-      if (matchesSelector(selector, ref)) expect(compareBytes(start, key) <= 0 && compareBytes(key, end) < 0).toBe(true);
+      if (matchesSelector(selector, ref))
+        expect(compareBytes(start, key) <= 0 && compareBytes(key, end) < 0).toBe(true);
     }),
   );
 });
@@ -93,7 +92,13 @@ test.each([
 
 test("bytes that are no key are refused", () => {
   const key = resourceKey({ kind: "Pod", name: "a" });
-  for (const bytes of [new Uint8Array(), key.subarray(1), Uint8Array.of(...key, 0), key.subarray(0, -1), Uint8Array.of(0, 1, 0xff, 0, 1, 97)]) {
+  for (const bytes of [
+    new Uint8Array(),
+    key.subarray(1),
+    Uint8Array.of(...key, 0),
+    key.subarray(0, -1),
+    Uint8Array.of(0, 1, 0xff, 0, 1, 97),
+  ]) {
     expect(() => resourceRefOfKey(bytes)).toThrow(expect.objectContaining({ code: "FABRIC_INVALID_VALUE" }));
   }
 });

@@ -43,7 +43,7 @@ test("draws stay in their ranges and reach all of them", () => {
     expect(float >= 0 && float < 1).toBe(true);
     seen.add(random.below(5));
   }
-  expect([...seen].toSorted()).toEqual([0, 1, 2, 3, 4]);
+  expect(seen).toEqual(new Set([0, 1, 2, 3, 4]));
   expect(() => random.below(0)).toThrow(/bound/);
   expect(() => random.pick([])).toThrow(/items/);
 });

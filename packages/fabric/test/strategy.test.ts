@@ -12,7 +12,8 @@ import {
 import { describe, expect, test } from "vitest";
 
 /** A strategy as a file may hold it: the same fields, with anything in them. */
-type Loose = Record<string, unknown> & Record<"consensus" | "membership" | "content" | "attestation", Record<string, unknown>>;
+type Loose = Record<string, unknown> &
+  Record<"consensus" | "membership" | "content" | "attestation", Record<string, unknown>>;
 
 function homelabWith(change: (strategy: Loose) => void): FabricStrategy {
   const copy = structuredClone(prescribedHomelab()) as unknown as Loose;
@@ -80,11 +81,15 @@ describe("proveLiveness refuses", () => {
   });
 
   test("a gossip cadence that is not below the detector timeout", () => {
-    expect(codeOf(() => proveLiveness(homelabWith((s) => (s.membership.gossipCadenceMs = 300))))).toBe("STRATEGY_GOSSIP_TOO_SLOW");
+    expect(codeOf(() => proveLiveness(homelabWith((s) => (s.membership.gossipCadenceMs = 300))))).toBe(
+      "STRATEGY_GOSSIP_TOO_SLOW",
+    );
   });
 
   test("a suspicion shorter than the detector timeout", () => {
-    expect(codeOf(() => proveLiveness(homelabWith((s) => (s.membership.suspicionMs = 299))))).toBe("STRATEGY_SUSPICION_TOO_SHORT");
+    expect(codeOf(() => proveLiveness(homelabWith((s) => (s.membership.suspicionMs = 299))))).toBe(
+      "STRATEGY_SUSPICION_TOO_SHORT",
+    );
   });
 
   test("an even number of voters", () => {
@@ -92,25 +97,32 @@ describe("proveLiveness refuses", () => {
   });
 
   test.each([0, 1, 2])("%i voters under raft", (quorumSize) => {
-    expect(codeOf(() => proveLiveness(homelabWith((s) => (s.consensus.quorumSize = quorumSize))))).toBe("STRATEGY_QUORUM_TOO_SMALL");
+    expect(codeOf(() => proveLiveness(homelabWith((s) => (s.consensus.quorumSize = quorumSize))))).toBe(
+      "STRATEGY_QUORUM_TOO_SMALL",
+    );
   });
 
-  test.each([Number.NaN, -1, 1.5, Number.POSITIVE_INFINITY, 2 ** 31])("the number %d wherever a cadence stands", (value) => {
-    for (const [, change] of zeroes) {
-      const strategy = homelabWith((s) => {
-        const before = JSON.stringify(s);
-        change(s);
-        const after = JSON.stringify(s);
-        expect(before).not.toBe(after);
-      });
-      const text = JSON.stringify(strategy).replace(/:0([,}])/, ':"here"$1');
-      const poisoned = JSON.parse(text, (_key, v) => (v === "here" ? value : v)) as FabricStrategy;
-      expect(codeOf(() => proveLiveness(poisoned))).toBe("STRATEGY_BAD_NUMBER");
-    }
-  });
+  test.each([Number.NaN, -1, 1.5, Number.POSITIVE_INFINITY, 2 ** 31])(
+    "the number %d wherever a cadence stands",
+    (value) => {
+      for (const [, change] of zeroes) {
+        const strategy = homelabWith((s) => {
+          const before = JSON.stringify(s);
+          change(s);
+          const after = JSON.stringify(s);
+          expect(before).not.toBe(after);
+        });
+        const text = JSON.stringify(strategy).replace(/:0([,}])/, ':"here"$1');
+        const poisoned = JSON.parse(text, (_key, v) => (v === "here" ? value : v)) as FabricStrategy;
+        expect(codeOf(() => proveLiveness(poisoned))).toBe("STRATEGY_BAD_NUMBER");
+      }
+    },
+  );
 
   test.each([Number.NaN, 0, -8])("a phi threshold of %d", (value) => {
-    expect(codeOf(() => proveLiveness(homelabWith((s) => (s.membership.phiThreshold = value))))).toBe("STRATEGY_BAD_NUMBER");
+    expect(codeOf(() => proveLiveness(homelabWith((s) => (s.membership.phiThreshold = value))))).toBe(
+      "STRATEGY_BAD_NUMBER",
+    );
   });
 });
 
@@ -123,7 +135,9 @@ describe("parseStrategy", () => {
 
   test("names the path, the value and what was expected", () => {
     const value = homelabWith((s) => (s.membership.gossipCadenceMs = "fast"));
-    expect(() => parseStrategy(value, "cluster.yaml")).toThrow('cluster.yaml.membership.gossipCadenceMs: expected a number, got "fast"');
+    expect(() => parseStrategy(value, "cluster.yaml")).toThrow(
+      'cluster.yaml.membership.gossipCadenceMs: expected a number, got "fast"',
+    );
   });
 
   test("refuses a field that nobody knows, so that a misspelt one is not ignored", () => {

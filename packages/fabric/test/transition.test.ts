@@ -151,7 +151,15 @@ const table: Readonly<Record<keyof typeof rows, Partial<Record<Column, string>>>
   "demoting, voting": { demote: "–", depart: "departing", evict: "failed" },
   departing: { depart: "–", evict: "failed", forget: "removed", remove: "removed" },
   "departing, voting": { depart: "–", evict: "failed" },
-  failed: { admit: "standby", evict: "–", forget: "removed", remove: "removed", cordon: "flag", quarantine: "flag", restore: "–" },
+  failed: {
+    admit: "standby",
+    evict: "–",
+    forget: "removed",
+    remove: "removed",
+    cordon: "flag",
+    quarantine: "flag",
+    restore: "–",
+  },
   "failed, voting": { admit: "standby", evict: "–", cordon: "flag", quarantine: "flag", restore: "–" },
 };
 
@@ -194,7 +202,11 @@ describe("the transition table", () => {
     }
     expect(next?.lastShiftMs).toBe(shiftMs);
     if (expected === "flag") {
-      expect(next).toEqual({ ...current, lastShiftMs: shiftMs, flags: [column === "cordon" ? "cordoned" : "quarantined"] });
+      expect(next).toEqual({
+        ...current,
+        lastShiftMs: shiftMs,
+        flags: [column === "cordon" ? "cordoned" : "quarantined"],
+      });
     } else {
       expect(next === undefined ? "removed" : stateName(next)).toBe(expected);
       expect(next?.replica).toBe(current?.replica ?? "none");
@@ -211,7 +223,8 @@ describe("the transition table", () => {
       for (const transition of Object.values(columns)) {
         try {
           const next = applyTransition(formationWith(current), transition, shiftMs).nodes.get(node);
-          if (next !== undefined) expect(next.role !== undefined).toBe(next.state === "active" || next.state === "demoting");
+          if (next !== undefined)
+            expect(next.role !== undefined).toBe(next.state === "active" || next.state === "demoting");
         } catch (error) {
           expect(isFabricError(error, "TOPOLOGY_ILLEGAL_TRANSITION")).toBe(true);
         }
@@ -224,7 +237,13 @@ describe("admit", () => {
   test("takes over what the admission says, and not the token", () => {
     const transition: Transition = { verb: "admit", node, admission: { ...admission, tokenId: "9".repeat(32) } };
     const { nodes } = applyTransition(formationWith(), transition, shiftMs);
-    expect(nodes.get(node)).toEqual({ ...admission, state: "standby", replica: "none", flags: [], lastShiftMs: shiftMs });
+    expect(nodes.get(node)).toEqual({
+      ...admission,
+      state: "standby",
+      replica: "none",
+      flags: [],
+      lastShiftMs: shiftMs,
+    });
   });
 
   test.each([
@@ -237,7 +256,11 @@ describe("admit", () => {
     const before = formationWith(record({ state: "failed", flags: ["cordoned"] }));
     const transition: Transition = { verb: "admit", node, admission: { ...admission, ...facts } };
     if (!taken) return expectIllegal(before, transition);
-    expect(applyTransition(before, transition, shiftMs).nodes.get(node)).toMatchObject({ ...facts, state: "standby", flags: ["cordoned"] });
+    expect(applyTransition(before, transition, shiftMs).nodes.get(node)).toMatchObject({
+      ...facts,
+      state: "standby",
+      flags: ["cordoned"],
+    });
   });
 
   test("never takes back a node that was removed, however new it is", () => {
@@ -256,16 +279,18 @@ describe("admit", () => {
     const removed = applyTransition(formationWith(rows.failed), { verb: "remove", node }, shiftMs);
     const other = "b".repeat(64) as NodeId;
     const next = applyTransition(removed, { verb: "admit", node: other, admission }, shiftMs);
-    expect(applyTransition(applyTransition(next, { verb: "evict", node: other }, 1), { verb: "forget", node: other }, 1).tombstones).toEqual(
-      new Set([node]),
-    );
+    expect(
+      applyTransition(applyTransition(next, { verb: "evict", node: other }, 1), { verb: "forget", node: other }, 1)
+        .tombstones,
+    ).toEqual(new Set([node]));
   });
 });
 
 describe("flags", () => {
   test("add up, are sorted, and go together", () => {
     let formation = formationWith(rows.standby);
-    for (const verb of ["quarantine", "cordon", "cordon"] as const) formation = applyTransition(formation, { verb, node }, shiftMs);
+    for (const verb of ["quarantine", "cordon", "cordon"] as const)
+      formation = applyTransition(formation, { verb, node }, shiftMs);
     expect(formation.nodes.get(node)?.flags).toEqual(["cordoned", "quarantined"]);
     expect(formation.generation).toBe(12);
     expect(applyTransition(formation, { verb: "restore", node }, shiftMs).nodes.get(node)?.flags).toEqual([]);
@@ -379,7 +404,10 @@ describe("a formation command", () => {
 
   test("of none or too many transitions is refused", () => {
     expectRefused(formationWith(), command([]), "TOPOLOGY_COMMAND_REFUSED");
-    const many = Array.from({ length: maxTransitionsPerCommand + 1 }, (): Transition => ({ verb: "cordon", node: founder }));
+    const many = Array.from({ length: maxTransitionsPerCommand + 1 }, (): Transition => ({
+      verb: "cordon",
+      node: founder,
+    }));
     expectRefused(formationWith(), command(many), "TOPOLOGY_COMMAND_REFUSED");
     expect(applyFormationCommand(formationWith(), command(many.slice(1))).length).toBe(1);
   });
@@ -412,13 +440,22 @@ describe("any sequence of transitions", () => {
   const role = fc.constantFrom<Role>("master", "worker", "observer", "arbiter");
   const replica = fc.option(fc.constantFrom<ReplicaKind>("voter", "learner", "none"), { nil: undefined });
   const transition: fc.Arbitrary<Transition> = fc.oneof(
-    fc.record({ verb: fc.constant("admit" as const), node: fc.nat(4).map(idOf), generation: fc.nat(5) }).map(
-      ({ generation, ...rest }): Transition => ({ ...rest, admission: { ...admission, generation } }),
-    ),
-    fc.record({ verb: fc.constantFrom("promote" as const, "reassign" as const), node: fc.nat(4).map(idOf), role, replica }).map(
-      ({ replica: kind, ...rest }): Transition => (kind === undefined ? rest : { ...rest, replica: kind }),
-    ),
-    fc.record({ verb: fc.constant("seat" as const), node: fc.nat(4).map(idOf), replica: fc.constantFrom<ReplicaKind>("voter", "learner", "none") }),
+    fc
+      .record({ verb: fc.constant("admit" as const), node: fc.nat(4).map(idOf), generation: fc.nat(5) })
+      .map(({ generation, ...rest }): Transition => ({ ...rest, admission: { ...admission, generation } })),
+    fc
+      .record({
+        verb: fc.constantFrom("promote" as const, "reassign" as const),
+        node: fc.nat(4).map(idOf),
+        role,
+        replica,
+      })
+      .map(({ replica: kind, ...rest }): Transition => (kind === undefined ? rest : { ...rest, replica: kind })),
+    fc.record({
+      verb: fc.constant("seat" as const),
+      node: fc.nat(4).map(idOf),
+      replica: fc.constantFrom<ReplicaKind>("voter", "learner", "none"),
+    }),
     fc.record({
       verb: fc.constantFrom(
         ...(["demote", "settle", "depart", "evict", "forget", "remove", "cordon", "quarantine", "restore"] as const),

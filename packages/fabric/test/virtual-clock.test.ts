@@ -138,7 +138,8 @@ test("a condition that never holds is given up at its limit, not before", async 
 
 test("run settles as the promise does", async () => {
   const clock = virtualClock();
-  const sleep = (ms: number): Promise<string> => new Promise((resolve) => void clock.schedule(ms, () => resolve("done")));
+  const sleep = (ms: number): Promise<string> =>
+    new Promise((resolve) => void clock.schedule(ms, () => resolve("done")));
   expect(await clock.run(sleep(20))).toBe("done");
   expect(clock.monotonicMs()).toBe(20);
   await expect(clock.run(Promise.reject(new Error("no")))).rejects.toThrow("no");

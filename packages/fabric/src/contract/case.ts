@@ -57,9 +57,10 @@ export function realTime(clock: Clock, withinMs = 10_000): ContractTime {
           try {
             if (condition()) return resolve();
           } catch (error) {
-            return reject(error as Error);
+            return reject(error);
           }
-          if (clock.monotonicMs() >= giveUpMs) reject(new ContractViolation(`a condition did not hold within ${withinMs} ms`));
+          if (clock.monotonicMs() >= giveUpMs)
+            reject(new ContractViolation(`a condition did not hold within ${withinMs} ms`));
           else clock.schedule(2, look);
         };
         look();
@@ -187,20 +188,23 @@ function isPlain(value: unknown): value is Record<string, unknown> {
 function difference(actual: unknown, expected: unknown, path: string): string | undefined {
   if (Object.is(actual, expected)) return undefined;
   if (actual instanceof Uint8Array && expected instanceof Uint8Array) {
-    const same = actual.length === expected.length && actual.every((byte, index) => byte === expected[index]);
-    return same ? undefined : path;
+    return sameBytes(actual, expected) ? undefined : path;
   }
   if (actual instanceof Map && expected instanceof Map) return difference([...actual], [...expected], path);
   if (actual instanceof Set && expected instanceof Set) return difference([...actual], [...expected], path);
   if (Array.isArray(actual) && Array.isArray(expected)) {
     if (actual.length !== expected.length) return path;
-    return firstDifference(
-      expected.map((item, index) => [actual[index], item, `${path}[${index}]`] as const),
-    );
+    return firstDifference(expected.map((item, index) => [actual[index], item, `${path}[${index}]`] as const));
   }
   if (!isPlain(actual) || !isPlain(expected)) return path;
   const keys = new Set([...Object.keys(actual), ...Object.keys(expected)]);
   return firstDifference([...keys].map((key) => [actual[key], expected[key], `${path}.${key}`] as const));
+}
+
+function sameBytes(actual: Uint8Array, expected: Uint8Array): boolean {
+  if (actual.length !== expected.length) return false;
+  for (let index = 0; index < actual.length; index += 1) if (actual[index] !== expected[index]) return false;
+  return true;
 }
 
 function firstDifference(pairs: readonly (readonly [unknown, unknown, string])[]): string | undefined {

@@ -34,8 +34,9 @@ export function logStoreContract(create: () => Promise<LogStoreFixture>): readon
     async run() {
       await using one = await create();
       await using other = await create();
-      const opened = await Promise.all([one, other].map(({ store, time }) => time.run(store().open())));
-      if (opened[0]?.storeId === opened[1]?.storeId) throw new ContractViolation("both have the same store id");
+      const first = await one.time.run(one.store().open());
+      const second = await other.time.run(other.store().open());
+      if (first.storeId === second.storeId) throw new ContractViolation("both have the same store id");
     },
   };
   return [...contractCases(create, { ...entryCases, ...baseCases, ...durabilityCases }), distinct];

@@ -119,7 +119,10 @@ export class ConnectionEnd implements StreamCarrier {
   }
 
   /** Asks for a stream; the returned function stops waiting for it and refuses it when it comes. */
-  open(protocol: Protocol, waiting: { resolve: (stream: Duplex) => void; reject: (error: unknown) => void }): () => void {
+  open(
+    protocol: Protocol,
+    waiting: { resolve: (stream: Duplex) => void; reject: (error: unknown) => void },
+  ): () => void {
     const id = this.#connection.nextId();
     this.#opening.set(id, waiting);
     this.push({ type: "stream-open", id, protocol });

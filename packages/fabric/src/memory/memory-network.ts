@@ -148,7 +148,13 @@ class InMemoryNetwork implements MemoryNetwork, NetworkFabric, PipeSurroundings 
     if (this.#listening.get(address) === transport) this.#listening.delete(address);
   }
 
-  dial(from: Station, peer: NodeId, address: Address, channel: TransportChannel, done: (outcome: DialOutcome) => void): void {
+  dial(
+    from: Station,
+    peer: NodeId,
+    address: Address,
+    channel: TransportChannel,
+    done: (outcome: DialOutcome) => void,
+  ): void {
     const target = this.#listening.get(address);
     const machine = target?.localId ?? machineOf(address);
     const answer = (outcome: DialOutcome): void => {

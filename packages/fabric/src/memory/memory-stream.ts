@@ -60,7 +60,8 @@ export class MemoryStream implements Duplex {
       if (this.#broken !== undefined) throw this.#broken;
       const message = this.#incoming.shift();
       if (message !== undefined) {
-        if (!this.#remoteEnded) this.#carrier.push({ type: "stream-credit", id: this.id, bytes: messageBytes(message) });
+        if (!this.#remoteEnded)
+          this.#carrier.push({ type: "stream-credit", id: this.id, bytes: messageBytes(message) });
         yield message;
       } else if (this.#remoteEnded) {
         return;

@@ -164,7 +164,9 @@ export class MemoryTransport implements Transport, Station {
     }
     const sentMs = this.clock.monotonicMs();
     settlement.onSettled(
-      this.clock.schedule(timeoutMs, () => settlement.reject(timeoutError(`the request ${protocol.name}`, peer, timeoutMs))),
+      this.clock.schedule(timeoutMs, () =>
+        settlement.reject(timeoutError(`the request ${protocol.name}`, peer, timeoutMs)),
+      ),
     );
     const copy = payload.slice();
     this.#enqueue(peer, protocol.channel, {
@@ -243,7 +245,10 @@ export class MemoryTransport implements Transport, Station {
     }
   }
 
-  probe(peer: NodeId, options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {}): Promise<ProbeResult> {
+  probe(
+    peer: NodeId,
+    options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
+  ): Promise<ProbeResult> {
     const settlement = this.#settlement<ProbeResult>(options.signal);
     const addresses = this.#addressesOf(peer);
     if (!this.isListening) settlement.reject(closedError("the transport is not running"));

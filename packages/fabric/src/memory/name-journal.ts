@@ -1,5 +1,5 @@
 import type { Random } from "../seams/clock.ts";
-import { type CrashOutcome, SectorFile } from "./sector-file.ts";
+import type { CrashOutcome, SectorFile } from "./sector-file.ts";
 
 /** What a path names. */
 type Named = SectorFile | "directory";

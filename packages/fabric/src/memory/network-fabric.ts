@@ -22,7 +22,13 @@ export interface NetworkFabric {
   register(transport: Station): void;
   unregister(transport: Station): void;
   /** Dials one address; `done` is called once, as input of the dialler's host, or never where the link is silent. */
-  dial(from: Station, peer: NodeId, address: Address, channel: TransportChannel, done: (outcome: DialOutcome) => void): void;
+  dial(
+    from: Station,
+    peer: NodeId,
+    address: Address,
+    channel: TransportChannel,
+    done: (outcome: DialOutcome) => void,
+  ): void;
   knock(from: Station, address: Address, done: (result: ProbeResult) => void): void;
 }
 

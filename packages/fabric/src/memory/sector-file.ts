@@ -42,7 +42,7 @@ export class SectorFile {
   read(offset: number, length: number): Uint8Array {
     const end = Math.min(this.size, offset + length);
     const result = new Uint8Array(Math.max(0, end - offset));
-    for (let at = offset; at < end; ) {
+    for (let at = offset; at < end;) {
       const page = Math.floor(at / pageBytes);
       const within = at - page * pageBytes;
       const count = Math.min(pageBytes - within, end - at);
@@ -55,7 +55,7 @@ export class SectorFile {
 
   write(offset: number, bytes: Uint8Array): void {
     const end = offset + bytes.length;
-    for (let at = offset; at < end; ) {
+    for (let at = offset; at < end;) {
       const page = Math.floor(at / pageBytes);
       const within = at - page * pageBytes;
       const count = Math.min(pageBytes - within, end - at);

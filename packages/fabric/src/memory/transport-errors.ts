@@ -44,7 +44,8 @@ export function wrongPeerError(peer: NodeId, found: NodeId): FabricError {
 
 /** One of the two sides does not let the other speak on this channel. */
 export function notAdmittedError(peer: NodeId, channel: TransportChannel, by: "local" | "remote"): FabricError {
-  const text = by === "local" ? `${shortId(peer)} is not admitted here` : `this node is not admitted by ${shortId(peer)}`;
+  const text =
+    by === "local" ? `${shortId(peer)} is not admitted here` : `this node is not admitted by ${shortId(peer)}`;
   return new FabricError("TRANSPORT_NOT_ADMITTED", `${text} on ${channel}`, { retryable: by === "remote" });
 }
 

@@ -210,10 +210,9 @@ class World extends Host implements VirtualClock {
   async run<T>(promise: Promise<T>, wait: VirtualWait = {}): Promise<T> {
     const { withinMs = 60_000 } = wait;
     let settled = false;
-    const done = (): void => {
+    void Promise.allSettled([promise]).then(() => {
       settled = true;
-    };
-    promise.then(done, done);
+    });
     const limitMs = this.#time.nowMs + checkDuration("withinMs", withinMs);
     if (await this.#drive(limitMs, () => settled)) return promise;
     this.#time.finishAt(limitMs);

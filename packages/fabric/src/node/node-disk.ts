@@ -55,7 +55,12 @@ async function syncNames(directory: string): Promise<void> {
   }
 }
 
-async function writeAll(handle: FileHandle, offset: number, buffers: readonly Uint8Array[], path: string): Promise<void> {
+async function writeAll(
+  handle: FileHandle,
+  offset: number,
+  buffers: readonly Uint8Array[],
+  path: string,
+): Promise<void> {
   let rest = buffers.filter((buffer) => buffer.length > 0);
   let at = offset;
   while (rest.length > 0) {

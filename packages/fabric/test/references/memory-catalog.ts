@@ -216,11 +216,14 @@ export class MemoryCatalog implements Catalog {
       const { key } = event.type === "put" ? event.entry : event;
       return this.#defect === "tells everybody everything" || within(key, start, end);
     });
-    const told = this.#defect === "forgets what was before" ? mine.map(({ previous: _previous, ...event }) => event) : mine;
+    const told =
+      this.#defect === "forgets what was before" ? mine.map(({ previous: _previous, ...event }) => event) : mine;
     if (told.length === 0) return;
-    if (this.#defect === "tells events one by one") for (const event of told) yield { type: "events", revision, events: [event] };
+    if (this.#defect === "tells events one by one")
+      for (const event of told) yield { type: "events", revision, events: [event] };
     else yield { type: "events", revision, events: told };
-    if (this.#defect === "tells the first event twice" && revision === 1) yield { type: "events", revision, events: told };
+    if (this.#defect === "tells the first event twice" && revision === 1)
+      yield { type: "events", revision, events: told };
   }
 
   #select(table: Table, start: Uint8Array, end: Uint8Array | undefined): readonly CatalogEntry[] {
@@ -251,8 +254,10 @@ export class MemoryCatalog implements Catalog {
   #check(operations: readonly CatalogOperation[]): void {
     const written = operations.flatMap((operation) => (operation.type === "put" ? [operation] : []));
     const bytes = written.reduce((sum, { value }) => sum + value.length, 0);
-    const large = operations.length > 1024 || bytes > 4 * 1024 * 1024 || written.some(({ value }) => value.length > 1024 * 1024);
-    if (large && this.#defect !== "takes values of any size") throw new FabricError("CATALOG_TOO_LARGE", `${bytes} bytes`);
+    const large =
+      operations.length > 1024 || bytes > 4 * 1024 * 1024 || written.some(({ value }) => value.length > 1024 * 1024);
+    if (large && this.#defect !== "takes values of any size")
+      throw new FabricError("CATALOG_TOO_LARGE", `${bytes} bytes`);
     const twice = new Set(written.map(({ key }) => keyOf(key))).size < written.length;
     if (!twice || this.#defect === "takes two writes of a key") return;
     if (this.#defect === "writes through refused transactions") this.#revision += 1;
@@ -280,7 +285,12 @@ export class MemoryCatalog implements Catalog {
     }
   }
 
-  #run(operation: CatalogOperation, table: Map<string, CatalogEntry>, revision: Revision, events: CatalogEvent[]): OperationResult {
+  #run(
+    operation: CatalogOperation,
+    table: Map<string, CatalogEntry>,
+    revision: Revision,
+    events: CatalogEvent[],
+  ): OperationResult {
     if (operation.type === "get") {
       const found = this.#select(table, operation.key, operation.end);
       const entries = found.slice(0, operation.limit ?? found.length);
@@ -320,7 +330,13 @@ function encodeEntry({ key, value, createRevision, modRevision, version }: Catal
   return [keyOf(key), keyOf(value), String(createRevision), String(modRevision), String(version)];
 }
 
-function decodeEntry([key = "", value = "", created = "", changed = "", version = ""]: readonly string[]): CatalogEntry {
+function decodeEntry([
+  key = "",
+  value = "",
+  created = "",
+  changed = "",
+  version = "",
+]: readonly string[]): CatalogEntry {
   return {
     key: new Uint8Array(Buffer.from(key, "hex")),
     value: new Uint8Array(Buffer.from(value, "hex")),

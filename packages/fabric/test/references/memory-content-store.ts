@@ -89,7 +89,11 @@ export class MemoryContentStore implements ContentStore {
   }
 
   corrupt(): void {
-    for (const [hash, blob] of this.#blobs) this.#blobs.set(hash, blob.map((byte, index) => (index > blob.length / 2 ? byte ^ 1 : byte)));
+    for (const [hash, blob] of this.#blobs)
+      this.#blobs.set(
+        hash,
+        blob.map((byte, index) => (index > blob.length / 2 ? byte ^ 1 : byte)),
+      );
   }
 
   serve(hash: ContentHash): Uint8Array | undefined {
@@ -120,8 +124,13 @@ export class MemoryContentStore implements ContentStore {
   }
 }
 
+const names = new WeakMap<Uint8Array, ContentHash>();
+
+/** Blobs never change once they are made, so a name is computed once. */
 function nameOf(blob: Uint8Array): ContentHash {
-  return bytesToHex(blake3(blob)) as ContentHash;
+  const name = names.get(blob) ?? (bytesToHex(blake3(blob)) as ContentHash);
+  names.set(blob, name);
+  return name;
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {

@@ -92,7 +92,8 @@ export class MemoryFace implements Face {
     this.#check(format);
     const entry = await this.#catalog.get(resourceKey(ref));
     if (entry !== undefined) return this.#stored(entry);
-    if (this.#defect === "reads what is not there") return { ref, revision: 0 as Revision, format: "native", body: new Uint8Array() };
+    if (this.#defect === "reads what is not there")
+      return { ref, revision: 0 as Revision, format: "native", body: new Uint8Array() };
     throw new FabricError("FACE_RESOURCE_NOT_FOUND", `there is no ${ref.kind} ${ref.name}`);
   }
 
@@ -103,9 +104,12 @@ export class MemoryFace implements Face {
     this.#check(options.format);
     const { limit = 1000, next } = options;
     const [pinned, after] = this.#token(next);
-    const revision = pinned === undefined || this.#defect === "pages over the present" ? this.#catalog.revision() : pinned;
+    const revision =
+      pinned === undefined || this.#defect === "pages over the present" ? this.#catalog.revision() : pinned;
     const { entries } = await this.#catalog.range({ ...resourceRange({}), revision });
-    const matching = entries.filter(({ key }) => this.#defect === "lists everything" || matchesSelector(selector, resourceRefOfKey(key)));
+    const matching = entries.filter(
+      ({ key }) => this.#defect === "lists everything" || matchesSelector(selector, resourceRefOfKey(key)),
+    );
     const rest = matching.filter(({ key }) => after === undefined || Buffer.from(key).toString("hex") > after);
     const items = rest.slice(0, limit).map((entry) => this.#stored(entry));
     const last = rest[limit - 1];
@@ -113,7 +117,10 @@ export class MemoryFace implements Face {
     return { revision, items, ...(more ? { next: `${revision}.${Buffer.from(last.key).toString("hex")}` } : {}) };
   }
 
-  async delete(ref: ResourceRef, options: { readonly ifRevision?: Revision } = {}): Promise<{ readonly revision: Revision }> {
+  async delete(
+    ref: ResourceRef,
+    options: { readonly ifRevision?: Revision } = {},
+  ): Promise<{ readonly revision: Revision }> {
     this.#check();
     const key = resourceKey(ref);
     const entry = await this.#catalog.get(key);
@@ -130,7 +137,8 @@ export class MemoryFace implements Face {
     options: { readonly fromRevision?: Revision; readonly signal: AbortSignal },
   ): AsyncGenerator<ResourceWatchEvent> {
     this.#check();
-    const signal = this.#running === undefined ? options.signal : AbortSignal.any([options.signal, this.#running.signal]);
+    const signal =
+      this.#running === undefined ? options.signal : AbortSignal.any([options.signal, this.#running.signal]);
     this.#subscribers += this.#defect === "counts no subscribers" ? 0 : 1;
     try {
       let from = options.fromRevision;
@@ -159,11 +167,16 @@ export class MemoryFace implements Face {
     return { resources: this.#catalog.counts().keys, subscribers: this.#subscribers };
   }
 
-  async *#changes(selector: ResourceSelector, fromRevision: Revision, signal: AbortSignal): AsyncGenerator<ResourceWatchEvent> {
+  async *#changes(
+    selector: ResourceSelector,
+    fromRevision: Revision,
+    signal: AbortSignal,
+  ): AsyncGenerator<ResourceWatchEvent> {
     for await (const batch of this.#catalog.watch({ ...resourceRange({}), fromRevision, signal })) {
       if (batch.type === "progress") continue;
       if (batch.type === "reset") {
-        if (this.#defect !== "is silent about gaps") yield { type: "reset", revision: batch.revision, reason: batch.reason };
+        if (this.#defect !== "is silent about gaps")
+          yield { type: "reset", revision: batch.revision, reason: batch.reason };
         yield* this.#added(batch.entries, selector);
         continue;
       }
@@ -193,7 +206,8 @@ export class MemoryFace implements Face {
     const before = await Promise.all(documents.map(({ ref }) => this.#catalog.get(resourceKey(ref))));
     for (const entry of before) this.#refuseConflict(entry, ifRevision);
     const changed = documents.filter(
-      ({ body }, index) => this.#defect === "writes what is unchanged" || Buffer.compare(before[index]?.value ?? Buffer.of(0), body) !== 0,
+      ({ body }, index) =>
+        this.#defect === "writes what is unchanged" || Buffer.compare(before[index]?.value ?? Buffer.of(0), body) !== 0,
     );
     const then = changed.map(({ ref, body }) => ({ type: "put" as const, key: resourceKey(ref), value: body }));
     const { revision } = await this.#catalog.txn({ compare: [], then, else: [] });
@@ -238,7 +252,9 @@ export class MemoryFace implements Face {
   }
 
   #check(format: ResourceFormat = "native"): void {
-    if (!this.isRunning() && this.#defect !== "serves before its start") throw new FabricError("FACE_NOT_RUNNING", "not running");
-    if (format !== "native" && this.#defect !== "takes any format") throw new FabricError("FORMAT_UNSUPPORTED", "speaks native");
+    if (!this.isRunning() && this.#defect !== "serves before its start")
+      throw new FabricError("FACE_NOT_RUNNING", "not running");
+    if (format !== "native" && this.#defect !== "takes any format")
+      throw new FabricError("FORMAT_UNSUPPORTED", "speaks native");
   }
 }

@@ -82,7 +82,8 @@ export class MemoryLogStore implements LogStore {
 
   async open(): Promise<RecoveredLog> {
     this.#current = this.#medium.durable;
-    if (this.#defect === "makes a new store id at each opening") Object.assign(this.#medium, { storeId: new LogMedium(this.#medium.clock).storeId });
+    if (this.#defect === "makes a new store id at each opening")
+      Object.assign(this.#medium, { storeId: new LogMedium(this.#medium.clock).storeId });
     const { hardState, base, entries } = this.#current;
     const lastIndex = entries.at(-1)?.index ?? base.index;
     return { storeId: this.#medium.storeId, hardState, base, lastIndex, integrity: "ok" };

@@ -130,7 +130,8 @@ export class MemoryMembership implements Membership {
   }
 
   set(key: string, value: string): void {
-    const bytes = this.#defect === "measures values in characters" ? value.length : new TextEncoder().encode(value).length;
+    const bytes =
+      this.#defect === "measures values in characters" ? value.length : new TextEncoder().encode(value).length;
     const fits = /^[a-z0-9.-]{1,64}$/.test(key) && bytes <= 512;
     if (!fits && this.#defect !== "takes any key") throw new FabricError("MEMBERSHIP_QUOTA", `${key}: ${bytes} bytes`);
     const own = this.#own();
@@ -202,12 +203,23 @@ export class MemoryMembership implements Membership {
     const deaf = this.#defect === "hears nothing that others say" && known !== undefined;
     const firstLife = this.#firstLives.get(said.id) ?? said.generation;
     this.#firstLives.set(said.id, firstLife);
-    const former = this.#defect === "keeps what a former life said" && known !== undefined && firstLife < said.generation;
+    const former =
+      this.#defect === "keeps what a former life said" && known !== undefined && firstLife < said.generation;
     const keys = deaf || former ? known.keys : said.keys;
     const incarnation = Math.max(said.incarnation, known?.generation === said.generation ? known.incarnation : 0);
     const { evidence: _evidence, ...rest } = said;
-    const next: Member = { ...rest, status: "alive", keys, incarnation, statusSinceMs: known?.status === "alive" ? known.statusSinceMs : nowMs };
-    const same = known?.status === "alive" && known.keys === keys && known.incarnation === incarnation && known.generation === said.generation;
+    const next: Member = {
+      ...rest,
+      status: "alive",
+      keys,
+      incarnation,
+      statusSinceMs: known?.status === "alive" ? known.statusSinceMs : nowMs,
+    };
+    const same =
+      known?.status === "alive" &&
+      known.keys === keys &&
+      known.incarnation === incarnation &&
+      known.generation === said.generation;
     if (!same) this.#put(next);
   }
 

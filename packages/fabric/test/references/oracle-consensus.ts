@@ -97,15 +97,23 @@ export class Oracle {
   /** True where most voters of `configuration` run and can be reached from `from`. */
   hasMajority(from: NodeId, configuration: Configuration = this.configuration): boolean {
     if (this.defect === "needs no majority") return true;
-    const voters = [...configuration.voters, ...(this.defect === "counts learners as voters" ? configuration.learners : [])];
+    const voters = [
+      ...configuration.voters,
+      ...(this.defect === "counts learners as voters" ? configuration.learners : []),
+    ];
     const reached = voters.filter(({ id }) => this.replicas.get(id)?.isUp === true && this.connected(from, id));
     const wanted = this.defect === "counts learners as voters" ? configuration.voters.length : voters.length;
     return reached.length > wanted / 2;
   }
 
-  append(entry: { kind: "noop" } | { kind: "command"; command: Bytes } | { kind: "configuration"; configuration: Configuration }): LogIndex {
+  append(
+    entry:
+      | { kind: "noop" }
+      | { kind: "command"; command: Bytes }
+      | { kind: "configuration"; configuration: Configuration },
+  ): LogIndex {
     const index = (this.log.length + 1) as LogIndex;
-    this.log.push({ ...entry, index, term: this.term as Term } as AppliedEntry<Bytes>);
+    this.log.push({ ...entry, index, term: this.term as Term });
     return index;
   }
 
@@ -142,7 +150,9 @@ export class Oracle {
     this.#leaderlessTicks += 1;
     if (this.#leaderlessTicks < ticksToElect) return;
     const candidates = this.configuration.voters.flatMap(({ id }) => this.replicas.get(id) ?? []);
-    const elected = candidates.find(({ id, isUp }) => isUp && id !== leader?.id && this.hasMajority(id)) ?? candidates.find(({ id, isUp }) => isUp && this.hasMajority(id));
+    const elected =
+      candidates.find(({ id, isUp }) => isUp && id !== leader?.id && this.hasMajority(id)) ??
+      candidates.find(({ id, isUp }) => isUp && this.hasMajority(id));
     if (elected !== undefined) this.lead(elected);
   }
 
@@ -191,7 +201,8 @@ export class OracleReplica implements Consensus<Bytes, Bytes> {
   propose(command: Bytes, options: { readonly signal?: AbortSignal } = {}): Promise<Committed<Bytes>> {
     const { defect } = this.#oracle;
     if (this.#stopped && defect !== "serves after its end") return Promise.reject(stopped());
-    if (options.signal?.aborted === true && defect !== "looks at no signal") return Promise.reject(options.signal.reason as Error);
+    if (options.signal?.aborted === true && defect !== "looks at no signal")
+      return Promise.reject(options.signal.reason as Error);
     if (command.length > maxCommandBytes && defect !== "takes commands of any size") {
       return Promise.reject(new FabricError("RAFT_TOO_LARGE", `${command.length} bytes`));
     }
@@ -200,7 +211,8 @@ export class OracleReplica implements Consensus<Bytes, Bytes> {
     }
     return this.#wait<Committed<Bytes>>((leader, resolve) => {
       const index = this.#oracle.append({ kind: "command", command });
-      if (defect === "applies what is forwarded twice" && leader !== this) this.#oracle.append({ kind: "command", command });
+      if (defect === "applies what is forwarded twice" && leader !== this)
+        this.#oracle.append({ kind: "command", command });
       const term = this.#oracle.term as Term;
       if (defect === "answers before it applies") resolve({ index, term, result: new Uint8Array() });
       else this.#oracle.answers.set(index, (result) => resolve({ index, term, result }));
@@ -258,7 +270,8 @@ export class OracleReplica implements Consensus<Bytes, Bytes> {
       return Promise.reject(new FabricError("RAFT_NOT_LEADER", "another leads", { retryable: true }));
     }
     const inForce = JSON.stringify(configuration) === JSON.stringify({ ...change });
-    if ((inForce && defect !== "writes down what is in force already") || defect === "changes no voters") return Promise.resolve();
+    if ((inForce && defect !== "writes down what is in force already") || defect === "changes no voters")
+      return Promise.resolve();
     return this.#wait<void>((leader, resolve) => {
       if (!this.#oracle.hasMajority(leader.id, change)) return;
       this.#oracle.append({ kind: "configuration", configuration: { ...change } });
@@ -295,7 +308,9 @@ export class OracleReplica implements Consensus<Bytes, Bytes> {
   /** Applies what is in the log, where a leader can be heard. */
   catchUp(): void {
     const leader = this.#leader();
-    const known = [...this.#oracle.configuration.voters, ...this.#oracle.configuration.learners].some(({ id }) => id === this.id);
+    const known = [...this.#oracle.configuration.voters, ...this.#oracle.configuration.learners].some(
+      ({ id }) => id === this.id,
+    );
     if (!this.isUp || leader === undefined || !known) return;
     // A follower hears of the newest entries a tick later.
     const end = leader === this ? this.#oracle.log.length : this.#heard;
@@ -321,7 +336,8 @@ export class OracleReplica implements Consensus<Bytes, Bytes> {
     }
     if (entry.kind === "noop" && defect === "skips no-ops") return true;
     try {
-      const [result] = this.#machine?.apply([entry]) as readonly (Bytes | undefined)[];
+      const results = this.#machine?.apply([entry]);
+      const result = Array.isArray(results) ? (results as readonly (Bytes | undefined)[])[0] : undefined;
       if (leader !== this || entry.kind !== "command") return true;
       answers.get(entry.index)?.(result ?? new Uint8Array());
       answers.delete(entry.index);
@@ -329,7 +345,8 @@ export class OracleReplica implements Consensus<Bytes, Bytes> {
     } catch (error) {
       if (isFabricError(error, "CONTRACT_VIOLATED")) this.#machine = undefined;
       this.#stopped = true;
-      if (defect === "stops with the machine of another") for (const replica of replicas.values()) replica.#stopped = true;
+      if (defect === "stops with the machine of another")
+        for (const replica of replicas.values()) replica.#stopped = true;
       return false;
     }
   }
@@ -341,7 +358,8 @@ export class OracleReplica implements Consensus<Bytes, Bytes> {
 
   #role(): ConsensusRole {
     if (this.#stopped) return "stopped";
-    const twin = this.#oracle.defect === "lets two lead" && this.#oracle.leader !== undefined && this.id.startsWith("2");
+    const twin =
+      this.#oracle.defect === "lets two lead" && this.#oracle.leader !== undefined && this.id.startsWith("2");
     if (this.#oracle.leader === this || twin) return "leader";
     if (this.#configuration.voters.some(({ id }) => id === this.id)) return "follower";
     return this.#configuration.learners.some(({ id }) => id === this.id) ? "learner" : "outsider";

@@ -42,7 +42,8 @@ export function threeMasters(defect?: TopologyDefect): TopologyStrategy {
   return {
     name: "three-masters",
     minNodes: masters,
-    targetMasters: (eligible) => (defect === "wants more masters than there are" ? eligible + 1 : Math.min(masters, eligible)),
+    targetMasters: (eligible) =>
+      defect === "wants more masters than there are" ? eligible + 1 : Math.min(masters, eligible),
     assign: (eligible) => shape(eligible, defect !== "starts anew for every newcomer"),
     reactToLoss(current, lost, survivors) {
       const held = (id: NodeId): Role | undefined => current.get(id);
@@ -63,7 +64,8 @@ export function threeMasters(defect?: TopologyDefect): TopologyStrategy {
       const count = [...assignment.values()].filter((role) => role === "master").length;
       const code = defect === "names no code" ? "wrong" : "TOPOLOGY_WRONG_SHAPE";
       const wanted = masters + (defect === "makes one master more than it says" ? 1 : 0);
-      if (count !== Math.min(wanted, assignment.size) || assignment.size < masters) violations.push({ code, message: `${count} masters` });
+      if (count !== Math.min(wanted, assignment.size) || assignment.size < masters)
+        violations.push({ code, message: `${count} masters` });
       if ([...assignment.values()].includes("bootstrap") && defect !== "gives out the bootstrap role") {
         violations.push({ code, message: "bootstrap is no part of it" });
       }

@@ -50,7 +50,10 @@ export function valueIs(key: string, is: "=" | "!=", value: string): Compare {
 }
 
 /** Runs operations without a condition. */
-export function write({ catalog, time }: CatalogFixture, ...operations: readonly CatalogOperation[]): Promise<TransactionResult> {
+export function write(
+  { catalog, time }: CatalogFixture,
+  ...operations: readonly CatalogOperation[]
+): Promise<TransactionResult> {
   return time.run(catalog.txn({ compare: [], then: operations, else: [] }));
 }
 

@@ -22,7 +22,10 @@ export const lifeCases: Readonly<Record<string, Body>> = {
     equal(catalog.counts().keys, 2, "keys");
     const before = catalog.counts().history;
     await fixture.time.run(catalog.compact(catalog.revision()));
-    check(catalog.counts().history < before, `history is ${catalog.counts().history} after compaction, ${before} before`);
+    check(
+      catalog.counts().history < before,
+      `history is ${catalog.counts().history} after compaction, ${before} before`,
+    );
     await write(fixture, remove("a"));
     equal(catalog.counts().keys, 1, "keys after a deletion");
   },
@@ -52,7 +55,11 @@ export const lifeCases: Readonly<Record<string, Body>> = {
       await write(fixture, ...names.map((name) => put(name, "new")));
     }
     await time.run(catalog.restore(streamOf(chunks)));
-    equal(await contents(fixture), names.map((name) => `${name}=old`), "the contents");
+    equal(
+      await contents(fixture),
+      names.map((name) => `${name}=old`),
+      "the contents",
+    );
   },
 
   "an empty catalog has a snapshot too": async (fixture) => {
@@ -80,7 +87,9 @@ export const lifeCases: Readonly<Record<string, Body>> = {
     await watcher.stop();
   },
 
-  "a snapshot with a wrong byte, a missing end or something behind it is refused, and nothing changes": async (fixture) => {
+  "a snapshot with a wrong byte, a missing end or something behind it is refused, and nothing changes": async (
+    fixture,
+  ) => {
     const { catalog, time } = fixture;
     await write(fixture, put("a", "1"), put("b", "a value of some length"));
     const chunks = await time.run(collect(catalog.snapshot()));
@@ -93,7 +102,13 @@ export const lifeCases: Readonly<Record<string, Body>> = {
       copy[place] = (copy[place] as number) ^ 0x20;
       return copy;
     });
-    const damaged = [...flipped, bytes.slice(0, -1), bytes.slice(0, bytes.length >> 1), new Uint8Array(), Uint8Array.of(...bytes, 0)];
+    const damaged = [
+      ...flipped,
+      bytes.slice(0, -1),
+      bytes.slice(0, bytes.length >> 1),
+      new Uint8Array(),
+      Uint8Array.of(...bytes, 0),
+    ];
     for (const [index, snapshot] of damaged.entries()) {
       await rejects(time.run(catalog.restore(streamOf([snapshot]))), [], `damaged snapshot ${index}`);
     }
@@ -108,7 +123,9 @@ export const lifeCases: Readonly<Record<string, Body>> = {
     await write(fixture, put("a", "1"), put("b", "x".repeat(3000)));
     const bytes = Uint8Array.from((await time.run(collect(catalog.snapshot()))).flatMap((chunk) => [...chunk]));
     await write(fixture, remove("a", "c"));
-    const pieces = Array.from({ length: Math.ceil(bytes.length / 7) }, (_, index) => bytes.slice(index * 7, index * 7 + 7));
+    const pieces = Array.from({ length: Math.ceil(bytes.length / 7) }, (_, index) =>
+      bytes.slice(index * 7, index * 7 + 7),
+    );
     await time.run(catalog.restore(streamOf(pieces)));
     equal((await find(fixture, "b"))?.value.length, 3000, "the length of a value");
     equal((await find(fixture, "a"))?.version, 1, "the version of a key");

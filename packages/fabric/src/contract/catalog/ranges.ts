@@ -51,7 +51,11 @@ export const rangeCases: Readonly<Record<string, Body>> = {
     equal(await then(third.revision), ["c=3"], "after the third");
     const old = await range(fixture, { ...everything, revision: first.revision });
     equal([old.count, old.revision], [2, first.revision], "count and revision of the first");
-    equal(old.entries.map(({ version }) => version), [1, 1], "the versions then");
+    equal(
+      old.entries.map(({ version }) => version),
+      [1, 1],
+      "the versions then",
+    );
   },
 
   "pages at one revision miss nothing and repeat nothing while others write": async (fixture) => {
@@ -63,12 +67,21 @@ export const rangeCases: Readonly<Record<string, Body>> = {
       const { entries, more } = await range(fixture, { start, end: bytesOf("l"), revision, limit: 4 });
       seen.push(...brief(entries));
       // Ahead of the pages that were read: keys go, keys come, keys change.
-      await write(fixture, remove(names.at(-1 - page) ?? ""), put(`key ${12 + page}b`, "new"), put(names[15] ?? "", "changed"));
+      await write(
+        fixture,
+        remove(names.at(-1 - page) ?? ""),
+        put(`key ${12 + page}b`, "new"),
+        put(names[15] ?? "", "changed"),
+      );
       const last = entries.at(-1);
       if (!more || last === undefined) break;
       start = Uint8Array.of(...last.key, 0);
     }
-    equal(seen, names.map((name) => `${name}=x`), "the pages");
+    equal(
+      seen,
+      names.map((name) => `${name}=x`),
+      "the pages",
+    );
   },
 
   "a revision that has not been is CATALOG_FUTURE_REVISION": async (fixture) => {

@@ -29,12 +29,20 @@ export const transactionCases: Readonly<Record<string, Body>> = {
     const first = await write(fixture, put("a", "1"));
     const second = await write(fixture, put("a", "2"));
     const changed = await find(fixture, "a");
-    equal([changed?.createRevision, changed?.modRevision, changed?.version], [first.revision, second.revision, 2], "changed");
+    equal(
+      [changed?.createRevision, changed?.modRevision, changed?.version],
+      [first.revision, second.revision, 2],
+      "changed",
+    );
     await write(fixture, remove("a"));
     equal(await find(fixture, "a"), undefined, "the deleted key");
     const third = await write(fixture, put("a", "3"));
     const again = await find(fixture, "a");
-    equal([again?.createRevision, again?.modRevision, again?.version], [third.revision, third.revision, 1], "created again");
+    equal(
+      [again?.createRevision, again?.modRevision, again?.version],
+      [third.revision, third.revision, 1],
+      "created again",
+    );
   },
 
   "a transaction of several writes makes one revision": async (fixture) => {
@@ -55,7 +63,9 @@ export const transactionCases: Readonly<Record<string, Body>> = {
     equal(fixture.catalog.revision(), revision, "the catalog's revision");
   },
 
-  "results stand in the order of the operations: what was replaced, how many were deleted, what was read": async (fixture) => {
+  "results stand in the order of the operations: what was replaced, how many were deleted, what was read": async (
+    fixture,
+  ) => {
     await write(fixture, put("a", "1"), put("b", "2"), put("c", "3"));
     const { results } = await write(fixture, put("a", "10"), put("new", "x"), remove("b", "d"), remove("gone"));
     const [replaced, made, deleted, none] = results;
@@ -65,16 +75,36 @@ export const transactionCases: Readonly<Record<string, Body>> = {
     check(deleted?.type === "delete" && none?.type === "delete", "the types of the deletions");
     equal([deleted.deleted, none.deleted], [2, 0], "how many were deleted");
     const { results: readings } = await write(fixture, read("a"), read("a", "z", 1), read("missing"));
-    const found = readings.map((result) => (result.type === "get" ? [brief(result.entries), result.more] : result.type));
-    equal(found, [[["a=10"], false], [["a=10"], true], [[], false]], "what was read");
+    const found = readings.map((result) =>
+      result.type === "get" ? [brief(result.entries), result.more] : result.type,
+    );
+    equal(
+      found,
+      [
+        [["a=10"], false],
+        [["a=10"], true],
+        [[], false],
+      ],
+      "what was read",
+    );
   },
 
   "then runs where every comparison holds, else where one does not": async (fixture) => {
     await write(fixture, put("a", "1"));
-    const yes = await writeIf(fixture, [valueIs("a", "=", "1"), where("a", "version", "=", 1)], [put("r", "then")], [put("r", "else")]);
+    const yes = await writeIf(
+      fixture,
+      [valueIs("a", "=", "1"), where("a", "version", "=", 1)],
+      [put("r", "then")],
+      [put("r", "else")],
+    );
     equal(yes.succeeded, true, "where all hold");
     equal(textOf((await find(fixture, "r"))?.value ?? new Uint8Array()), "then", "what ran");
-    const no = await writeIf(fixture, [valueIs("a", "=", "1"), where("a", "version", "=", 2)], [put("r", "then")], [put("r", "else")]);
+    const no = await writeIf(
+      fixture,
+      [valueIs("a", "=", "1"), where("a", "version", "=", 2)],
+      [put("r", "then")],
+      [put("r", "else")],
+    );
     equal(no.succeeded, false, "where one does not hold");
     equal(textOf((await find(fixture, "r"))?.value ?? new Uint8Array()), "else", "what ran instead");
     equal(no.results.length, 1, "the results of what ran");
@@ -112,8 +142,16 @@ export const transactionCases: Readonly<Record<string, Body>> = {
     const [held] = second.results;
     equal(held?.type === "get" ? brief(held.entries) : held, ["lock=mine"], "what the second found");
     for (const target of ["createRevision", "modRevision", "version"] as const) {
-      equal((await writeIf(fixture, [where("missing", target, "=", 0)], [])).succeeded, true, `${target} = 0 of a missing key`);
-      equal((await writeIf(fixture, [where("missing", target, ">", 0)], [])).succeeded, false, `${target} > 0 of a missing key`);
+      equal(
+        (await writeIf(fixture, [where("missing", target, "=", 0)], [])).succeeded,
+        true,
+        `${target} = 0 of a missing key`,
+      );
+      equal(
+        (await writeIf(fixture, [where("missing", target, ">", 0)], [])).succeeded,
+        false,
+        `${target} > 0 of a missing key`,
+      );
     }
   },
 
@@ -139,7 +177,9 @@ export const transactionCases: Readonly<Record<string, Body>> = {
     equal(counter === undefined ? [] : brief([counter]), ["counter=20"], "the counter");
   },
 
-  "two writes of one key in a transaction are CATALOG_INVALID_TRANSACTION, and nothing of it happens": async (fixture) => {
+  "two writes of one key in a transaction are CATALOG_INVALID_TRANSACTION, and nothing of it happens": async (
+    fixture,
+  ) => {
     const { catalog, time } = fixture;
     const before = catalog.revision();
     const twice = catalog.txn({ compare: [], then: [put("other", "x"), put("a", "1"), put("a", "2")], else: [] });
@@ -153,7 +193,8 @@ export const transactionCases: Readonly<Record<string, Body>> = {
     const large = (bytes: number): ReturnType<typeof catalog.txn> =>
       catalog.txn({ compare: [], then: [{ type: "put", key: bytesOf("a"), value: new Uint8Array(bytes) }], else: [] });
     await rejects(time.run(large(maxValueBytes + 1)), ["CATALOG_TOO_LARGE"], "a value of 1 MiB and a byte");
-    const many = (count: number): ReturnType<typeof put>[] => Array.from({ length: count }, (_, index) => put(`k${index}`, "x"));
+    const many = (count: number): ReturnType<typeof put>[] =>
+      Array.from({ length: count }, (_, index) => put(`k${index}`, "x"));
     const tooMany = catalog.txn({ compare: [], then: many(maxOperations + 1), else: [] });
     await rejects(time.run(tooMany), ["CATALOG_TOO_LARGE", "CATALOG_INVALID_TRANSACTION"], "1,025 operations");
     const fives = Array.from({ length: 5 }, (_, index) => ({
@@ -161,8 +202,16 @@ export const transactionCases: Readonly<Record<string, Body>> = {
       key: bytesOf(`five ${index}`),
       value: new Uint8Array(maxValueBytes),
     }));
-    await rejects(time.run(catalog.txn({ compare: [], then: fives, else: [] })), ["CATALOG_TOO_LARGE"], "5 MiB in one transaction");
-    equal(catalog.revision(), (await time.run(large(maxValueBytes))).revision - 1, "the revision before the one that fits");
+    await rejects(
+      time.run(catalog.txn({ compare: [], then: fives, else: [] })),
+      ["CATALOG_TOO_LARGE"],
+      "5 MiB in one transaction",
+    );
+    equal(
+      catalog.revision(),
+      (await time.run(large(maxValueBytes))).revision - 1,
+      "the revision before the one that fits",
+    );
     await write(fixture, ...many(maxOperations));
     equal(catalog.counts().keys, maxOperations + 1, "how many keys there are");
   },

@@ -62,7 +62,9 @@ export const watchCases: Readonly<Record<string, Body>> = {
     const watcher = new Watcher(fixture.catalog, fixture.time, { ...everything, fromRevision: from });
     await watcher.until(3);
     const previous = watcher.news.flatMap((batch) =>
-      batch.type === "events" ? batch.events.map((event) => (event.previous === undefined ? "" : textOf(event.previous.value))) : [],
+      batch.type === "events"
+        ? batch.events.map((event) => (event.previous === undefined ? "" : textOf(event.previous.value)))
+        : [],
     );
     equal(previous, ["1", "2", ""], "the previous values");
     await watcher.stop();
@@ -96,7 +98,11 @@ export const watchCases: Readonly<Record<string, Body>> = {
     const expected = Array.from({ length: 40 }, (_, index) => from + index);
     for (const watcher of watchers) {
       await watcher.until(40);
-      equal(watcher.news.map(({ revision }) => revision), expected, "the revisions");
+      equal(
+        watcher.news.map(({ revision }) => revision),
+        expected,
+        "the revisions",
+      );
       equal(watcher.lines, watchers[0]?.lines, "the events");
     }
     await Promise.all(watchers.map((watcher) => watcher.stop()));
@@ -136,11 +142,14 @@ export const watchCases: Readonly<Record<string, Body>> = {
     await fixture.time.until(() => fixture.catalog.counts().watchers === 0);
   },
 
-  "a consumer that falls far behind gets every revision in order, or a reset in the place of those it missed": async (fixture) => {
+  "a consumer that falls far behind gets every revision in order, or a reset in the place of those it missed": async (
+    fixture,
+  ) => {
     const { catalog, time } = fixture;
     const controller = new AbortController();
     const from = (catalog.revision() + 1) as Revision;
-    const stream = catalog.watch({ ...everything, fromRevision: from, signal: controller.signal })[Symbol.asyncIterator]();
+    const watch = catalog.watch({ ...everything, fromRevision: from, signal: controller.signal });
+    const stream = watch[Symbol.asyncIterator]();
     await write(fixture, put("a", "0"));
     await time.run(stream.next());
     const value = "v".repeat(512 * 1024);
@@ -155,7 +164,10 @@ export const watchCases: Readonly<Record<string, Body>> = {
       if (batch.type === "reset") resets += 1;
       check(batch.type === "progress" || batch.revision > last, `revision ${batch.revision} after ${last}`);
       // History may be told from where it is kept anyway; what is not told needs a reset.
-      check(batch.type !== "events" || batch.revision === last + 1, `revision ${batch.revision} after ${last}, without a reset`);
+      check(
+        batch.type !== "events" || batch.revision === last + 1,
+        `revision ${batch.revision} after ${last}, without a reset`,
+      );
       last = batch.revision;
     }
     equal(last, newest, "the last revision");

@@ -5,7 +5,10 @@ import type { Body, Running } from "./replicas.ts";
 const next = (generation: number): Generation => (generation + 1) as Generation;
 
 function voterIds({ consensus }: Running): readonly NodeId[] {
-  return consensus.status().configuration.voters.map(({ id }) => id).toSorted();
+  return consensus
+    .status()
+    .configuration.voters.map(({ id }) => id)
+    .toSorted();
 }
 
 /** Who votes and who leads. */
@@ -29,7 +32,11 @@ export const configurationCases: Readonly<Record<string, Body>> = {
     if (follower === undefined) return;
     const byFollower = follower.consensus.transferLeadership(follower.member.id);
     await rejects(replicas.time.run(byFollower), ["RAFT_NOT_LEADER"], "a follower's transfer");
-    await rejects(replicas.time.run(leader.consensus.transferLeadership(spare.id)), ["RAFT_TRANSFER_FAILED"], "to the spare");
+    await rejects(
+      replicas.time.run(leader.consensus.transferLeadership(spare.id)),
+      ["RAFT_TRANSFER_FAILED"],
+      "to the spare",
+    );
     await replicas.insist(() => replicas.leader(), "still served");
   },
 
@@ -58,7 +65,11 @@ export const configurationCases: Readonly<Record<string, Body>> = {
     equal(status.configuration.learners, [spare], "the learners that it knows");
     for (const { member } of replicas.others(leader)) await replicas.crash(member.id);
     const alone = replicas.time.run(leader.consensus.propose(bytesOf("with a learner's help")));
-    await rejects(alone, ["RAFT_NO_QUORUM", "RAFT_NOT_LEADER", "RAFT_OUTCOME_UNKNOWN"], "a proposal without a majority of voters");
+    await rejects(
+      alone,
+      ["RAFT_NO_QUORUM", "RAFT_NOT_LEADER", "RAFT_OUTCOME_UNKNOWN"],
+      "a proposal without a majority of voters",
+    );
   },
 
   "a dead voter is replaced in one change, and the new voter's vote counts": async (replicas) => {
@@ -73,7 +84,11 @@ export const configurationCases: Readonly<Record<string, Body>> = {
     await replicas.time.run(leader.consensus.changeVoters({ voters, learners: [], generation }));
     const { configuration, configurationIndex, commitIndex } = leader.consensus.status();
     equal(voterIds(leader), voters.map(({ id }) => id).toSorted(), "the voters");
-    equal([configuration.outgoing, configuration.generation], [undefined, generation], "outgoing voters and generation");
+    equal(
+      [configuration.outgoing, configuration.generation],
+      [undefined, generation],
+      "outgoing voters and generation",
+    );
     check(configurationIndex <= commitIndex, "the configuration is not committed");
     await replicas.crash(remaining.member.id);
     await replicas.insist(() => replicas.leader(), "by the leader and the new voter");

@@ -12,7 +12,9 @@ async function leaderApartFrom(replicas: Replicas, id: string): ReturnType<Repli
 
 /** Crashes and partitions. */
 export const failureCases: Readonly<Record<string, Body>> = {
-  "when the leader crashes another takes over in a later term, and what was acknowledged is there": async (replicas) => {
+  "when the leader crashes another takes over in a later term, and what was acknowledged is there": async (
+    replicas,
+  ) => {
     const leader = await replicas.leader();
     const { term } = leader.consensus.status();
     for (let round = 0; round < 5; round += 1) await replicas.propose(leader, `before ${round}`);
@@ -69,7 +71,12 @@ export const failureCases: Readonly<Record<string, Body>> = {
     const lost = started(leader.consensus.propose(bytesOf("maybe")));
     const next = await leaderApartFrom(replicas, leader.member.id);
     await replicas.propose(next, "meanwhile");
-    const outcome = await replicas.time.run(lost.then(() => "committed", (error: { code?: string }) => String(error.code)));
+    const outcome = await replicas.time.run(
+      lost.then(
+        () => "committed",
+        (error: { code?: string }) => String(error.code),
+      ),
+    );
     replicas.fixture.heal();
     await replicas.time.until(() => leader.machine.commands.includes("meanwhile"));
     await replicas.insist(() => replicas.leader(), "after");
@@ -79,7 +86,8 @@ export const failureCases: Readonly<Record<string, Body>> = {
       const times = machine.commands.filter((command) => command === "maybe").length;
       check(times <= 1, `"maybe" was applied ${times} times`);
       if (outcome === "committed") equal(times, 1, "how often an acknowledged write is there");
-      if (outcome === "RAFT_NO_QUORUM" || outcome === "RAFT_NOT_LEADER") equal(times, 0, "how often a refused write is there");
+      if (outcome === "RAFT_NO_QUORUM" || outcome === "RAFT_NOT_LEADER")
+        equal(times, 0, "how often a refused write is there");
     }
   },
 

@@ -1,5 +1,11 @@
 import type { LogIndex, Term } from "../../ids.ts";
-import type { AppliedEntry, Configuration, MachinePosition, MachineSnapshot, StateMachine } from "../../seams/consensus.ts";
+import type {
+  AppliedEntry,
+  Configuration,
+  MachinePosition,
+  MachineSnapshot,
+  StateMachine,
+} from "../../seams/consensus.ts";
 import { bytesOf, collect, concatenated, ContractViolation, streamOf, textOf } from "../case.ts";
 
 /** A command that a machine with {@link ListMachine.isFragile} cannot bear. */

@@ -13,16 +13,25 @@ export const never: AbortSignal = signal;
 
 /** The bytes that BLAKE3's own test vectors are made of: 0, 1, … 250, 0, 1, … */
 export function pattern(length: number, shift = 0): Uint8Array {
-  return Uint8Array.from({ length }, (_, index) => (index + shift) % 251);
+  const bytes = new Uint8Array(length);
+  for (let index = 0; index < length; index += 1) bytes[index] = (index + shift) % 251;
+  return bytes;
 }
 
 /** The same bytes in pieces. */
 export function pieces(bytes: Uint8Array, size: number): readonly Uint8Array[] {
-  return Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) => bytes.subarray(index * size, (index + 1) * size));
+  return Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) =>
+    bytes.subarray(index * size, (index + 1) * size),
+  );
 }
 
 /** Stores bytes that come in pieces. */
-export function store({ time }: ContentStoreFixture, at: ContentStore, bytes: Uint8Array, size = 65_536): Promise<ContentHash> {
+export function store(
+  { time }: ContentStoreFixture,
+  at: ContentStore,
+  bytes: Uint8Array,
+  size = 65_536,
+): Promise<ContentHash> {
   return time.run(at.put(streamOf(pieces(bytes, size)), { signal: never }));
 }
 

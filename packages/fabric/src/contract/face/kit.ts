@@ -26,7 +26,11 @@ export async function apply(
   sample: Pick<SampleResource, "body">,
   ifRevision?: Revision,
 ): Promise<AppliedResource> {
-  const input = { format: defaultFormat(fixture), body: sample.body, ...(ifRevision === undefined ? {} : { ifRevision }) };
+  const input = {
+    format: defaultFormat(fixture),
+    body: sample.body,
+    ...(ifRevision === undefined ? {} : { ifRevision }),
+  };
   const [applied] = await fixture.time.run(fixture.face.apply(input));
   if (applied === undefined) throw new ContractViolation("apply gave no result");
   return applied;
@@ -50,7 +54,7 @@ export class FaceWatcher {
   readonly #done: Promise<void>;
   isOver = false;
 
-  constructor({ face, selector, time }: FaceFixture, fromRevision?: Revision) {
+  constructor({ face, selector, time }: Pick<FaceFixture, "face" | "selector" | "time">, fromRevision?: Revision) {
     this.#time = time;
     const options = { signal: this.#controller.signal, ...(fromRevision === undefined ? {} : { fromRevision }) };
     this.#done = this.#follow(face.watch(selector, options));

@@ -107,7 +107,10 @@ export const lifeCases: Readonly<Record<string, Body>> = {
     const damaged = bytes.slice();
     const middle = damaged.length >> 1;
     damaged[middle] = (damaged[middle] as number) ^ 1;
-    for (const [what, snapshot] of [["a flipped bit", damaged], ["a missing end", bytes.slice(0, -3)]] as const) {
+    for (const [what, snapshot] of [
+      ["a flipped bit", damaged],
+      ["a missing end", bytes.slice(0, -3)],
+    ] as const) {
       await rejects(time.run(face.restore(streamOf([snapshot]))), [], what);
     }
     equal(namesOf(await time.run(face.list(selector))), ["a", "b"], "what is listed");

@@ -55,19 +55,33 @@ export const resourceCases: Readonly<Record<string, Body>> = {
     await apply(fixture, sample);
     const foreign = plainFormats.filter((format) => !fixture.face.manifest.formats.includes(format));
     for (const format of [...foreign, "toml" as ResourceFormat]) {
-      await rejects(fixture.time.run(fixture.face.apply({ format, body: sample.body })), ["FORMAT_UNSUPPORTED"], `apply ${format}`);
-      await rejects(fixture.time.run(fixture.face.get(sample.ref, { format })), ["FORMAT_UNSUPPORTED"], `get ${format}`);
+      await rejects(
+        fixture.time.run(fixture.face.apply({ format, body: sample.body })),
+        ["FORMAT_UNSUPPORTED"],
+        `apply ${format}`,
+      );
+      await rejects(
+        fixture.time.run(fixture.face.get(sample.ref, { format })),
+        ["FORMAT_UNSUPPORTED"],
+        `get ${format}`,
+      );
     }
   },
 
   "a body that cannot be read is FORMAT_INVALID, and nothing changes": async (fixture) => {
     await running(fixture);
-    const broken = fixture.face.apply({ format: defaultFormat(fixture), body: fixture.malformed, source: "broken.txt" });
+    const broken = fixture.face.apply({
+      format: defaultFormat(fixture),
+      body: fixture.malformed,
+      source: "broken.txt",
+    });
     await rejects(fixture.time.run(broken), ["FORMAT_INVALID"], "the application");
     equal(fixture.face.counts().resources, 0, "how many resources there are");
   },
 
-  "a resource that is not there is FACE_RESOURCE_NOT_FOUND, reading and deleting, before and after": async (fixture) => {
+  "a resource that is not there is FACE_RESOURCE_NOT_FOUND, reading and deleting, before and after": async (
+    fixture,
+  ) => {
     const { face, time } = fixture;
     await running(fixture);
     const { ref } = fixture.sample("a", 1);
@@ -86,7 +100,11 @@ export const resourceCases: Readonly<Record<string, Body>> = {
     await running(fixture);
     const created = await apply(fixture, fixture.sample("a", 1));
     const updated = await apply(fixture, fixture.sample("a", 2), created.revision);
-    await rejects(apply(fixture, fixture.sample("a", 3), created.revision), ["FACE_CONFLICT"], "applying on an old revision");
+    await rejects(
+      apply(fixture, fixture.sample("a", 3), created.revision),
+      ["FACE_CONFLICT"],
+      "applying on an old revision",
+    );
     const { ref } = fixture.sample("a", 1);
     const late = face.delete(ref, { ifRevision: created.revision });
     await rejects(time.run(late), ["FACE_CONFLICT"], "deleting at an old revision");
@@ -103,7 +121,11 @@ export const resourceCases: Readonly<Record<string, Body>> = {
     const samples = ["c", "a", "b"].map((name) => fixture.sample(name, 1));
     const body = fixture.bundle(samples);
     const applied = await fixture.time.run(fixture.face.apply({ format: defaultFormat(fixture), body }));
-    equal(applied.map(({ ref }) => ref.name), ["c", "a", "b"], "the names");
+    equal(
+      applied.map(({ ref }) => ref.name),
+      ["c", "a", "b"],
+      "the names",
+    );
     equal(new Set(applied.map(({ revision }) => revision)).size, 1, "how many revisions they have");
   },
 
@@ -112,7 +134,11 @@ export const resourceCases: Readonly<Record<string, Body>> = {
     await running(fixture);
     const wrong = { ref: fixture.sample("z", 1).ref, body: fixture.malformed };
     const body = fixture.bundle([fixture.sample("a", 1), wrong]);
-    await rejects(fixture.time.run(fixture.face.apply({ format: defaultFormat(fixture), body })), ["FORMAT_INVALID"], "applying it");
+    await rejects(
+      fixture.time.run(fixture.face.apply({ format: defaultFormat(fixture), body })),
+      ["FORMAT_INVALID"],
+      "applying it",
+    );
     equal(fixture.face.counts().resources, 0, "how many resources there are");
   },
 
@@ -128,7 +154,11 @@ export const resourceCases: Readonly<Record<string, Body>> = {
     check(list.revision >= (applied.at(-1)?.revision ?? 0), `listed at ${list.revision}`);
     for (const item of list.items) {
       const alone = await get(fixture, item.ref);
-      equal([item.body, item.revision, item.format], [alone.body, alone.revision, alone.format], `the item ${item.ref.name}`);
+      equal(
+        [item.body, item.revision, item.format],
+        [alone.body, alone.revision, alone.format],
+        `the item ${item.ref.name}`,
+      );
     }
     const nothing = await time.run(face.list({ ...selector, kind: "NoSuchKind" }));
     equal(nothing.items, [], "a list of another kind");

@@ -57,14 +57,18 @@ export const watchCases: Readonly<Record<string, Body>> = {
     const [a, b] = [label(fixture, "a"), label(fixture, "b")];
     equal(watcher.lines, [`added ${b}`, `modified ${a}`, `deleted ${a}`], "what was seen");
     const revisions = watcher.events.map((event) => event.revision);
-    equal(revisions, revisions.toSorted((left, right) => left - right), "the order of the revisions");
+    equal(
+      revisions,
+      revisions.toSorted((left, right) => left - right),
+      "the order of the revisions",
+    );
     await watcher.stop();
   },
 
   "a watch sees what its selector matches and nothing else": async (fixture) => {
     await running(fixture);
-    const elsewhere: FaceFixture = { ...fixture, selector: { ...fixture.selector, kind: "NoSuchKind" } };
-    const other = new FaceWatcher(elsewhere);
+    const { face, time } = fixture;
+    const other = new FaceWatcher({ face, time, selector: { ...fixture.selector, kind: "NoSuchKind" } });
     const watcher = new FaceWatcher(fixture);
     await fixture.time.until(() => fixture.face.counts().subscribers === 2);
     await apply(fixture, fixture.sample("a", 1));

@@ -136,7 +136,11 @@ export const durabilityCases: Readonly<Record<string, Body>> = {
     const store = await opened(fixture);
     await fixture.time.run(store.append({ entries: entries(1, 5, 1) }));
     fixture.failNextSync();
-    await rejects(fixture.time.run(store.append({ entries: entries(6, 6, 1) })), ["LOG_FAILED"], "the append that failed");
+    await rejects(
+      fixture.time.run(store.append({ entries: entries(6, 6, 1) })),
+      ["LOG_FAILED"],
+      "the append that failed",
+    );
     await rejects(fixture.time.run(store.append({ entries: entries(7, 7, 1) })), ["LOG_FAILED"], "the next append");
     const { store: again, recovered } = await afterCrash(fixture);
     check(recovered.lastIndex === 5 || recovered.lastIndex === 6, `the last index is ${recovered.lastIndex}`);

@@ -35,7 +35,11 @@ export const entryCases: Readonly<Record<string, Body>> = {
     const written: readonly LogEntry[] = [
       { ...entry(1, 1, new Uint8Array()), kind: "noop" },
       { ...entry(2, 1, bytesOf("a configuration")), kind: "configuration" },
-      entry(3, 2, Uint8Array.from({ length: 256 }, (_, byte) => byte)),
+      entry(
+        3,
+        2,
+        Uint8Array.from({ length: 256 }, (_, byte) => byte),
+      ),
       entry(4, 5, new Uint8Array(100_000).fill(7)),
     ];
     await fixture.time.run(store.append({ entries: written.slice(0, 2) }));
@@ -142,7 +146,9 @@ export const entryCases: Readonly<Record<string, Body>> = {
 
   "overlapping appends are kept in the order of their calls": async (fixture) => {
     const store = await opened(fixture);
-    const appends = Array.from({ length: 50 }, (_, index) => store.append({ entries: entries(index * 2 + 1, index * 2 + 2, 1) }));
+    const appends = Array.from({ length: 50 }, (_, index) =>
+      store.append({ entries: entries(index * 2 + 1, index * 2 + 2, 1) }),
+    );
     await fixture.time.run(Promise.all(appends));
     await expectLog(fixture, store, { index: 0, term: 0 }, entries(1, 100, 1));
     await expectLog(fixture, (await reopened(fixture, store)).store, { index: 0, term: 0 }, entries(1, 100, 1));

@@ -13,7 +13,11 @@ export const at = (index: number): LogIndex => index as LogIndex;
 export const inTerm = (term: number): Term => term as Term;
 
 /** A command entry; its payload says where it belongs. */
-export function entry(index: number, term: number, payload: Uint8Array = bytesOf(`entry ${index} of term ${term}`)): LogEntry {
+export function entry(
+  index: number,
+  term: number,
+  payload: Uint8Array = bytesOf(`entry ${index} of term ${term}`),
+): LogEntry {
   return { index: at(index), term: inTerm(term), kind: "command", payload };
 }
 
@@ -68,7 +72,8 @@ export async function expectLog(
   const end = base.index + expected.length;
   equal(store.term(at(base.index)), base.term, `the term of the base ${base.index}`);
   equal(store.term(at(end + 1)), undefined, `the term of ${end + 1}, beyond the end`);
-  if (base.index > 0) equal(store.term(at(base.index - 1)), undefined, `the term of ${base.index - 1}, before the base`);
+  if (base.index > 0)
+    equal(store.term(at(base.index - 1)), undefined, `the term of ${base.index - 1}, before the base`);
   for (const { index, term } of expected) equal(store.term(index), term, `the term of ${index}`);
   if (expected.length === 0) return;
   const found = await time.run(store.read(at(base.index + 1), at(end + 1), plenty));

@@ -47,7 +47,8 @@ export const factCases: Readonly<Record<string, Body>> = {
     fixture.member(speaker).set("rack-1.row", "");
     await fixture.time.until(() => heard("zone").every((value) => value === "last"));
     await fixture.time.until(() => heard("rack-1.row").every((value) => value === ""));
-    for (const id of others) equal(seenBy(fixture, speaker, id)?.keys.get("zone"), undefined, "what others said of themselves");
+    for (const id of others)
+      equal(seenBy(fixture, speaker, id)?.keys.get("zone"), undefined, "what others said of themselves");
   },
 
   "keys and values beyond their bounds are MEMBERSHIP_QUOTA, and those at their bounds are taken": async (fixture) => {
@@ -62,7 +63,11 @@ export const factCases: Readonly<Record<string, Body>> = {
       ["key", "é".repeat(257)],
     ];
     for (const [key, value] of wrong) {
-      throws(() => member.set(key, value), ["MEMBERSHIP_QUOTA"], `set(${JSON.stringify(key.slice(0, 20))}, ${value.length} characters)`);
+      throws(
+        () => member.set(key, value),
+        ["MEMBERSHIP_QUOTA"],
+        `set(${JSON.stringify(key.slice(0, 20))}, ${value.length} characters)`,
+      );
     }
     member.set("k".repeat(64), "v".repeat(512));
     member.set("accents", "é".repeat(256));
@@ -80,7 +85,10 @@ export const factCases: Readonly<Record<string, Body>> = {
     equal([...first.view.members.keys()].toSorted(), fixture.ids.toSorted(), "the snapshot");
     fixture.member(subject).set("news", "yes");
     await fixture.time.until(() =>
-      reader.changes.some((change) => change.type === "changed" && change.member.id === subject && change.member.keys.get("news") === "yes"),
+      reader.changes.some(
+        (change) =>
+          change.type === "changed" && change.member.id === subject && change.member.keys.get("news") === "yes",
+      ),
     );
     await reader.stop();
     check(reader.isOver, "it goes on after the abort");
@@ -98,7 +106,12 @@ export const factCases: Readonly<Record<string, Body>> = {
     for (let current = ""; current !== String(last); changes += 1) {
       const { value: change, done } = await fixture.time.run(stream.next());
       check(done !== true, "the stream ended");
-      const own = change.type === "snapshot" ? change.view.members.get(member.view().self) : change.type === "changed" ? change.member : undefined;
+      const own =
+        change.type === "snapshot"
+          ? change.view.members.get(member.view().self)
+          : change.type === "changed"
+            ? change.member
+            : undefined;
       if (own?.id === member.view().self) current = own.keys.get("count") ?? "";
     }
     check(changes < last / 2, `${changes} changes were kept for a consumer that did not read`);
@@ -112,9 +125,12 @@ export const factCases: Readonly<Record<string, Body>> = {
     const before = fixture.ids.map((id) => seenBy(fixture, subject, id)?.incarnation ?? -1);
     fixture.member(subject).raiseIncarnation();
     const risen = (before[0] ?? 0) + 1;
-    await fixture.time.until(() => fixture.ids.every((id) => (seenBy(fixture, id, subject)?.incarnation ?? -1) >= risen));
+    await fixture.time.until(() =>
+      fixture.ids.every((id) => (seenBy(fixture, id, subject)?.incarnation ?? -1) >= risen),
+    );
     for (const [index, id] of fixture.ids.entries()) {
-      if (id !== subject) equal(seenBy(fixture, subject, id)?.incarnation, before[index], `the incarnation of node ${index}`);
+      if (id !== subject)
+        equal(seenBy(fixture, subject, id)?.incarnation, before[index], `the incarnation of node ${index}`);
     }
   },
 

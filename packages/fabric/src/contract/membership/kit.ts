@@ -61,7 +61,9 @@ export class ChangeReader {
 
   /** The statuses that a member was told to have, in order. */
   statusesOf(id: NodeId): readonly MemberStatus[] {
-    return this.changes.flatMap((change) => (change.type === "changed" && change.member.id === id ? [change.member.status] : []));
+    return this.changes.flatMap((change) =>
+      change.type === "changed" && change.member.id === id ? [change.member.status] : [],
+    );
   }
 
   async stop(): Promise<void> {

@@ -15,7 +15,12 @@ export const statusCases: Readonly<Record<string, Body>> = {
       for (const other of others) equal(statusOf(fixture, id, other), "alive", "the status of a living node");
     }
     for (const reader of readers) {
-      for (const id of others) equal(reader.statusesOf(id).filter((status) => status !== "alive"), [], "what was said of the living");
+      for (const id of others)
+        equal(
+          reader.statusesOf(id).filter((status) => status !== "alive"),
+          [],
+          "what was said of the living",
+        );
       await reader.stop();
     }
   },
@@ -90,7 +95,9 @@ export const statusCases: Readonly<Record<string, Body>> = {
     await fixture.kill(victim);
     await fixture.restart(victim);
     fixture.member(victim).set("life", "second");
-    await fixture.time.until(() => othersThan(fixture, victim).every((id) => seenBy(fixture, id, victim)?.keys.get("life") === "second"));
+    await fixture.time.until(() =>
+      othersThan(fixture, victim).every((id) => seenBy(fixture, id, victim)?.keys.get("life") === "second"),
+    );
   },
 
   "a node that leaves has left, and is no failure to anybody": async (fixture) => {
@@ -102,7 +109,11 @@ export const statusCases: Readonly<Record<string, Body>> = {
     await fixture.time.run(fixture.member(leaver).shutdown());
     await untilStatus(fixture, others, leaver, "left");
     for (const id of others) equal(seenBy(fixture, id, leaver)?.evidence, undefined, "evidence of a death");
-    equal(reader.statusesOf(leaver).filter((status) => status !== "left" && status !== "alive"), [], "what was said of it");
+    equal(
+      reader.statusesOf(leaver).filter((status) => status !== "left" && status !== "alive"),
+      [],
+      "what was said of it",
+    );
     await reader.stop();
   },
 
@@ -126,7 +137,9 @@ export const statusCases: Readonly<Record<string, Body>> = {
     const reader = new ChangeReader(fixture.member(observer), fixture.time);
     fixture.member(observer).forget(victim);
     equal(seenBy(fixture, observer, victim), undefined, "the forgotten member");
-    await fixture.time.until(() => reader.changes.some((change) => change.type === "forgotten" && change.id === victim));
+    await fixture.time.until(() =>
+      reader.changes.some((change) => change.type === "forgotten" && change.id === victim),
+    );
     // The others still know it, and go on telling: let as much gossip pass as carries a word to everybody, several times.
     for (const word of ["one", "two", "three"]) {
       for (const id of others) fixture.member(id).set("word", word);
@@ -140,9 +153,12 @@ export const statusCases: Readonly<Record<string, Body>> = {
     await untilAllAlive(fixture);
     const lonely = nodeAt(fixture, 4);
     fixture.silence(lonely);
-    await fixture.time.until(() => othersThan(fixture, lonely).every((id) => statusOf(fixture, lonely, id) !== "alive"));
+    await fixture.time.until(() =>
+      othersThan(fixture, lonely).every((id) => statusOf(fixture, lonely, id) !== "alive"),
+    );
     for (const id of othersThan(fixture, lonely)) {
-      for (const other of othersThan(fixture, lonely)) equal(statusOf(fixture, id, other), "alive", "a status in the majority");
+      for (const other of othersThan(fixture, lonely))
+        equal(statusOf(fixture, id, other), "alive", "a status in the majority");
     }
     fixture.heal();
     await untilAllAlive(fixture);

@@ -50,7 +50,9 @@ function expectShape(strategy: TopologyStrategy, assignment: Assignment, what: s
 /** Every way of losing one node, and some of losing several. */
 function losses(candidates: readonly Candidate[]): readonly ReadonlySet<NodeId>[] {
   const single = candidates.map(({ id }) => new Set([id]));
-  const halves = [0, 1].map((parity) => new Set(candidates.flatMap(({ id }, index) => (index % 2 === parity ? [id] : []))));
+  const halves = [0, 1].map(
+    (parity) => new Set(candidates.flatMap(({ id }, index) => (index % 2 === parity ? [id] : []))),
+  );
   return [...single, ...halves];
 }
 
@@ -61,7 +63,12 @@ function survivorsOf(candidates: readonly Candidate[], lost: ReadonlySet<NodeId>
 /** Runs `visit` over shapes of every size and every loss from them. */
 function eachLoss(
   strategy: TopologyStrategy,
-  visit: (situation: { current: Assignment; lost: ReadonlySet<NodeId>; survivors: readonly Candidate[]; next: Assignment }) => void,
+  visit: (situation: {
+    current: Assignment;
+    lost: ReadonlySet<NodeId>;
+    survivors: readonly Candidate[];
+    next: Assignment;
+  }) => void,
 ): void {
   for (const size of sizes(strategy)) {
     const fresh = nodes(size);
@@ -208,7 +215,10 @@ export const shapeCases: Readonly<Record<string, Body>> = {
     const wrong: readonly (readonly [string, Assignment])[] = [
       ["nobody", new Map()],
       ["no master", new Map([...whole].filter(([id]) => !masters.has(id)))],
-      ["a bootstrap node", new Map<NodeId, Role>([...whole].map(([id, role]) => [id, masters.has(id) ? "bootstrap" : role]))],
+      [
+        "a bootstrap node",
+        new Map<NodeId, Role>([...whole].map(([id, role]) => [id, masters.has(id) ? "bootstrap" : role])),
+      ],
     ];
     for (const [what, assignment] of wrong) {
       const violations = strategy.validate(assignment);

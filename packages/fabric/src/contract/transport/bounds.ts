@@ -43,7 +43,11 @@ export const boundCases: Readonly<Record<string, Body>> = {
     for (const { reason } of refused) {
       check(isFabricError(reason, "TRANSPORT_BACKPRESSURE"), `expected TRANSPORT_BACKPRESSURE, got ${String(reason)}`);
     }
-    equal(textOf(await time.run(left.request(right.localId, protocol, bytesOf("")))).length, 1, "an answer after the flood");
+    equal(
+      textOf(await time.run(left.request(right.localId, protocol, bytesOf("")))).length,
+      1,
+      "an answer after the flood",
+    );
   },
 
   "a payload of 16 MiB passes, a larger one is refused in every way of sending": async ({ left, right, time }) => {

@@ -74,7 +74,11 @@ export const peerCases: Readonly<Record<string, Body>> = {
       onMessage: () => void (heard += 1),
     });
     right.setAdmission((peer) => peer !== left.localId);
-    await rejects(time.run(left.request(right.localId, protocol, bytesOf(""))), ["TRANSPORT_NOT_ADMITTED"], "the request");
+    await rejects(
+      time.run(left.request(right.localId, protocol, bytesOf(""))),
+      ["TRANSPORT_NOT_ADMITTED"],
+      "the request",
+    );
     left.send(right.localId, protocol, bytesOf(""));
     await rejects(time.run(left.open(right.localId, protocol)), ["TRANSPORT_NOT_ADMITTED"], "open");
     equal(heard, 0, "how much was heard");
@@ -83,7 +87,11 @@ export const peerCases: Readonly<Record<string, Body>> = {
   "a peer that this side does not admit is not spoken to": async ({ left, right, time }) => {
     right.handle(kitProtocol(), { onRequest: echo });
     left.setAdmission(() => false);
-    await rejects(time.run(left.request(right.localId, kitProtocol(), bytesOf(""))), ["TRANSPORT_NOT_ADMITTED"], "the request");
+    await rejects(
+      time.run(left.request(right.localId, kitProtocol(), bytesOf(""))),
+      ["TRANSPORT_NOT_ADMITTED"],
+      "the request",
+    );
   },
 
   "admission is asked for each channel": async ({ left, right, time }) => {
@@ -108,12 +116,20 @@ export const peerCases: Readonly<Record<string, Body>> = {
     left.onEvent((event) => events.push(event));
     right.setAdmission((_peer, channel) => channel === "gossip");
     await time.until(() => events.length > 0);
-    equal(events.map(({ type, channel }) => `${type} ${channel}`), ["disconnected consensus"], "what left saw");
+    equal(
+      events.map(({ type, channel }) => `${type} ${channel}`),
+      ["disconnected consensus"],
+      "what left saw",
+    );
     const refused = left.request(right.localId, kitProtocol("consensus"), bytesOf(""));
     await rejects(time.run(refused), ["TRANSPORT_NOT_ADMITTED"], "the next request");
     equal(textOf(await time.run(left.request(right.localId, kitProtocol("gossip"), bytesOf("on")))), "on", "on gossip");
     right.setAdmission(() => true);
-    equal(textOf(await time.run(left.request(right.localId, kitProtocol("consensus"), bytesOf("back")))), "back", "let in again");
+    equal(
+      textOf(await time.run(left.request(right.localId, kitProtocol("consensus"), bytesOf("back")))),
+      "back",
+      "let in again",
+    );
   },
 
   "connections are told of on both sides, with peer and channel, and no more once nobody listens": async (fixture) => {
@@ -130,7 +146,9 @@ export const peerCases: Readonly<Record<string, Body>> = {
     equal(unwanted, [], "what a listener that left saw");
   },
 
-  "a peer that ends is a disconnect with the reason closed, and what waits for it is TRANSPORT_CLOSED": async (fixture) => {
+  "a peer that ends is a disconnect with the reason closed, and what waits for it is TRANSPORT_CLOSED": async (
+    fixture,
+  ) => {
     const { left, right, time } = fixture;
     const protocol = kitProtocol();
     let asked = false;
@@ -142,12 +160,18 @@ export const peerCases: Readonly<Record<string, Body>> = {
     });
     const events: TransportEvent[] = [];
     left.onEvent((event) => events.push(event));
-    const request = started(rejects(left.request(right.localId, protocol, bytesOf("")), ["TRANSPORT_CLOSED"], "the request"));
+    const request = started(
+      rejects(left.request(right.localId, protocol, bytesOf("")), ["TRANSPORT_CLOSED"], "the request"),
+    );
     await time.until(() => asked);
     await time.run(right.shutdown());
     await time.run(request);
     await time.until(() => events.length === 2);
-    equal(events[1], { type: "disconnected", peer: right.localId, channel: "consensus", reason: "closed" }, "the event");
+    equal(
+      events[1],
+      { type: "disconnected", peer: right.localId, channel: "consensus", reason: "closed" },
+      "the event",
+    );
   },
 
   "a handler's signal aborts when the peer that asks goes away": async ({ left, right, time }) => {
@@ -188,7 +212,9 @@ export const peerCases: Readonly<Record<string, Body>> = {
     check((found.roundTripMs ?? -1) >= 0, "no round trip was measured");
   },
 
-  "a transport that was shut down refuses with TRANSPORT_CLOSED, listens nowhere, and may be shut down again": async (fixture) => {
+  "a transport that was shut down refuses with TRANSPORT_CLOSED, listens nowhere, and may be shut down again": async (
+    fixture,
+  ) => {
     const { left, right, time } = fixture;
     right.handle(kitProtocol(), { onRequest: echo });
     await time.run(left.request(right.localId, kitProtocol(), bytesOf("")));
@@ -208,7 +234,9 @@ export const peerCases: Readonly<Record<string, Body>> = {
         return untilAborted(context);
       },
     });
-    const request = started(rejects(left.request(right.localId, kitProtocol(), bytesOf("")), ["TRANSPORT_CLOSED"], "the request"));
+    const request = started(
+      rejects(left.request(right.localId, kitProtocol(), bytesOf("")), ["TRANSPORT_CLOSED"], "the request"),
+    );
     await time.until(() => asked);
     await time.run(left.shutdown());
     await time.run(request);

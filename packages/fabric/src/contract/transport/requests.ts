@@ -55,14 +55,19 @@ export const requestCases: Readonly<Record<string, Body>> = {
     const answers = started(Promise.all(names.map((name) => left.request(right.localId, protocol, bytesOf(name)))));
     await time.until(() => held.length === names.length);
     for (const release of held.toReversed()) release();
-    equal((await time.run(answers)).map(textOf), names.map((name) => `re: ${name}`), "the answers");
+    equal(
+      (await time.run(answers)).map(textOf),
+      names.map((name) => `re: ${name}`),
+      "the answers",
+    );
   },
 
   "payloads from none to 4 MiB come and go unchanged": async ({ left, right, time }) => {
     const protocol = kitProtocol("bulk");
     right.handle(protocol, { onRequest: echo });
     for (const length of [0, 1, 65_535, 65_536, 4 * 1024 * 1024]) {
-      const payload = Uint8Array.from({ length }, (_, index) => (index * 31) & 0xff);
+      const payload = new Uint8Array(length);
+      for (let index = 0; index < length; index += 1) payload[index] = (index * 31) & 0xff;
       equal(await time.run(left.request(right.localId, protocol, payload)), payload, `${length} bytes`);
     }
   },
@@ -80,13 +85,16 @@ export const requestCases: Readonly<Record<string, Body>> = {
   "an error that a handler throws reaches the caller with code, message and retryable": async (fixture) => {
     const { left, right, time } = fixture;
     const protocol = kitProtocol();
-    const thrown = [
-      new FabricError("KIT_FIRST", "the first of 2", { retryable: true }),
-      new FabricError("KIT_SECOND", "the second", { retryable: false }),
-    ];
+    const thrown = [true, false].map(
+      (retryable, index) => new FabricError(`KIT_ERROR_${index}`, `error ${index} of the kit`, { retryable }),
+    );
     for (const error of thrown) {
       const withdraw = right.handle(protocol, { onRequest: () => Promise.reject(error) });
-      const got = await rejects(time.run(left.request(right.localId, protocol, bytesOf(""))), [error.code], "the request");
+      const got = await rejects(
+        time.run(left.request(right.localId, protocol, bytesOf(""))),
+        [error.code],
+        "the request",
+      );
       check(got.message.includes(error.message), `the message is "${got.message}", expected "${error.message}" in it`);
       equal(got.retryable, error.retryable, `${error.code}.retryable`);
       withdraw();
@@ -112,7 +120,11 @@ export const requestCases: Readonly<Record<string, Body>> = {
     const half = kitProtocol("consensus", "/contract/half/1");
     right.handle(half, { onMessage() {} });
     for (const protocol of [missing, half]) {
-      await rejects(time.run(left.request(right.localId, protocol, bytesOf(""))), ["TRANSPORT_UNSUPPORTED"], `request ${protocol.name}`);
+      await rejects(
+        time.run(left.request(right.localId, protocol, bytesOf(""))),
+        ["TRANSPORT_UNSUPPORTED"],
+        `request ${protocol.name}`,
+      );
       await rejects(time.run(left.open(right.localId, protocol)), ["TRANSPORT_UNSUPPORTED"], `open ${protocol.name}`);
     }
   },
@@ -123,7 +135,11 @@ export const requestCases: Readonly<Record<string, Body>> = {
     const withdraw = right.handle(protocol, { onRequest: async () => bytesOf("first") });
     throws(() => right.handle(protocol, { onRequest: echo }), ["TRANSPORT_DUPLICATE_PROTOCOL"], "the second offer");
     withdraw();
-    await rejects(time.run(left.request(right.localId, protocol, bytesOf(""))), ["TRANSPORT_UNSUPPORTED"], "a withdrawn protocol");
+    await rejects(
+      time.run(left.request(right.localId, protocol, bytesOf(""))),
+      ["TRANSPORT_UNSUPPORTED"],
+      "a withdrawn protocol",
+    );
     right.handle(protocol, { onRequest: async () => bytesOf("second") });
     withdraw();
     equal(textOf(await time.run(left.request(right.localId, protocol, bytesOf("")))), "second", "the answer");
@@ -161,7 +177,9 @@ export const requestCases: Readonly<Record<string, Body>> = {
     await time.until(() => asked === 1);
     controller.abort(reason);
     check((await time.run(outcome)) === reason, "the request under way did not reject with the reason");
-    const late = left.request(right.localId, protocol, bytesOf(""), { signal: controller.signal }).catch((error: unknown) => error);
+    const late = left
+      .request(right.localId, protocol, bytesOf(""), { signal: controller.signal })
+      .catch((error: unknown) => error);
     check((await time.run(late)) === reason, "a request with an aborted signal did not reject with the reason");
     equal(asked, 1, "how often the handler was asked");
   },
@@ -179,7 +197,11 @@ export const requestCases: Readonly<Record<string, Body>> = {
       check(left.send(right.localId, protocol, Uint8Array.of(number)), `message ${number} was dropped at once`);
     }
     await time.until(() => got.at(-1) === 100);
-    equal(got, got.toSorted((one, other) => one - other), "the order");
+    equal(
+      got,
+      got.toSorted((one, other) => one - other),
+      "the order",
+    );
   },
 
   "send never throws, and says false once the transport is shut down": async ({ left, right, stranger, time }) => {
@@ -209,6 +231,10 @@ export const requestCases: Readonly<Record<string, Body>> = {
     });
     for (const number of [1, 2]) left.send(right.localId, protocol, Uint8Array.of(number));
     await time.until(() => got.length === 2);
-    equal(textOf(await time.run(left.request(right.localId, protocol, bytesOf("still there")))), "still there", "the answer");
+    equal(
+      textOf(await time.run(left.request(right.localId, protocol, bytesOf("still there")))),
+      "still there",
+      "the answer",
+    );
   },
 };

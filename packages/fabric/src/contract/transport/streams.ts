@@ -50,8 +50,15 @@ export const streamCases: Readonly<Record<string, Body>> = {
     };
     await fixture.time.run(sent());
     const got = await fixture.time.run(received);
-    equal(got.map(({ length }) => length), lengths, "the lengths");
-    check(got.every((message) => message.every((byte) => byte === (message.length & 0xff))), "bytes were changed");
+    equal(
+      got.map(({ length }) => length),
+      lengths,
+      "the lengths",
+    );
+    check(
+      got.every((message) => message.every((byte) => byte === (message.length & 0xff))),
+      "bytes were changed",
+    );
   },
 
   "both ends of a stream see the same 32 channel-binding bytes, and another connection has others": async (fixture) => {
@@ -98,7 +105,9 @@ export const streamCases: Readonly<Record<string, Body>> = {
     await rejects(fixture.time.run(collect(ours.receive())), ["TRANSPORT_CLOSED"], "reading here");
   },
 
-  "a stream whose connection breaks throws TRANSPORT_CLOSED, so that an end is never taken for a close": async (fixture) => {
+  "a stream whose connection breaks throws TRANSPORT_CLOSED, so that an end is never taken for a close": async (
+    fixture,
+  ) => {
     const { ours, theirs } = await openPair(fixture);
     await fixture.time.run(theirs.send(bytesOf("before")));
     const reading = started(rejects(collect(ours.receive()), ["TRANSPORT_CLOSED"], "reading"));
