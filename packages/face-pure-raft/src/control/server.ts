@@ -106,13 +106,20 @@ class SocketServer implements ControlServer {
 
   async #finish(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    const cancelGrace = this.#clock.schedule(graceMs, () => {
-      for (const framed of this.#open.keys()) framed.destroy();
-    });
-    await Promise.all([...this.#open].map(([framed, session]) => this.#finishOne(framed, session)));
-    // Closes once the last connection has.
+    const answered = Promise.all([...this.#open].map(([framed, session]) => this.#finishOne(framed, session)));
+    // A method that never answers must not keep the node from going down.
+    await this.#within(graceMs, Promise.all([answered, closed]));
+    for (const framed of this.#open.keys()) framed.destroy();
     await closed;
-    cancelGrace();
+  }
+
+  async #within(limitMs: number, work: Promise<unknown>): Promise<void> {
+    let cancel = (): void => {};
+    const late = new Promise<void>((resolve) => {
+      cancel = this.#clock.schedule(limitMs, resolve);
+    });
+    await Promise.race([work, late]);
+    cancel();
   }
 
   async #finishOne(framed: FramedSocket, session: Session): Promise<void> {
