@@ -11,7 +11,7 @@
  * masked), hence a zero sector inside a batch proves that the sector was never written: that is what tells torn from corrupt.
  * Each CRC is seeded by the segment's random salt and the frame's offset, so that bytes of another place or life cannot pass.
  */
-import type { Configuration, Generation, HardState, LogBase, LogIndex, NodeId, StoreId, Term } from "@revoada/fabric";
+import type { Configuration, Generation, LogIndex, NodeId, StoreId, Term } from "@revoada/fabric";
 import { crcOf, crcOfRange } from "./crc.ts";
 
 /** The version that this release writes, and the latest that it reads. */
