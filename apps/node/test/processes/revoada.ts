@@ -99,7 +99,7 @@ export class Daemon {
 }
 
 /** Asks again until there is an answer. */
-export async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
+async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
   const deadline = performance.now() + deadlineMs;
   for (;;) {
     const answer = await ask();
