@@ -179,11 +179,12 @@ function dump(store: MachineStore): unknown {
 
 describe("the catalog against a naive model", () => {
   test("answers, keeps and compacts alike, in memory and in LMDB, to the last stored byte", async () => {
-    let directories = 0;
+    await using durable = await lmdbStore({ directory: join(root, "store") });
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
         const model = new Model();
-        const stores = [memoryStore(), await lmdbStore({ directory: join(root, String(directories++)) })] as const;
+        const stores = [memoryStore(), durable] as const;
+        for (const tree of durable.trees()) durable.transact((transaction) => transaction.clear(tree));
         // Without a flush at each command, so that reads go through what is flushed and what is not.
         const fronts = stores.map((store) =>
           localCatalog({ store: { ...bound(store), durable: false }, clock: virtualClock() }),
@@ -220,7 +221,6 @@ describe("the catalog against a naive model", () => {
         for (const front of fronts) await checkAgainst(front, model);
         expect(dump(stores[1])).toEqual(dump(stores[0]));
         for (const front of fronts) front.close();
-        for (const store of stores) await store.close();
       }),
       { numRuns: 80 },
     );

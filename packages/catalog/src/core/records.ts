@@ -19,7 +19,7 @@ export interface CatalogState {
   readonly swept: number;
 }
 
-export const emptyState: CatalogState = { slot: 0, revision: 0, floor: 0, base: 0, keys: 0, swept: 0 };
+const emptyState: CatalogState = { slot: 0, revision: 0, floor: 0, base: 0, keys: 0, swept: 0 };
 
 function corrupt(what: string): InvariantError {
   return new InvariantError(`catalog: the stored ${what} cannot be read`);

@@ -1,9 +1,9 @@
 import { InvalidValueError } from "@revoada/fabric";
 
 /** Longest key of a store, in bytes. */
-export const maxStoreKeyBytes = 1_024;
+const maxStoreKeyBytes = 1_024;
 /** Longest name of a tree, in bytes. */
-export const maxTreeNameBytes = 64;
+const maxTreeNameBytes = 64;
 
 export function checkStoreKey(key: Uint8Array): void {
   if (key.length === 0 || key.length > maxStoreKeyBytes) {

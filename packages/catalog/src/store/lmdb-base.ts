@@ -1,11 +1,9 @@
 import { crc32 } from "node:zlib";
 import type { StoreRange, StoreReader } from "@revoada/fabric";
-import type { Database, RootDatabase, Transaction } from "lmdb";
-import { readUint32, writeUint32 } from "../core/bytes.ts";
+import type { Database, Transaction } from "lmdb";
+import { concatBytes, readUint32 } from "../core/bytes.ts";
 import type { SortedEntry } from "../core/sorted-map.ts";
 import { CatalogStoreCorruptError, CatalogStoreFailedError } from "../errors.ts";
-
-export type LmdbDatabase = RootDatabase<Uint8Array, Uint8Array>;
 
 /** Keys of the store's own records begin with 0, where those of trees have the length of the tree's name. */
 export const headerKey: Uint8Array = Uint8Array.of(0, 1);
@@ -13,32 +11,28 @@ export const headerKey: Uint8Array = Uint8Array.of(0, 1);
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** All trees share one database: the length of the tree's name, the name, the key. */
-export function baseKey(tree: string, key: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(1 + tree.length + key.length);
+/** All trees share one database: a key is the length of the tree's name, the name, and the key in the tree. */
+export function treePrefix(tree: string): Uint8Array {
+  const bytes = new Uint8Array(1 + tree.length);
   bytes[0] = tree.length;
   encoder.encodeInto(tree, bytes.subarray(1));
-  bytes.set(key, 1 + tree.length);
   return bytes;
+}
+
+function baseKey(tree: string, key: Uint8Array): Uint8Array {
+  return concatBytes(treePrefix(tree), key);
 }
 
 const nothing = new Uint8Array(0);
 
 /** Above every key of a tree: names are ASCII, so that the last byte can be raised. */
 function treeEnd(tree: string): Uint8Array {
-  const end = baseKey(tree, nothing);
+  const end = treePrefix(tree);
   end[end.length - 1] = (end[end.length - 1] as number) + 1;
   return end;
 }
 
-/** LMDB has no checksums: a record is the CRC-32 of its key and value, then the value. */
-export function sealRecord(key: Uint8Array, value: Uint8Array): Uint8Array {
-  const record = new Uint8Array(4 + value.length);
-  writeUint32(record, 0, crc32(value, crc32(key)));
-  record.set(value, 4);
-  return record;
-}
-
+/** The value of a record that passes its check. */
 export function openRecord(key: Uint8Array, record: Uint8Array): Uint8Array {
   const value = record.subarray(4);
   if (record.length < 4 || readUint32(record, 0) !== crc32(value, crc32(key))) {
@@ -103,11 +97,6 @@ export class LmdbBase implements StoreReader {
       this.#walks.delete(walk);
       walk.return?.();
     }
-  }
-
-  /** Full keys of a tree, for clearing it. */
-  keys(tree: string): Iterable<Uint8Array> {
-    return this.#database.getKeys({ ...this.#options, start: baseKey(tree, nothing), end: treeEnd(tree) });
   }
 
   /** From name to name by seeking. */

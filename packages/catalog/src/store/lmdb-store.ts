@@ -1,8 +1,10 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import {
+  type FabricError,
   InvalidValueError,
   InvariantError,
+  isFabricError,
   type Logger,
   type MachineStore,
   type Metrics,
@@ -13,20 +15,16 @@ import {
   type StoreView,
 } from "@revoada/fabric";
 import { type DirectoryLock, lockDirectory } from "@revoada/fabric/node";
-import { open } from "lmdb";
-import { copyBytes, equalBytes } from "../core/bytes.ts";
+import { copyBytes } from "../core/bytes.ts";
 import type { SortedEntry } from "../core/sorted-map.ts";
-import {
-  CatalogNewerFormatError,
-  CatalogStoreBackpressureError,
-  CatalogStoreClosedError,
-  CatalogStoreCorruptError,
-  CatalogStoreFailedError,
-} from "../errors.ts";
+import { CatalogStoreBackpressureError, CatalogStoreClosedError, CatalogStoreFailedError } from "../errors.ts";
 import { copied, LayerDraft } from "./draft.ts";
 import { type Layer, LayeredReader, type TreeChanges } from "./layer.ts";
-import { baseKey, headerKey, LmdbBase, type LmdbDatabase, openRecord, reading, sealRecord } from "./lmdb-base.ts";
-import { checkDataFile } from "./lmdb-file.ts";
+import { LmdbBase, treePrefix } from "./lmdb-base.ts";
+import { batchKinds, BatchPacker } from "./lmdb-batch.ts";
+import { openDatabase } from "./lmdb-database.ts";
+import type { LmdbDatabase } from "./lmdb-open.ts";
+import { LmdbWriter } from "./lmdb-writer.ts";
 import { ReaderView } from "./view.ts";
 
 /** How an LMDB store is opened. */
@@ -45,15 +43,15 @@ export interface LmdbStoreOptions {
 
 const gibibyte = 1_073_741_824;
 const mebibyte = 1_048_576;
-const magic = new TextEncoder().encode("RVDSTORE");
-const formatVersion = 1;
-const maxReaders = 1_024;
+const nothing = new Uint8Array(0);
+/** Records packed for the writing thread in one go before other work gets its turn. */
+const packedRecords = 512;
 
 /**
  * Opens a durable store over LMDB and holds it alone until it is closed.
  *
  * Transactions commit to memory, in order, and cost no system call. `flush` (and the store by itself, beyond `flushBytes`) writes
- * what has been committed since as *one* LMDB transaction, off the main thread and in LMDB's default mode: data pages are synced
+ * what has been committed since as *one* LMDB transaction, in a thread of its own and in LMDB's default mode: data pages are synced
  * before the root that points to them is written, which is synced too. What is on disk is therefore always a whole number of
  * transactions, whatever ends the process or the machine; what was not flushed is lost with the process and is in the log.
  * LMDB's modes without syncing were not taken: "a system crash can then corrupt the database" (`MDB_NOSYNC`), and
@@ -71,81 +69,11 @@ export async function lmdbStore(options: LmdbStoreOptions): Promise<MachineStore
   mkdirSync(options.directory, { recursive: true, mode: 0o700 });
   const lock = await lockDirectory(options.directory);
   try {
-    return new LmdbStore(openDatabase(options), lock, options);
+    return new LmdbStore(options, lock);
   } catch (error) {
     await lock.release();
     throw error;
   }
-}
-
-function openDatabase(options: LmdbStoreOptions): LmdbDatabase {
-  const path = join(options.directory, "data.mdb");
-  const whole = checkDataFile(path);
-  let database: LmdbDatabase;
-  try {
-    database = open<Uint8Array, Uint8Array>({
-      path,
-      noSubdir: true,
-      keyEncoding: "binary",
-      encoding: "binary",
-      // One flush is one transaction that syncs within itself, on LMDB's writing thread: nothing is to overlap.
-      overlappingSync: false,
-      mapSize: options.mapSizeBytes ?? 8 * gibibyte,
-      maxReaders,
-    });
-  } catch (error) {
-    throw new CatalogStoreCorruptError(`${options.directory} cannot be opened as a store: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
-  try {
-    checkHeader(database, options.directory);
-    if (!whole) checkEveryRecord(database, path);
-    return database;
-  } catch (error) {
-    void database.close();
-    throw error;
-  }
-}
-
-function checkHeader(database: LmdbDatabase, directory: string): void {
-  const record = reading(() => database.get(headerKey));
-  if (record === undefined) {
-    if ([...database.getKeys({ limit: 1 })].length > 0) {
-      throw new CatalogStoreCorruptError(`${directory} holds a database that is no store`);
-    }
-    const header = new Uint8Array(magic.length + 2);
-    header.set(magic);
-    header[magic.length + 1] = formatVersion;
-    database.putSync(headerKey, sealRecord(headerKey, header));
-    return;
-  }
-  const header = openRecord(headerKey, record);
-  if (header.length < magic.length + 2 || !equalBytes(header.subarray(0, magic.length), magic)) {
-    throw new CatalogStoreCorruptError(`${directory} holds a database that is no store`);
-  }
-  const version = (header[magic.length] as number) * 256 + (header[magic.length + 1] as number);
-  if (version > formatVersion) throw new CatalogNewerFormatError(`the store ${directory}`, version, formatVersion);
-}
-
-/** Reads everything, which takes its time: only for files that end early. A page that is missing hides the records on it. */
-function checkEveryRecord(database: LmdbDatabase, path: string): void {
-  const { entryCount } = database.getStats() as { readonly entryCount: number };
-  let found = 0;
-  const walk = database.getRange({ start: Uint8Array.of(0) })[Symbol.iterator]();
-  for (;;) {
-    const next = reading(() => walk.next());
-    if (next.done === true) break;
-    const { key, value } = next.value;
-    openRecord(key, value);
-    found++;
-  }
-  if (found !== entryCount)
-    throw new CatalogStoreCorruptError(`${path} is cut off: ${found} of ${entryCount} records are left`);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** Committed changes that are on their way to the disk, or will be. */
@@ -159,6 +87,9 @@ class LmdbStore implements MachineStore {
   readonly #database: LmdbDatabase;
   readonly #base: LmdbBase;
   readonly #lock: DirectoryLock;
+  /** The thread is started when there is something to write. */
+  readonly #startWriter: () => LmdbWriter;
+  #writer: LmdbWriter | undefined;
   readonly #flushBytes: number;
   readonly #waitingBytes: number;
   readonly #logger: Logger;
@@ -171,13 +102,16 @@ class LmdbStore implements MachineStore {
   #flushing: Promise<void> | undefined;
   /** The flush that begins when the one under way ends: everybody who asks meanwhile shares it. */
   #nextFlush: Promise<void> | undefined;
-  #failure: CatalogStoreFailedError | undefined;
+  #failure: FabricError | undefined;
   #transacting = false;
   #closing: Promise<void> | undefined;
 
-  constructor(database: LmdbDatabase, lock: DirectoryLock, options: LmdbStoreOptions) {
-    this.#database = database;
-    this.#base = new LmdbBase(database, this.#walks);
+  constructor(options: LmdbStoreOptions, lock: DirectoryLock) {
+    const path = join(options.directory, "data.mdb");
+    const mapSizeBytes = options.mapSizeBytes ?? 8 * gibibyte;
+    this.#database = openDatabase(path, mapSizeBytes);
+    this.#base = new LmdbBase(this.#database, this.#walks);
+    this.#startWriter = () => new LmdbWriter(path, mapSizeBytes);
     this.#lock = lock;
     this.#flushBytes = options.flushBytes ?? 8 * mebibyte;
     this.#waitingBytes = options.waitingBytes ?? 256 * mebibyte;
@@ -254,6 +188,7 @@ class LmdbStore implements MachineStore {
     } finally {
       for (const walk of this.#walks) walk.return?.();
       for (const view of this.#views) view.dispose();
+      await this.#writer?.close();
       await this.#database.close();
       await this.#lock.release();
     }
@@ -290,42 +225,20 @@ class LmdbStore implements MachineStore {
     const frozen = this.#active;
     this.#frozen = frozen;
     this.#active = { layer: new Map(), bytes: 0 };
+    this.#writer ??= this.#startWriter();
     try {
-      await this.#database.batch(() => this.#queue(frozen.layer));
+      await this.#writer.write(await pack(frozen.layer));
     } catch (error) {
-      throw await this.#failed(error);
+      // After a failed sync nobody can say what is on the disk: such a store takes nothing more until it is opened again.
+      this.#failure = isFabricError(error)
+        ? error
+        : new CatalogStoreFailedError("the store cannot be written", { cause: error });
+      throw this.#failure;
     }
     this.#metrics.count("revoada_catalog_flushed_bytes", frozen.bytes);
     // From here on reads find the layer's changes in the database, and must not look at it as it was before.
     this.#database.resetReadTxn();
     this.#frozen = undefined;
-  }
-
-  /** Queues a layer for LMDB's writing thread: one transaction, as a batch is never split. The batch's promise tells for all. */
-  #queue(layer: ReadonlyMap<string, TreeChanges>): void {
-    for (const [tree, { cleared, changes }] of layer) {
-      if (cleared) for (const key of this.#base.keys(tree)) void this.#database.remove(key);
-      for (const { key, value } of changes.entries()) {
-        const full = baseKey(tree, key);
-        if (value === null) void this.#database.remove(full);
-        else void this.#database.put(full, sealRecord(full, value));
-      }
-    }
-  }
-
-  /** After a failed sync nobody can say what is on the disk: such a store takes nothing more until it is opened again. */
-  async #failed(error: unknown): Promise<CatalogStoreFailedError> {
-    const { commitError } = error as { readonly commitError?: PromiseLike<unknown> };
-    let cause = error;
-    if (commitError !== undefined) {
-      try {
-        await commitError;
-      } catch (reason) {
-        cause = reason;
-      }
-    }
-    this.#failure = new CatalogStoreFailedError(`the store cannot be written: ${messageOf(cause)}`, { cause });
-    return this.#failure;
   }
 
   #below(): readonly Layer[] {
@@ -344,4 +257,21 @@ class LmdbStore implements MachineStore {
   #check(): void {
     if (this.#closing !== undefined) throw new CatalogStoreClosedError("store");
   }
+}
+
+/**
+ * Packs a layer for the writing thread. It is frozen, so that there is no hurry: other work gets its turn in between.
+ */
+async function pack(layer: ReadonlyMap<string, TreeChanges>): Promise<readonly Uint8Array<ArrayBuffer>[]> {
+  const packer = new BatchPacker();
+  let packed = 0;
+  for (const [tree, { cleared, changes }] of layer) {
+    const prefix = treePrefix(tree);
+    if (cleared) packer.add(batchKinds.clear, prefix, nothing, nothing);
+    for (const { key, value } of changes.entries()) {
+      packer.add(value === null ? batchKinds.remove : batchKinds.put, prefix, key, value ?? nothing);
+      if (++packed % packedRecords === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+  return packer.slabs;
 }
