@@ -45,7 +45,6 @@ describe("a configuration", () => {
       dataDir: join(directory, "revoada-data"),
       bootstrap: false,
       adminListen: "127.0.0.1:0",
-      zone: "default",
       logLevel: "info",
     });
   });
@@ -98,7 +97,7 @@ describe("a configuration", () => {
   });
 
   test("treats an empty variable as one that is not there", async () => {
-    expect((await load({ environment: { REVOADA_ZONE: "" } }).config).zone).toBe("default");
+    expect((await load({ environment: { REVOADA_ZONE: "" } }).config).zone).toBeUndefined();
   });
 });
 

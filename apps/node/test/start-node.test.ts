@@ -17,7 +17,6 @@ async function start(dataDir: string, asked: Partial<NodeConfig> = {}): Promise<
     dataDir,
     bootstrap: false,
     adminListen: "127.0.0.1:0",
-    zone: "default",
     logLevel: "silent",
     ...asked,
   };
@@ -60,7 +59,10 @@ describe("a node in a process of somebody else's", () => {
     expect(await node.ended).toEqual({ reason: "stopped" });
     await expect(connectNode(directory)).rejects.toMatchObject({ code: "NODE_UNREACHABLE" });
     const again = await start(directory);
-    expect(again.status().id).toBe(id);
+    expect([again.status().id, again.status().zone]).toEqual([id, "default"]);
+    await again.stop();
+    await (await start(directory, { zone: "eu-1" })).stop();
+    expect((await start(directory)).status().zone).toBe("eu-1");
   });
 
   test("goes on where it is told again to found or to join what it belongs to", async () => {

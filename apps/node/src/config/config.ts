@@ -27,7 +27,7 @@ export interface NodeConfig {
   readonly advertise?: string;
   readonly faceListen?: string;
   readonly adminListen: string;
-  readonly zone: string;
+  readonly zone?: string;
   readonly logLevel: LogLevel;
 }
 
@@ -95,7 +95,7 @@ function assemble(find: (name: SettingName) => Found | undefined, workingDirecto
     advertise: read("advertise"),
     faceListen: read("faceListen"),
     adminListen: read("adminListen") ?? defaultAdminListen,
-    zone: read("zone") ?? "default",
+    zone: read("zone"),
     logLevel: read("logLevel") ?? "info",
   };
   if (config.bootstrap && config.join !== undefined) {

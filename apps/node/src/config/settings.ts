@@ -164,7 +164,11 @@ export const settings: Settings = {
     parse: address,
   },
   zone: {
-    flag: { name: "zone", value: "NAME", summary: "where this node stands, for placement (default: default)" },
+    flag: {
+      name: "zone",
+      value: "NAME",
+      summary: "where this node stands, for placement (default: as before, else default)",
+    },
     parse: text("1 to 64 of letters, digits, '.', '_' and '-'", (value) =>
       /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(value),
     ),

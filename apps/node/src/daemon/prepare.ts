@@ -202,7 +202,7 @@ async function found(options: PrepareOptions, parts: Parts, declaration: Cluster
     createdMs: Math.floor(clock.wallMs()),
     declaration: declaration.encode(),
     storeId: log.recovered.storeId,
-    zone: config.zone,
+    zone: zoneOf(config),
     version,
     operators: [],
   });
@@ -232,7 +232,7 @@ async function enter(options: PrepareOptions, parts: Parts, token: JoinToken): P
       token,
       storeId: log.recovered.storeId,
       generation,
-      zone: config.zone,
+      zone: zoneOf(config),
       version,
       addresses: advertisedAddresses(config.advertise, transport.listening()),
       signal: AbortSignal.any([signal, AbortSignal.timeout(joinTimeoutMs)]),
@@ -280,7 +280,9 @@ async function finish(
   },
 ): Promise<PreparedNode> {
   const { config, data } = options;
-  const { genesis, file, log, identity } = parts;
+  const { genesis, log, identity } = parts;
+  const zone = zoneOf(config, parts.file);
+  const file: NodeFile = { ...parts.file, zone };
   await data.writeNode(file);
   const { recovered } = log;
   const isFresh = Number(recovered.lastIndex) === 0 && recovered.base.configuration === undefined;
@@ -288,13 +290,18 @@ async function finish(
     genesis,
     storeId: file.store,
     generation: file.generation,
-    zone: config.zone,
+    zone,
     version,
     // A crash may have come between the node file and the log's first record.
     founding: genesis.founder === identity.identity.id && isFresh,
     ...(file.chain === undefined ? {} : { chain: file.chain }),
   };
-  return { ...parts, origin };
+  return { ...parts, file, origin };
+}
+
+/** What is said now, else what was said last. */
+function zoneOf(config: NodeConfig, file?: NodeFile): string {
+  return config.zone ?? file?.zone ?? "default";
 }
 
 /** Newer than any start before it, also where the file was restored from a backup. */

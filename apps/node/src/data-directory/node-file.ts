@@ -27,6 +27,8 @@ export interface NodeFile {
   readonly chain?: Uint8Array;
   /** Where it listened last, with the real port. */
   readonly listen?: string;
+  /** Where it stands, as it was told last. */
+  readonly zone?: string;
   /** True once it gave its place up: it cannot come back from this directory. */
   readonly left?: boolean;
 }
@@ -42,7 +44,7 @@ const nodeFileVersion = 1;
 
 /** The bytes of a node file. */
 export function encodeNodeFile(file: NodeFile): Uint8Array {
-  const { node, cluster, store, generation, genesis, chain, listen, left } = file;
+  const { node, cluster, store, generation, genesis, chain, listen, zone, left } = file;
   const body = encodeCanonical({
     node,
     cluster,
@@ -51,6 +53,7 @@ export function encodeNodeFile(file: NodeFile): Uint8Array {
     genesis,
     ...(chain === undefined ? {} : { chain }),
     ...(listen === undefined ? {} : { listen }),
+    ...(zone === undefined ? {} : { zone }),
     ...(left === true ? { left } : {}),
   });
   const bytes = Buffer.alloc(headerLength + body.length + checksumLength);
@@ -85,6 +88,8 @@ function readBody(body: Uint8Array, path: string): NodeFile {
   try {
     const fields = new FieldReader(decodeCanonical(new Uint8Array(body), { maxBytes: maxBodyBytes }), "node");
     const [genesis, chain, listen] = [fields.take("genesis"), fields.take("chain"), fields.take("listen")];
+    const zone = fields.take("zone");
+    if (zone !== undefined && typeof zone !== "string") throw new InvalidValueError("node.zone", zone, "a name");
     const left = fields.boolean("left", false);
     const generation = fields.number("generation");
     if (!Number.isSafeInteger(generation) || generation < 0)
@@ -102,6 +107,7 @@ function readBody(body: Uint8Array, path: string): NodeFile {
       genesis,
       ...(chain === undefined ? {} : { chain }),
       ...(listen === undefined ? {} : { listen }),
+      ...(zone === undefined ? {} : { zone }),
       ...(left ? { left } : {}),
     };
     fields.finish();
