@@ -107,9 +107,9 @@ function step(formation: Formation, transition: Exclude<Transition, { verb: "rem
   if (current === undefined) throw new IllegalTransitionError(transition, "the node is not in the formation");
   switch (transition.verb) {
     case "promote":
-      return promoted(transition, current);
+      return promoted(formation, transition, current);
     case "reassign":
-      return reassigned(transition, current);
+      return reassigned(formation, transition, current);
     case "seat":
       return seated(formation, transition, transition.replica, current);
     case "demote":
@@ -186,30 +186,37 @@ function admitted(formation: Formation, transition: Extract<Transition, { verb: 
   return { ...withoutRole(current, "standby"), ...facts };
 }
 
-function promoted(transition: Extract<Transition, { verb: "promote" }>, current: NodeRecord): NodeRecord {
-  if (current.state === "active" && current.role === transition.role) return withReplica(transition, current);
+type RoleTransition = Extract<Transition, { verb: "promote" | "reassign" }>;
+
+function promoted(formation: Formation, transition: RoleTransition, current: NodeRecord): NodeRecord {
+  if (current.state === "active" && current.role === transition.role) return withReplica(formation, transition, current);
   if (current.state !== "standby") throw notFrom(transition, current);
-  refuseFlagged(transition, current);
-  return withReplica(transition, { ...current, state: "active", role: transition.role });
+  refuseRole(transition, current);
+  return withReplica(formation, transition, { ...current, state: "active", role: transition.role });
 }
 
-function reassigned(transition: Extract<Transition, { verb: "reassign" }>, current: NodeRecord): NodeRecord {
+function reassigned(formation: Formation, transition: RoleTransition, current: NodeRecord): NodeRecord {
   if (current.state !== "active") throw notFrom(transition, current);
-  if (current.role === transition.role) return withReplica(transition, current);
+  if (current.role === transition.role) return withReplica(formation, transition, current);
   if (current.role === "master" || current.role === "arbiter") {
     throw new IllegalTransitionError(transition, `a ${current.role} is demoted first`);
   }
+  refuseRole(transition, current);
+  return withReplica(formation, transition, { ...current, role: transition.role });
+}
+
+function refuseRole(transition: RoleTransition, current: NodeRecord): void {
+  if (transition.role === "bootstrap") throw new IllegalTransitionError(transition, "bootstrap is the founder's role alone");
   refuseFlagged(transition, current);
-  return withReplica(transition, { ...current, role: transition.role });
 }
 
 function refuseFlagged(transition: Transition, current: NodeRecord): void {
   if (current.flags.length > 0) throw new IllegalTransitionError(transition, `it is ${current.flags.join(" and ")}`);
 }
 
-function withReplica(transition: { readonly replica?: ReplicaKind }, next: NodeRecord): NodeRecord {
-  if (transition.replica === undefined || transition.replica === next.replica) return next;
-  return { ...next, replica: transition.replica };
+/** A replica that comes with a role is bound by the same rules as one that is seated by itself. */
+function withReplica(formation: Formation, transition: RoleTransition, next: NodeRecord): NodeRecord {
+  return transition.replica === undefined ? next : seated(formation, transition, transition.replica, next);
 }
 
 function seated(formation: Formation, transition: Transition, replica: ReplicaKind, current: NodeRecord): NodeRecord {

@@ -111,7 +111,7 @@ export const settings: Settings = {
     ),
   },
   topology: {
-    flag: { name: "topology", value: "NAME", summary: "the shape to found (default: cluster_3m_nw)" },
+    flag: { name: "topology", value: "NAME", summary: "the shape to found (default: as many masters as the strategy has voters)" },
     parse: name,
   },
   minNodes: {

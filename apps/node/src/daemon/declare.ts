@@ -6,11 +6,15 @@ import type { NodeConfig } from "../config/config.ts";
 import { readPlainFile } from "../config/config-file.ts";
 import { ConfigInvalidError } from "../errors.ts";
 
-const defaultTopology = "cluster_3m_nw";
 const defaultStrategy = "homelab";
 
 /** The face of clusters that are founded here. */
 export const rawFace: FabricFace = { name: "raw", kind: { protocol: "pure-raft" } };
+
+/** As many masters as the strategy has voters, and any number of workers. */
+function defaultTopology({ consensus }: FabricStrategy): string {
+  return consensus.protocol === "standalone" ? "solo" : `cluster_${consensus.quorumSize}m_nw`;
+}
 
 type Asked = Pick<NodeConfig, "topology" | "minNodes" | "strategy">;
 
@@ -20,7 +24,7 @@ export async function declare(asked: Asked): Promise<ClusterDeclaration> {
   return ClusterDeclaration.create(
     strategy,
     rawFace,
-    topologyByName(asked.topology ?? defaultTopology, minNodesOf(asked)),
+    topologyByName(asked.topology ?? defaultTopology(strategy), minNodesOf(asked)),
   );
 }
 
