@@ -3,6 +3,7 @@ import type { ApplyContext, CatalogOperation, Revision, WatchBatch } from "@revo
 import { virtualClock } from "@revoada/fabric/memory";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { encodeCommand } from "../src/core/command.ts";
 import { everything, put, remove, show, text } from "./support.ts";
 
 const write = (catalog: CatalogFront, ...then: CatalogOperation[]): Promise<unknown> =>
@@ -120,6 +121,53 @@ describe("a watch", () => {
     expect(tell(await nextOf(watching))).toBe("5 a=5");
     const exact = watch(catalog, { from: 3 });
     expect(tell(await nextOf(exact))).toBe("3 a=3");
+  });
+
+  test("from the compaction floor itself tells all of that revision, deletions too", async () => {
+    using catalog = localCatalog();
+    await write(catalog, put("a", "1"), put("b", "1"));
+    await write(catalog, remove("a"), put("b", "2"));
+    await write(catalog, put("a", "3"));
+    await catalog.compact(2 as Revision);
+    const watching = watch(catalog, { from: 2 });
+    expect(tell(await nextOf(watching))).toBe("2 -a,b=2");
+    expect(tell(await nextOf(watching))).toBe("3 a=3");
+    await catalog.compact(3 as Revision);
+    expect(tell(await nextOf(watch(catalog, { from: 2 })))).toBe("reset compacted 3 a=3,b=2");
+  });
+
+  test("that replays is told all of history, however long: only who was up to date can lag", async () => {
+    using catalog = localCatalog({ watch: { recentRevisions: 2, lagRevisions: 3 } });
+    for (let value = 1; value <= 10; value++) await write(catalog, put("a", String(value)));
+    const watching = watch(catalog, { from: 1 });
+    for (let value = 1; value <= 10; value++) expect(tell(await nextOf(watching))).toBe(`${value} a=${value}`);
+    for (let value = 11; value <= 14; value++) await write(catalog, put("a", String(value)));
+    expect(tell(await nextOf(watching))).toBe("reset overflow 14 a=14");
+  });
+
+  test("tells revisions apart that were committed at once", async () => {
+    const machine = catalogMachine();
+    const store = memoryStore();
+    using catalog = makeCatalog({
+      machine,
+      store,
+      clock: virtualClock(),
+      readBarrier: async () => {},
+      propose: () => Promise.reject(new Error("nothing is proposed here")),
+    });
+    const watching = watch(catalog);
+    const waiting = nextOf(watching);
+    store.transact((transaction) => {
+      for (const operation of [put("a", "1"), put("a", "2"), remove("a")]) {
+        const command = encodeCommand({ type: "txn", transaction: { compare: [], then: [operation], else: [] } });
+        machine.apply(transaction, command, { writable: true } as ApplyContext);
+      }
+    });
+    expect(catalog.revision()).toBe(0);
+    machine.committed();
+    expect(tell(await waiting)).toBe("1 a=1");
+    expect(tell(await nextOf(watching))).toBe("2 a=2");
+    expect(tell(await nextOf(watching))).toBe("3 -a");
   });
 
   test("that lags is reset once compaction has taken what it has not seen", async () => {
