@@ -90,7 +90,7 @@ export class RunningCluster {
     this.store = store;
     this.transport = transport;
     const catalogLayer = layers.catalog();
-    const { attestor, clock, random } = layers;
+    const { attestor, clock } = layers;
     const { genesis } = origin;
     this.machine = new ClusterMachine({ store, attestor, clusterId: genesis.clusterId, catalog: catalogLayer.machine });
     this.consensus = layers.consensus({
@@ -101,46 +101,11 @@ export class RunningCluster {
       leaderHint: () => this.likelyLeader(),
     });
     stack.push(() => this.consensus.shutdown());
-    this.directory = new Directory(
-      {
-        attestor,
-        transport,
-        machine: this.machine,
-        store,
-        genesis,
-        clock,
-        random,
-        logger: this.#logger,
-        cadenceMs: declaration.strategy.reconciliationCadenceMs,
-        isCurrent: () => this.holdsReplica() && this.consensus.status().quorum,
-        onChange: () => this.#formationChanged(),
-      },
-      origin.chain,
-    );
+    this.directory = this.#createDirectory();
     stack.push(() => this.directory.stop());
-    this.membership = layers.membership({
-      declaration,
-      genesis,
-      transport,
-      keys: new Map([
-        [memberKeys.storeId, origin.storeId],
-        [memberKeys.zone, origin.zone],
-        [memberKeys.version, origin.version],
-      ]),
-      isKnown: (id) => this.directory.isKnown(id),
-      peers: () => [...this.directory.formation().nodes.keys()],
-    });
+    this.membership = this.#createMembership();
     stack.push(() => this.membership.shutdown());
-    this.sealer = new Sealer({
-      attestor,
-      transport,
-      machine: this.machine,
-      store,
-      propose: (command, options) => this.consensus.propose(command, options),
-      clock,
-      logger: this.#logger,
-      signTimeoutMs: 4 * declaration.strategy.consensus.electionTimeoutMs,
-    });
+    this.sealer = this.#createSealer();
     stack.push(() => this.sealer.stop());
     const { consensus, membership, machine, sealer, directory } = this;
     const logger = this.#logger;
@@ -157,6 +122,58 @@ export class RunningCluster {
       const { remoteFace } = this;
       stack.push(() => remoteFace[Symbol.asyncDispose]());
     }
+  }
+
+  #createDirectory(): Directory {
+    const { attestor, clock, random } = this.#layers;
+    const { transport, machine, store, origin } = this;
+    return new Directory(
+      {
+        attestor,
+        transport,
+        machine,
+        store,
+        genesis: origin.genesis,
+        clock,
+        random,
+        logger: this.#logger,
+        cadenceMs: this.#declaration.strategy.reconciliationCadenceMs,
+        isCurrent: () => this.holdsReplica() && this.consensus.status().quorum,
+        onChange: () => this.#formationChanged(),
+      },
+      origin.chain,
+    );
+  }
+
+  #createMembership(): Membership {
+    const { origin, transport } = this;
+    return this.#layers.membership({
+      declaration: this.#declaration,
+      genesis: origin.genesis,
+      transport,
+      keys: new Map([
+        [memberKeys.storeId, origin.storeId],
+        [memberKeys.zone, origin.zone],
+        [memberKeys.version, origin.version],
+      ]),
+      isKnown: (id) => this.directory.isKnown(id),
+      peers: () => [...this.directory.formation().nodes.keys()],
+    });
+  }
+
+  #createSealer(): Sealer {
+    const { attestor, clock } = this.#layers;
+    const { transport, machine, store } = this;
+    return new Sealer({
+      attestor,
+      transport,
+      machine,
+      store,
+      propose: (command, options) => this.consensus.propose(command, options),
+      clock,
+      logger: this.#logger,
+      signTimeoutMs: 4 * this.#declaration.strategy.consensus.electionTimeoutMs,
+    });
   }
 
   /** Transport, then who is there, then who agrees, then genesis, then the loops, and the face last. */
