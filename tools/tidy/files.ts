@@ -6,7 +6,8 @@ import { dirname, join } from "node:path";
 import { root, type ExportTarget, type WorkspacePackage } from "../workspace.ts";
 
 /** Names that tools and hosts of repositories prescribe. */
-const prescribedNames = new Set(["ALGORITHM.md", 
+const prescribedNames = new Set([
+  "ALGORITHM.md",
   "AGENTS.md",
   "CHANGELOG.md",
   "CODE_OF_CONDUCT.md",

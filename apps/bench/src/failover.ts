@@ -50,7 +50,9 @@ export async function measureLosses(loss: Loss, rounds: number, report: (line: s
     samples.push(sample);
     acknowledged += writers.acknowledged.length;
     unknown += writers.unknown.length;
-    report(`${loss} ${round}/${rounds}: writes back after ${Math.round(sample.writeBackMs)} ms, re-formed after ${Math.round(reformedMs)} ms`);
+    report(
+      `${loss} ${round}/${rounds}: writes back after ${Math.round(sample.writeBackMs)} ms, re-formed after ${Math.round(reformedMs)} ms`,
+    );
     if (loss === "kill") {
       await victim.kill();
       await fleet.restart(victim);
@@ -62,7 +64,11 @@ export async function measureLosses(loss: Loss, rounds: number, report: (line: s
 }
 
 /** p50, p99 and the worst of a series. */
-export function distribution(values: readonly number[]): { readonly p50: number; readonly p99: number; readonly worst: number } {
+export function distribution(values: readonly number[]): {
+  readonly p50: number;
+  readonly p99: number;
+  readonly worst: number;
+} {
   const sorted = values.toSorted((a, b) => a - b);
   return { p50: percentile(sorted, 0.5), p99: percentile(sorted, 0.99), worst: sorted.at(-1) ?? Number.NaN };
 }

@@ -24,7 +24,10 @@ export function percentile(sorted: readonly number[], share: number): number {
 /**
  * Closed loop: each caller proposes, waits for the answer, and proposes again. What ends before the warm-up is over is not counted.
  */
-export async function runCallers(options: LoadOptions, propose: (payload: Uint8Array) => Promise<unknown>): Promise<LoadResult> {
+export async function runCallers(
+  options: LoadOptions,
+  propose: (payload: Uint8Array) => Promise<unknown>,
+): Promise<LoadResult> {
   const { callers, warmUpMs, measureMs, payloadBytes } = options;
   const startMs = performance.now() + warmUpMs;
   const endMs = startMs + measureMs;

@@ -30,7 +30,12 @@ function cell(value: number, digits = 0): string {
 async function measureConsensus(quick: boolean): Promise<readonly ConsensusRow[]> {
   const rows: ConsensusRow[] = [];
   for (const callers of [1, 100, 1000]) {
-    const load: LoadOptions = { callers, warmUpMs: quick ? 300 : 1000, measureMs: quick ? 1500 : 5000, payloadBytes: 256 };
+    const load: LoadOptions = {
+      callers,
+      warmUpMs: quick ? 300 : 1000,
+      measureMs: quick ? 1500 : 5000,
+      payloadBytes: 256,
+    };
     const rounds = quick ? 1 : 3;
     const pairs: { bare: ConsensusRow["bare"]; raft: ConsensusRow["raft"] }[] = [];
     for (let round = 0; round < rounds; round += 1) {
@@ -49,7 +54,9 @@ async function measureConsensus(quick: boolean): Promise<readonly ConsensusRow[]
 function printConsensus(rows: readonly ConsensusRow[]): void {
   say("");
   say("Commits, three processes, 256 B, fsync: this package beside a bare append + fdatasync + majority program");
-  say("| callers | commits/s | bare | ratio | p50 ms | bare | ratio | p99 ms | bare | p99.9 ms | leader CPU s / 100k |");
+  say(
+    "| callers | commits/s | bare | ratio | p50 ms | bare | ratio | p99 ms | bare | p99.9 ms | leader CPU s / 100k |",
+  );
   say("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
   for (const { callers, bare, raft } of rows) {
     const cpu = (raft.leaderCpuSeconds / Math.max(raft.operations, 1)) * 100_000;
@@ -80,13 +87,22 @@ async function main(): Promise<void> {
   });
   const unknown = positionals.find((name) => !suites.includes(name as Suite));
   if (unknown !== undefined) {
-    process.stderr.write(`error CLI_BAD_VALUE: no such suite ${JSON.stringify(unknown)} (known: ${suites.join(", ")})\n`);
+    process.stderr.write(
+      `error CLI_BAD_VALUE: no such suite ${JSON.stringify(unknown)} (known: ${suites.join(", ")})\n`,
+    );
     process.exitCode = 2;
     return;
   }
   const wanted = positionals.length === 0 ? suites : suites.filter((suite) => positionals.includes(suite));
-  const machine = { node: process.version, cores: availableParallelism(), model: cpus()[0]?.model ?? "", memoryGiB: Math.round(totalmem() / 2 ** 30) };
-  say(`Node ${machine.node}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${new Date().toISOString().slice(0, 10)}`);
+  const machine = {
+    node: process.version,
+    cores: availableParallelism(),
+    model: cpus()[0]?.model ?? "",
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+  };
+  say(
+    `Node ${machine.node}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${new Date().toISOString().slice(0, 10)}`,
+  );
   const consensus = wanted.includes("consensus") ? await measureConsensus(values.quick) : undefined;
   if (consensus !== undefined) printConsensus(consensus);
   const losses: LossFigures[] = [];
@@ -95,7 +111,8 @@ async function main(): Promise<void> {
     losses.push(await measureLosses("pause", values.quick ? 2 : 10, say));
     printLosses(losses);
   }
-  if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify({ machine, consensus, losses }, undefined, 2)}\n`);
+  if (values.json !== undefined)
+    await writeFile(values.json, `${JSON.stringify({ machine, consensus, losses }, undefined, 2)}\n`);
 }
 
 await main();

@@ -7,13 +7,20 @@ export class Worker implements AsyncDisposable {
   #next = 0;
 
   constructor(script: URL) {
-    this.#child = fork(script, { execArgv: ["--conditions=@revoada/source"], stdio: ["ignore", "inherit", "inherit", "ipc"], serialization: "advanced" });
-    this.#child.on("message", (message: { readonly id: number; readonly result?: unknown; readonly error?: string }) => {
-      const waiting = this.#waiting.get(message.id);
-      this.#waiting.delete(message.id);
-      if (message.error === undefined) waiting?.resolve(message.result);
-      else waiting?.reject(new Error(message.error));
+    this.#child = fork(script, {
+      execArgv: ["--conditions=@revoada/source"],
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+      serialization: "advanced",
     });
+    this.#child.on(
+      "message",
+      (message: { readonly id: number; readonly result?: unknown; readonly error?: string }) => {
+        const waiting = this.#waiting.get(message.id);
+        this.#waiting.delete(message.id);
+        if (message.error === undefined) waiting?.resolve(message.result);
+        else waiting?.reject(new Error(message.error));
+      },
+    );
     this.#child.on("exit", (code, signal) => {
       for (const { reject } of this.#waiting.values()) reject(new Error(`a worker ended (${code ?? signal})`));
       this.#waiting.clear();

@@ -17,7 +17,13 @@ import { ClusterBuilder } from "./builder.ts";
 import type { ClusterDeclaration } from "./declaration.ts";
 import { deadlineOf, unlessAborted } from "./deadline.ts";
 import { ClusterAlreadyStartedError, ClusterNotStartedError, CommandRefusedError, UnknownFaceError } from "./errors.ts";
-import { describeHealth, findBrokenInvariant, type BrokenInvariant, type ClusterHealth, type HealthInput } from "./health.ts";
+import {
+  describeHealth,
+  findBrokenInvariant,
+  type BrokenInvariant,
+  type ClusterHealth,
+  type HealthInput,
+} from "./health.ts";
 import { sealEnvelope } from "./machine/envelope.ts";
 import { chainParts } from "./machine/formation-machine.ts";
 import type { StateHash } from "./machine/machine.ts";
@@ -83,7 +89,11 @@ export class Cluster implements AsyncDisposable {
     if (this.#running !== undefined || this.#starting !== undefined) throw new ClusterAlreadyStartedError(this.id());
     const { protocol } = this.declaration.face.kind;
     const factory = this.#layers.faces.find((face) => face.protocol === protocol);
-    if (factory === undefined) throw new UnknownFaceError(protocol, this.#layers.faces.map((face) => face.protocol));
+    if (factory === undefined)
+      throw new UnknownFaceError(
+        protocol,
+        this.#layers.faces.map((face) => face.protocol),
+      );
     this.#starting = this.#start(factory).finally(() => {
       this.#starting = undefined;
     });
@@ -183,26 +193,39 @@ export class Cluster implements AsyncDisposable {
   /** The chain as a file that can be verified offline. */
   exportChain(): Uint8Array {
     const { machine, store, origin, directory, holdsReplica } = this.#view();
-    const parts = holdsReplica && machine.formation.state !== undefined ? { genesis: origin.genesis.bytes, ...chainParts(store) } : directory.parts();
+    const parts =
+      holdsReplica && machine.formation.state !== undefined
+        ? { genesis: origin.genesis.bytes, ...chainParts(store) }
+        : directory.parts();
     return this.#layers.attestor.exportChain(parts);
   }
 
   /** Makes a join token: the secret for the newcomer, its public half committed. */
-  async createToken(options: { readonly ttlMs: number; readonly uses: number; readonly signal?: AbortSignal }): Promise<JoinToken> {
+  async createToken(options: {
+    readonly ttlMs: number;
+    readonly uses: number;
+    readonly signal?: AbortSignal;
+  }): Promise<JoinToken> {
     const { attestor, clock, random } = this.#layers;
     const running = this.#require();
     const members = [...running.membership.view().members.values()].filter((member) => member.status === "alive");
     const voters = replicasOf(this.formation(), "voter");
     const { token, record } = attestor.createToken({
       clusterId: running.origin.genesis.clusterId,
-      addresses: members.filter(({ id }) => voters.includes(id)).flatMap(({ addresses }) => addresses).slice(0, 16),
+      addresses: members
+        .filter(({ id }) => voters.includes(id))
+        .flatMap(({ addresses }) => addresses)
+        .slice(0, 16),
       voters: voters.slice(0, 9),
       expiresMs: Math.floor(clock.wallMs()) + options.ttlMs,
       uses: options.uses,
       random: random.bytes(48),
     });
     const command = sealEnvelope("token", encodeTokenCommand({ version: 1, type: "create", record }));
-    const { result } = await running.consensus.propose(command, options.signal === undefined ? {} : { signal: options.signal });
+    const { result } = await running.consensus.propose(
+      command,
+      options.signal === undefined ? {} : { signal: options.signal },
+    );
     openResult(result);
     return token;
   }
@@ -218,7 +241,12 @@ export class Cluster implements AsyncDisposable {
     const { signal, clear } = deadlineOf(
       clock,
       options.timeoutMs,
-      () => new CommandRefusedError("CLUSTER_LEAVE_TIMEOUT", `${shortId(self)} is still in the formation after ${options.timeoutMs} ms`, { retryable: true }),
+      () =>
+        new CommandRefusedError(
+          "CLUSTER_LEAVE_TIMEOUT",
+          `${shortId(self)} is still in the formation after ${options.timeoutMs} ms`,
+          { retryable: true },
+        ),
     );
     try {
       await unlessAborted(running.depart({ signal }), signal);
@@ -226,7 +254,10 @@ export class Cluster implements AsyncDisposable {
         await unlessAborted(new Promise<void>((resolve) => void clock.schedule(leavePollMs, resolve)), signal);
         // Once out of the log this node hears of its own release only from the chain that others show to it, or from their silence:
         // those who applied the release no longer talk to this node.
-        await unlessAborted(running.directory.refresh().catch(() => undefined), signal);
+        await unlessAborted(
+          running.directory.refresh().catch(() => undefined),
+          signal,
+        );
         if (this.#released(running, self)) break;
       }
     } finally {
@@ -258,7 +289,10 @@ export class Cluster implements AsyncDisposable {
   #released(running: RunningCluster, self: NodeId): boolean {
     const view = running.membership.view();
     const { role } = running.consensus.status();
-    return role === "outsider" && [...view.members.values()].every((member) => member.id === self || member.status !== "alive");
+    return (
+      role === "outsider" &&
+      [...view.members.values()].every((member) => member.id === self || member.status !== "alive")
+    );
   }
 
   #view() {

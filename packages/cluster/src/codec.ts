@@ -23,7 +23,11 @@ export function decodeCanonical(bytes: Uint8Array, path: string): unknown {
       rejectDuplicateMapKeys: true,
     });
   } catch (error) {
-    throw new InvalidValueError(path, bytes, `canonical CBOR (${error instanceof Error ? error.message : String(error)})`);
+    throw new InvalidValueError(
+      path,
+      bytes,
+      `canonical CBOR (${error instanceof Error ? error.message : String(error)})`,
+    );
   }
   return value;
 }

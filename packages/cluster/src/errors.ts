@@ -3,21 +3,30 @@ import { FabricError, shortId, type NodeId } from "@revoada/fabric";
 /** A topology whose smallest shape cannot hold the voters that the strategy asks for. */
 export class TopologyTooSmallError extends FabricError {
   constructor(topology: string, minNodes: number, voters: number) {
-    super("TOPOLOGY_TOO_SMALL_FOR_QUORUM", `topology ${topology} stands with ${minNodes} nodes, the strategy asks for ${voters} voters`);
+    super(
+      "TOPOLOGY_TOO_SMALL_FOR_QUORUM",
+      `topology ${topology} stands with ${minNodes} nodes, the strategy asks for ${voters} voters`,
+    );
   }
 }
 
 /** A face that promises operator signatures over a strategy that does not ask for them. */
 export class SignaturePromiseError extends FabricError {
   constructor(face: string, strategy: string) {
-    super("FACE_SIGNATURE_PROMISE_UNMET", `face ${face} promises operator signatures, strategy ${strategy} does not require them`);
+    super(
+      "FACE_SIGNATURE_PROMISE_UNMET",
+      `face ${face} promises operator signatures, strategy ${strategy} does not require them`,
+    );
   }
 }
 
 /** A quorum of one under a topology of several masters. */
 export class StandaloneTopologyError extends FabricError {
   constructor(strategy: string, topology: string) {
-    super("CLUSTER_STANDALONE_TOPOLOGY", `strategy ${strategy} is standalone, which stands with topology solo only, not ${topology}`);
+    super(
+      "CLUSTER_STANDALONE_TOPOLOGY",
+      `strategy ${strategy} is standalone, which stands with topology solo only, not ${topology}`,
+    );
   }
 }
 
@@ -46,7 +55,10 @@ export class ClusterIncompleteError extends FabricError {
 /** A protocol for which no face is registered. */
 export class UnknownFaceError extends FabricError {
   constructor(protocol: string, known: readonly string[]) {
-    super("FACE_UNKNOWN_PROTOCOL", `no face speaks ${JSON.stringify(protocol)} (registered: ${known.join(", ") || "none"})`);
+    super(
+      "FACE_UNKNOWN_PROTOCOL",
+      `no face speaks ${JSON.stringify(protocol)} (registered: ${known.join(", ") || "none"})`,
+    );
   }
 }
 
@@ -81,7 +93,10 @@ export class JoinRefusedError extends FabricError {
 /** Nobody that the token names could be reached. */
 export class JoinUnreachableError extends FabricError {
   constructor(tried: readonly string[], cause: unknown) {
-    super("JOIN_UNREACHABLE", `no node of the cluster answered (tried ${tried.join(", ") || "nobody"})`, { retryable: true, cause });
+    super("JOIN_UNREACHABLE", `no node of the cluster answered (tried ${tried.join(", ") || "nobody"})`, {
+      retryable: true,
+      cause,
+    });
   }
 }
 
@@ -91,8 +106,12 @@ export class CommandRefusedError extends FabricError {}
 /** A seal that too few voters signed. */
 export class SealIncompleteError extends FabricError {
   constructor(height: number, signed: readonly NodeId[], needed: number) {
-    super("CHAIN_SEAL_INCOMPLETE", `height ${height} has ${signed.length} of ${needed} signatures (${signed.map(shortId).join(", ")})`, {
-      retryable: true,
-    });
+    super(
+      "CHAIN_SEAL_INCOMPLETE",
+      `height ${height} has ${signed.length} of ${needed} signatures (${signed.map(shortId).join(", ")})`,
+      {
+        retryable: true,
+      },
+    );
   }
 }

@@ -91,7 +91,10 @@ export function describeHealth(input: HealthInput): ClusterHealth {
     mode: condition === "forming" ? "read-only" : "read-write",
     resources: counts.resources,
     subscribers: counts.subscribers,
-    members: countBy(["alive", "suspect", "dead", "left"], [...view.members.values()].map((member) => member.status)),
+    members: countBy(
+      ["alive", "suspect", "dead", "left"],
+      [...view.members.values()].map((member) => member.status),
+    ),
     states: countBy(
       ["joining", "standby", "active", "demoting", "departing", "failed"],
       [...formation.nodes.values()].map((record) => record.state as NodeState),
@@ -128,19 +131,28 @@ export function findBrokenInvariant(input: HealthInput): BrokenInvariant | undef
     return { name: "odd-voters", message: `the formation has ${voters.length} voters` };
   }
   if (status.appliedIndex > status.commitIndex) {
-    return { name: "applied-within-committed", message: `applied ${status.appliedIndex} beyond committed ${status.commitIndex}` };
+    return {
+      name: "applied-within-committed",
+      message: `applied ${status.appliedIndex} beyond committed ${status.commitIndex}`,
+    };
   }
   if (state !== undefined && state.sealed.height > state.head.height) {
     return { name: "seal-within-chain", message: `sealed ${state.sealed.height} beyond height ${state.head.height}` };
   }
   if (state !== undefined && state.head.height !== state.formation.generation) {
-    return { name: "one-block-per-shift", message: `${state.head.height} blocks for generation ${state.formation.generation}` };
+    return {
+      name: "one-block-per-shift",
+      message: `${state.head.height} blocks for generation ${state.formation.generation}`,
+    };
   }
   const { configuration } = status;
   const settled = configuration.outgoing === undefined && configuration.generation === formation.generation;
   const configured = configuration.voters.map(({ id }) => id).toSorted();
   if (settled && status.role !== "outsider" && configured.join() !== voters.join()) {
-    return { name: "configuration-is-formation", message: `the log has ${configured.length} voters, the formation ${voters.length}` };
+    return {
+      name: "configuration-is-formation",
+      message: `the log has ${configured.length} voters, the formation ${voters.length}`,
+    };
   }
   return status.storage === "ok" ? undefined : { name: "storage", message: `the log's storage is ${status.storage}` };
 }

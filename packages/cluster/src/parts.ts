@@ -47,7 +47,10 @@ export interface MembershipParts {
 /** What a catalog factory is given. */
 export interface CatalogParts {
   readonly store: MachineStore;
-  readonly propose: (command: Uint8Array, options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }) => Promise<Uint8Array>;
+  readonly propose: (
+    command: Uint8Array,
+    options: { readonly signal?: AbortSignal; readonly timeoutMs?: number },
+  ) => Promise<Uint8Array>;
   readonly readBarrier: (options: { readonly signal?: AbortSignal }) => Promise<void>;
   /** Milliseconds since this replica last knew itself current. */
   readonly ageMs: () => number;
@@ -104,4 +107,7 @@ export interface RemoteFaceParts {
 }
 
 /** What the replicated machine's own commands go through. */
-export type Propose = (command: Uint8Array, options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }) => Promise<Committed<Uint8Array>>;
+export type Propose = (
+  command: Uint8Array,
+  options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number },
+) => Promise<Committed<Uint8Array>>;

@@ -110,12 +110,31 @@ export class RunningCluster {
     const { consensus, membership, machine, sealer, directory } = this;
     const logger = this.#logger;
     this.loop = new FormationLoop({ declaration, attestor, consensus, membership, machine, sealer, clock, logger });
-    const door = new Door({ attestor, transport, consensus, membership, machine, store, directory, loop: this.loop, sealer, genesis, clock, logger });
+    const door = new Door({
+      attestor,
+      transport,
+      consensus,
+      membership,
+      machine,
+      store,
+      directory,
+      loop: this.loop,
+      sealer,
+      genesis,
+      clock,
+      logger,
+    });
     stack.push(() => door.stop());
     const catalog = this.#createCatalog(catalogLayer);
     stack.push(() => catalog[Symbol.dispose]());
     this.catalog = catalog;
-    this.localFace = parts.factory.create({ face: declaration.face, catalog: this.catalog, formats: layers.formats, clock, logger });
+    this.localFace = parts.factory.create({
+      face: declaration.face,
+      catalog: this.catalog,
+      formats: layers.formats,
+      clock,
+      logger,
+    });
     stack.push(() => this.localFace[Symbol.asyncDispose]());
     this.remoteFace = layers.remoteFace?.({ transport, replicas: () => this.#replicas() });
     if (this.remoteFace !== undefined) {
@@ -182,7 +201,9 @@ export class RunningCluster {
     this.#formationChanged();
     await transport.start();
     await membership.start();
-    stack.push(transport.handle(protocols.depart, { onRequest: (payload, { peer }) => this.#departPeer(payload, peer) }));
+    stack.push(
+      transport.handle(protocols.depart, { onRequest: (payload, { peer }) => this.#departPeer(payload, peer) }),
+    );
     stack.push(machine.onApplied(() => this.#formationChanged()));
     stack.push(consensus.onChange((status) => this.#consensusChanged(status)));
     await consensus.start(machine);
@@ -233,7 +254,10 @@ export class RunningCluster {
       return;
     }
     const leader = status.leader ?? this.likelyLeader();
-    if (leader === undefined) throw new CommandRefusedError("RAFT_NO_QUORUM", "no leader is known that could let this node go", { retryable: true });
+    if (leader === undefined)
+      throw new CommandRefusedError("RAFT_NO_QUORUM", "no leader is known that could let this node go", {
+        retryable: true,
+      });
     await this.transport.request(leader, protocols.depart, encodeCanonical({ version: 1 }), options);
   }
 
@@ -247,7 +271,9 @@ export class RunningCluster {
   async #commitDepart(node: NodeId): Promise<void> {
     const formation = this.machine.formation.state?.formation;
     const voters = formation === undefined ? [] : replicasOf(formation, "voter");
-    const staying = [...(formation?.nodes ?? [])].filter(([id, record]) => id !== node && (record.state === "active" || record.state === "standby"));
+    const staying = [...(formation?.nodes ?? [])].filter(
+      ([id, record]) => id !== node && (record.state === "active" || record.state === "standby"),
+    );
     if (voters.includes(node) && staying.length < voters.length) {
       throw new CommandRefusedError(
         "CLUSTER_LEAVE_REFUSED",
@@ -261,7 +287,8 @@ export class RunningCluster {
   #createCatalog(layer: CatalogLayer): Catalog & Disposable {
     return layer.create({
       store: this.store,
-      propose: async (command, options) => (await this.consensus.propose(sealEnvelope("catalog", command), options)).result,
+      propose: async (command, options) =>
+        (await this.consensus.propose(sealEnvelope("catalog", command), options)).result,
       readBarrier: async (options) => {
         await this.consensus.readBarrier(options);
       },
@@ -279,8 +306,12 @@ export class RunningCluster {
     const formation = this.directory.formation();
     const leader = this.likelyLeader();
     const self = this.#layers.attestor.identity.id;
-    const replicas = [...replicasOf(formation, "voter"), ...replicasOf(formation, "learner")].filter((id) => id !== self);
-    return leader !== undefined && replicas.includes(leader) ? [leader, ...replicas.filter((id) => id !== leader)] : replicas;
+    const replicas = [...replicasOf(formation, "voter"), ...replicasOf(formation, "learner")].filter(
+      (id) => id !== self,
+    );
+    return leader !== undefined && replicas.includes(leader)
+      ? [leader, ...replicas.filter((id) => id !== leader)]
+      : replicas;
   }
 
   /** The door follows the formation: who may speak, who is forgotten, and what to do when the formation thinks this node dead. */
@@ -302,14 +333,17 @@ export class RunningCluster {
     if (record?.state !== "failed" || own === undefined || this.#raisedFor === formation.generation) return;
     if (record.generation !== own.generation || own.incarnation > record.incarnation) return;
     this.#raisedFor = formation.generation;
-    this.#logger.info("the formation took this node for dead; it says that it is not", { generation: formation.generation });
+    this.#logger.info("the formation took this node for dead; it says that it is not", {
+      generation: formation.generation,
+    });
     this.membership.raiseIncarnation();
   }
 
   #consensusChanged(status: ConsensusStatus): void {
     const value = status.role === "leader" ? String(status.term) : "";
     const self = this.#layers.attestor.identity.id;
-    if ((this.membership.view().members.get(self)?.keys.get(leadsKey) ?? "") !== value) this.membership.set(leadsKey, value);
+    if ((this.membership.view().members.get(self)?.keys.get(leadsKey) ?? "") !== value)
+      this.membership.set(leadsKey, value);
   }
 
   /**
@@ -325,7 +359,9 @@ export class RunningCluster {
     const isAlone = outgoing === undefined && voters.length === 1 && voters[0]?.id === id;
     if (!founding && !isAlone) return;
     const { electionTimeoutMs } = this.#declaration.strategy.consensus;
-    const { result } = await this.consensus.propose(sealEnvelope("genesis", genesis.bytes), { timeoutMs: 20 * electionTimeoutMs + 5000 });
+    const { result } = await this.consensus.propose(sealEnvelope("genesis", genesis.bytes), {
+      timeoutMs: 20 * electionTimeoutMs + 5000,
+    });
     try {
       openResult(result);
     } catch (error) {

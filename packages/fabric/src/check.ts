@@ -56,7 +56,11 @@ export class FieldReader {
   finish(): void {
     for (const name of Object.keys(this.#fields)) {
       if (this.#seen.has(name)) continue;
-      throw new InvalidValueError(this.at(name), this.#fields[name], `no such field (known: ${[...this.#seen].toSorted().join(", ")})`);
+      throw new InvalidValueError(
+        this.at(name),
+        this.#fields[name],
+        `no such field (known: ${[...this.#seen].toSorted().join(", ")})`,
+      );
     }
   }
 }

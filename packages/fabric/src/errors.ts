@@ -65,7 +65,8 @@ export class InvalidValueError extends FabricError {
 export function describeValue(value: unknown): string {
   const limit = 80;
   if (typeof value === "string") return JSON.stringify(value.length > limit ? `${value.slice(0, limit)}…` : value);
-  if (typeof value === "number" || typeof value === "boolean" || value === null || value === undefined) return String(value);
+  if (typeof value === "number" || typeof value === "boolean" || value === null || value === undefined)
+    return String(value);
   if (typeof value === "bigint") return `${value}n`.slice(0, limit);
   if (typeof value === "symbol") return "a symbol";
   if (typeof value === "function") return "a function";

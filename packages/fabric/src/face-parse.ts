@@ -20,7 +20,8 @@ export const knownProtocols: readonly string[] = [
 export function parseFace(value: unknown, source: string): FabricFace {
   const fields = new FieldReader(value, source);
   const name = fields.string("name", { maxLength: 63 });
-  if (!faceName.test(name)) throw new InvalidValueError(fields.at("name"), name, "lower-case letters, digits, '-' and '.'");
+  if (!faceName.test(name))
+    throw new InvalidValueError(fields.at("name"), name, "lower-case letters, digits, '-' and '.'");
   const kind = parseFaceKind(fields.take("kind"), fields.at("kind"));
   fields.finish();
   return { name, kind };

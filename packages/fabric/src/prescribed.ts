@@ -41,7 +41,10 @@ export function prescribedDatacenter(): FabricStrategy {
 
 /** The certified Kubernetes face of a version such as `"1.34"`. Throws `FABRIC_INVALID_VALUE` for anything else. */
 export function prescribedKubernetes(version: string): FabricFace {
-  return parseFace({ name: `kubernetes-${version}`, kind: { protocol: "kubernetes", version, certifiedCncf: true } }, "face");
+  return parseFace(
+    { name: `kubernetes-${version}`, kind: { protocol: "kubernetes", version, certifiedCncf: true } },
+    "face",
+  );
 }
 
 /** The strategies that can be asked for by name. */

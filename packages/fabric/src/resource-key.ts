@@ -24,15 +24,30 @@ function checkPart(pattern: RegExp, expected: string, value: unknown, path: stri
  * letters, digits, `.`, `_`, `:`, `@`, `-`. Namespace: a DNS label, absent or empty for none. Throws `FABRIC_INVALID_VALUE`.
  */
 export function parseResourceRef(value: unknown, path = "resource"): ResourceRef {
-  if (typeof value !== "object" || value === null) throw new InvalidValueError(path, value, "an object with kind and name");
+  if (typeof value !== "object" || value === null)
+    throw new InvalidValueError(path, value, "an object with kind and name");
   const { group, kind, name, namespace } = value as Record<string, unknown>;
   return {
-    ...(group === undefined || group === "" ? {} : { group: checkPart(groupPattern, "a DNS name of at most 253 characters", group, `${path}.group`) }),
+    ...(group === undefined || group === ""
+      ? {}
+      : { group: checkPart(groupPattern, "a DNS name of at most 253 characters", group, `${path}.group`) }),
     kind: checkPart(kindPattern, "1 to 63 letters and digits, a letter first", kind, `${path}.kind`),
-    name: checkPart(namePattern, "1 to 253 of letters, digits, '.', '_', ':', '@' and '-', without '..'", name, `${path}.name`),
+    name: checkPart(
+      namePattern,
+      "1 to 253 of letters, digits, '.', '_', ':', '@' and '-', without '..'",
+      name,
+      `${path}.name`,
+    ),
     ...(namespace === undefined || namespace === ""
       ? {}
-      : { namespace: checkPart(namespacePattern, "a DNS label of at most 63 characters", namespace, `${path}.namespace`) }),
+      : {
+          namespace: checkPart(
+            namespacePattern,
+            "a DNS label of at most 63 characters",
+            namespace,
+            `${path}.namespace`,
+          ),
+        }),
   };
 }
 
@@ -70,7 +85,8 @@ export function resourceRefOfKey(key: Uint8Array): ResourceRef {
     }
     offset = end;
   }
-  if (parts.length !== 4 || offset !== key.length) throw new InvalidValueError("key", key, "four length-prefixed parts");
+  if (parts.length !== 4 || offset !== key.length)
+    throw new InvalidValueError("key", key, "four length-prefixed parts");
   const [group, kind, namespace, name] = parts;
   return parseResourceRef({ group, kind, namespace, name }, "key");
 }
@@ -105,10 +121,17 @@ export function parseResourceSelector(value: unknown, path = "selector"): Resour
   if (typeof value !== "object" || value === null) throw new InvalidValueError(path, value, "an object");
   const { group, kind, namespace } = value as Record<string, unknown>;
   return {
-    ...(group === undefined ? {} : { group: group === "" ? "" : checkPart(groupPattern, "a DNS name, or empty", group, `${path}.group`) }),
+    ...(group === undefined
+      ? {}
+      : { group: group === "" ? "" : checkPart(groupPattern, "a DNS name, or empty", group, `${path}.group`) }),
     ...(kind === undefined ? {} : { kind: checkPart(kindPattern, "1 to 63 letters and digits", kind, `${path}.kind`) }),
     ...(namespace === undefined
       ? {}
-      : { namespace: namespace === "" ? "" : checkPart(namespacePattern, "a DNS label, or empty", namespace, `${path}.namespace`) }),
+      : {
+          namespace:
+            namespace === ""
+              ? ""
+              : checkPart(namespacePattern, "a DNS label, or empty", namespace, `${path}.namespace`),
+        }),
   };
 }

@@ -48,7 +48,10 @@ export function genesisFormation(founder: {
 
 /** Ids of the nodes with this kind of replica, sorted. */
 export function replicasOf(formation: Formation, kind: ReplicaKind): readonly NodeId[] {
-  return [...formation.nodes].filter(([, record]) => record.replica === kind).map(([id]) => id).toSorted();
+  return [...formation.nodes]
+    .filter(([, record]) => record.replica === kind)
+    .map(([id]) => id)
+    .toSorted();
 }
 
 /**
@@ -59,7 +62,8 @@ export function replicasOf(formation: Formation, kind: ReplicaKind): readonly No
  */
 export function applyTransition(formation: Formation, transition: Transition, timeMs: number): Formation {
   const current = formation.nodes.get(transition.node);
-  const next = transition.verb === "remove" ? removedRecord(formation, transition, current) : step(formation, transition, current);
+  const next =
+    transition.verb === "remove" ? removedRecord(formation, transition, current) : step(formation, transition, current);
   if (next === current) return formation;
   const nodes = new Map(formation.nodes);
   if (next === undefined) nodes.delete(transition.node);
@@ -82,10 +86,14 @@ export interface FormationStep {
  */
 export function applyFormationCommand(formation: Formation, command: FormationCommand): readonly FormationStep[] {
   if (command.baseGeneration !== formation.generation) {
-    throw new FormationRefusedError(`made for generation ${command.baseGeneration}, the formation is at ${formation.generation}`);
+    throw new FormationRefusedError(
+      `made for generation ${command.baseGeneration}, the formation is at ${formation.generation}`,
+    );
   }
   if (command.transitions.length === 0 || command.transitions.length > maxTransitionsPerCommand) {
-    throw new FormationRefusedError(`${command.transitions.length} transitions, expected 1 to ${maxTransitionsPerCommand}`);
+    throw new FormationRefusedError(
+      `${command.transitions.length} transitions, expected 1 to ${maxTransitionsPerCommand}`,
+    );
   }
   const steps: FormationStep[] = [];
   let current = formation;
@@ -167,7 +175,8 @@ function withoutRole(current: NodeRecord, state: NodeRecord["state"]): NodeRecor
 }
 
 function admitted(formation: Formation, transition: Extract<Transition, { verb: "admit" }>, current: Outcome): Outcome {
-  if (formation.tombstones.has(transition.node)) throw new IllegalTransitionError(transition, "it was removed for ever");
+  if (formation.tombstones.has(transition.node))
+    throw new IllegalTransitionError(transition, "it was removed for ever");
   const { tokenId: _tokenId, ...facts } = transition.admission;
   if (current === undefined) {
     return { state: "standby", replica: "none", ...facts, flags: [], lastShiftMs: 0 };
@@ -189,7 +198,8 @@ function admitted(formation: Formation, transition: Extract<Transition, { verb: 
 type RoleTransition = Extract<Transition, { verb: "promote" | "reassign" }>;
 
 function promoted(formation: Formation, transition: RoleTransition, current: NodeRecord): NodeRecord {
-  if (current.state === "active" && current.role === transition.role) return withReplica(formation, transition, current);
+  if (current.state === "active" && current.role === transition.role)
+    return withReplica(formation, transition, current);
   if (current.state !== "standby") throw notFrom(transition, current);
   refuseRole(transition, current);
   return withReplica(formation, transition, { ...current, state: "active", role: transition.role });
@@ -206,7 +216,8 @@ function reassigned(formation: Formation, transition: RoleTransition, current: N
 }
 
 function refuseRole(transition: RoleTransition, current: NodeRecord): void {
-  if (transition.role === "bootstrap") throw new IllegalTransitionError(transition, "bootstrap is the founder's role alone");
+  if (transition.role === "bootstrap")
+    throw new IllegalTransitionError(transition, "bootstrap is the founder's role alone");
   refuseFlagged(transition, current);
 }
 
@@ -225,7 +236,12 @@ function seated(formation: Formation, transition: Transition, replica: ReplicaKi
     if (current.state !== "active") throw notFrom(transition, current);
     refuseFlagged(transition, current);
   }
-  if (replica === "learner" && current.state !== "active" && current.state !== "standby" && current.state !== "demoting") {
+  if (
+    replica === "learner" &&
+    current.state !== "active" &&
+    current.state !== "standby" &&
+    current.state !== "demoting"
+  ) {
     throw notFrom(transition, current);
   }
   if (current.replica === "voter" && replicasOf(formation, "voter").length === 1) {

@@ -1,4 +1,11 @@
-import { applyTransition, genesisFormation, type Formation, type NodeId, type StoreId, type Transition } from "@revoada/fabric";
+import {
+  applyTransition,
+  genesisFormation,
+  type Formation,
+  type NodeId,
+  type StoreId,
+  type Transition,
+} from "@revoada/fabric";
 import { expect, test } from "vitest";
 
 const [founder, other] = ["a".repeat(64), "b".repeat(64)] as [NodeId, NodeId];
@@ -10,7 +17,11 @@ function after(...transitions: readonly Transition[]): Formation {
   return transitions.reduce((formation, transition) => applyTransition(formation, transition, 1), genesis);
 }
 
-const admit: Transition = { verb: "admit", node: other, admission: { storeId, generation: 1, incarnation: 0, zone: "", version: "1" } };
+const admit: Transition = {
+  verb: "admit",
+  node: other,
+  admission: { storeId, generation: 1, incarnation: 0, zone: "", version: "1" },
+};
 
 test("a role that comes with a replica cannot take the only vote away", () => {
   expect(() => after({ verb: "promote", node: founder, role: "bootstrap", replica: "none" })).toThrow(illegal);
@@ -24,5 +35,11 @@ test("a role that comes with a vote is refused to a cordoned node", () => {
 
 test("bootstrap is the founder's role alone", () => {
   expect(() => after(admit, { verb: "promote", node: other, role: "bootstrap" })).toThrow(illegal);
-  expect(() => after(admit, { verb: "promote", node: other, role: "worker" }, { verb: "reassign", node: other, role: "bootstrap" })).toThrow(illegal);
+  expect(() =>
+    after(
+      admit,
+      { verb: "promote", node: other, role: "worker" },
+      { verb: "reassign", node: other, role: "bootstrap" },
+    ),
+  ).toThrow(illegal);
 });

@@ -3,10 +3,21 @@ import type { SeededRandom } from "@revoada/fabric/memory";
 
 /** One fault of a run, at a virtual time counted from the beginning of chaos. */
 export type Fault =
-  | { readonly kind: "crash"; readonly node: number; readonly downMs: number; readonly disk: "nothing-lost" | "unsynced-lost" | "random" }
+  | {
+      readonly kind: "crash";
+      readonly node: number;
+      readonly downMs: number;
+      readonly disk: "nothing-lost" | "unsynced-lost" | "random";
+    }
   | { readonly kind: "partition"; readonly minority: readonly number[]; readonly forMs: number }
   | { readonly kind: "one-way"; readonly from: number; readonly to: number; readonly forMs: number }
-  | { readonly kind: "weather"; readonly drop: number; readonly duplicate: number; readonly delayMs: number; readonly forMs: number }
+  | {
+      readonly kind: "weather";
+      readonly drop: number;
+      readonly duplicate: number;
+      readonly delayMs: number;
+      readonly forMs: number;
+    }
   | { readonly kind: "stall"; readonly node: number; readonly forMs: number }
   | { readonly kind: "clock-jump"; readonly node: number; readonly byMs: number }
   | { readonly kind: "sync-failure"; readonly node: number; readonly downMs: number };
@@ -17,13 +28,26 @@ export interface TimedFault {
 }
 
 /** The kinds that every schedule holds at least once, in an order of its own. */
-const everyKind: readonly Fault["kind"][] = ["crash", "partition", "one-way", "weather", "stall", "clock-jump", "sync-failure"];
+const everyKind: readonly Fault["kind"][] = [
+  "crash",
+  "partition",
+  "one-way",
+  "weather",
+  "stall",
+  "clock-jump",
+  "sync-failure",
+];
 
 function makeFault(kind: Fault["kind"], nodes: number, random: SeededRandom): Fault {
   const node = random.below(nodes);
   switch (kind) {
     case "crash":
-      return { kind, node, downMs: random.chance(0.4) ? 5000 + random.below(5000) : 200 + random.below(2500), disk: random.pick(["nothing-lost", "unsynced-lost", "random"]) };
+      return {
+        kind,
+        node,
+        downMs: random.chance(0.4) ? 5000 + random.below(5000) : 200 + random.below(2500),
+        disk: random.pick(["nothing-lost", "unsynced-lost", "random"]),
+      };
     case "partition": {
       const size = 1 + random.below(Math.max(Math.floor((nodes - 1) / 2), 1));
       const minority = random.shuffle(Array.from({ length: nodes }, (_, index) => index)).slice(0, size);
@@ -32,7 +56,13 @@ function makeFault(kind: Fault["kind"], nodes: number, random: SeededRandom): Fa
     case "one-way":
       return { kind, from: node, to: (node + 1 + random.below(nodes - 1)) % nodes, forMs: 300 + random.below(4000) };
     case "weather":
-      return { kind, drop: random.float() * 0.3, duplicate: random.float() * 0.2, delayMs: random.below(60), forMs: 1000 + random.below(4000) };
+      return {
+        kind,
+        drop: random.float() * 0.3,
+        duplicate: random.float() * 0.2,
+        delayMs: random.below(60),
+        forMs: 1000 + random.below(4000),
+      };
     case "stall":
       return { kind, node, forMs: 100 + random.below(4000) };
     case "clock-jump":

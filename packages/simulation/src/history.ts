@@ -31,7 +31,8 @@ export function readHistory(node: string, batches: readonly WatchBatch[]): Writt
     for (const event of batch.events) {
       if (event.type !== "put") continue;
       const value = decoder.decode(event.entry.value);
-      require(!revisionOf.has(value), "exactly-once", () => `${node} holds ${value} at ${revisionOf.get(value)} and ${batch.revision}`);
+      require(!revisionOf.has(value), "exactly-once", () =>
+        `${node} holds ${value} at ${revisionOf.get(value)} and ${batch.revision}`);
       revisionOf.set(value, batch.revision);
     }
   }
@@ -43,10 +44,12 @@ export function checkWrites(node: string, writes: readonly WriteRecord[], histor
   for (const write of writes) {
     const revision = history.revisionOf.get(write.value);
     if (write.outcome === "acknowledged") {
-      require(revision === write.revision, "nothing-lost", () => `${node} has ${write.value} at ${revision}, told was ${write.revision}`);
+      require(revision === write.revision, "nothing-lost", () =>
+        `${node} has ${write.value} at ${revision}, told was ${write.revision}`);
     }
     if (write.outcome === "refused") {
-      require(revision === undefined, "refused-is-absent", () => `${node} has the refused ${write.value} at ${revision}`);
+      require(revision === undefined, "refused-is-absent", () =>
+        `${node} has the refused ${write.value} at ${revision}`);
     }
     require(write.outcome !== "pending", "never-stuck", () => `the write of ${write.value} never ended`);
   }

@@ -24,7 +24,9 @@ const { values } = parseArgs({
 function wholeNumber(name: keyof typeof values, least: number, most: number): number {
   const number = Number(values[name]);
   if (Number.isSafeInteger(number) && number >= least && number <= most) return number;
-  console.error(`error CLI_BAD_VALUE: --${name} is ${JSON.stringify(values[name])}, expected a whole number from ${least} to ${most}`);
+  console.error(
+    `error CLI_BAD_VALUE: --${name} is ${JSON.stringify(values[name])}, expected a whole number from ${least} to ${most}`,
+  );
   process.exit(2);
 }
 
@@ -86,7 +88,9 @@ async function main(): Promise<number> {
   const broken = results.filter((result) => result.violation !== undefined);
   const missing = missingEvents(totals);
   console.log(`totals: ${JSON.stringify(totals)}`);
-  console.log(`${results.length - broken.length} of ${results.length} seeds held, ${((performance.now() - startMs) / 1000).toFixed(0)} s`);
+  console.log(
+    `${results.length - broken.length} of ${results.length} seeds held, ${((performance.now() - startMs) / 1000).toFixed(0)} s`,
+  );
   if (missing.length > 0) console.log(`never seen to happen: ${missing.join(", ")}`);
   return broken.length === 0 && missing.length === 0 ? 0 : 1;
 }

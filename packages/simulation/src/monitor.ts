@@ -65,14 +65,18 @@ export class Monitor {
   /** Checks one replica's own promises: what only rises, and who leads. */
   observe(node: NodeId, status: ConsensusStatus): void {
     const history = this.#history(node);
-    require(status.term >= history.term, "monotonic-term", () => `${node} went from term ${history.term} to ${status.term}`);
-    require(status.commitIndex >= history.commitIndex, "monotonic-commit", () => `${node} went from ${history.commitIndex} to ${status.commitIndex}`);
-    require(status.appliedIndex >= history.appliedIndex, "monotonic-applied", () => `${node} went from ${history.appliedIndex} to ${status.appliedIndex}`);
-    require(
-      status.appliedIndex <= Math.min(status.commitIndex, Math.max(status.durableIndex, status.firstIndex - 1)),
-      "applied-within-durable",
-      () => `${node} applied ${status.appliedIndex}, committed ${status.commitIndex}, durable ${status.durableIndex}`,
-    );
+    require(status.term >= history.term, "monotonic-term", () =>
+      `${node} went from term ${history.term} to ${status.term}`);
+    require(status.commitIndex >= history.commitIndex, "monotonic-commit", () =>
+      `${node} went from ${history.commitIndex} to ${status.commitIndex}`);
+    require(status.appliedIndex >= history.appliedIndex, "monotonic-applied", () =>
+      `${node} went from ${history.appliedIndex} to ${status.appliedIndex}`);
+    require(status.appliedIndex <=
+      Math.min(
+        status.commitIndex,
+        Math.max(status.durableIndex, status.firstIndex - 1),
+      ), "applied-within-durable", () =>
+      `${node} applied ${status.appliedIndex}, committed ${status.commitIndex}, durable ${status.durableIndex}`);
     history.term = status.term;
     history.commitIndex = status.commitIndex;
     history.appliedIndex = status.appliedIndex;
@@ -81,12 +85,14 @@ export class Monitor {
 
   #observeLeader(node: NodeId, status: ConsensusStatus): void {
     const known = this.#leaders.get(status.term);
-    require(known === undefined || known === node, "election-safety", () => `term ${status.term} is led by ${known} and ${node}`);
+    require(known === undefined || known === node, "election-safety", () =>
+      `term ${status.term} is led by ${known} and ${node}`);
     if (known !== undefined) return;
     this.#leaders.set(status.term, node);
     this.#totals.elections += 1;
     this.#trace.record(this.#nowMs(), node.slice(-8), `leads term ${status.term}`);
-    require(status.lastIndex >= this.#highest, "leader-completeness", () => `${node} leads with ${status.lastIndex}, ${this.#highest} is committed`);
+    require(status.lastIndex >= this.#highest, "leader-completeness", () =>
+      `${node} leads with ${status.lastIndex}, ${this.#highest} is committed`);
   }
 
   /** Called with what a replica is about to apply. */
@@ -94,11 +100,9 @@ export class Monitor {
     for (const entry of entries) {
       const digest = digestOf(entry);
       const known = this.#committed.get(entry.index);
-      require(
-        known === undefined || (known.term === entry.term && known.digest === digest),
-        "state-machine-safety",
-        () => `${node} applies another entry at ${entry.index} (term ${entry.term}, was ${known?.term})`,
-      );
+      require(known === undefined ||
+        (known.term === entry.term && known.digest === digest), "state-machine-safety", () =>
+        `${node} applies another entry at ${entry.index} (term ${entry.term}, was ${known?.term})`);
       if (known !== undefined) continue;
       require(entry.index === this.#highest + 1, "committed-in-order", () => `${entry.index} follows ${this.#highest}`);
       this.#committed.set(entry.index, { term: entry.term, digest });
@@ -110,7 +114,11 @@ export class Monitor {
   }
 
   /** What is committed must be durable on a majority, wherever it is first applied. */
-  #requireQuorum(node: NodeId, { index, term }: { readonly index: number; readonly term: number }, configuration: Configuration): void {
+  #requireQuorum(
+    node: NodeId,
+    { index, term }: { readonly index: number; readonly term: number },
+    configuration: Configuration,
+  ): void {
     const holds = (id: NodeId): boolean => {
       const history = this.#history(id);
       return history.durable.get(index) === term || history.baseIndex >= index;
@@ -118,27 +126,36 @@ export class Monitor {
     for (const voters of [configuration.voters, configuration.outgoing]) {
       if (voters === undefined || voters.length === 0) continue;
       const holders = voters.filter(({ id }) => holds(id)).length;
-      require(holders > voters.length / 2, "committed-on-quorum", () => `${node} applies ${index}, durable on ${holders} of ${voters.length}`);
+      require(holders > voters.length / 2, "committed-on-quorum", () =>
+        `${node} applies ${index}, durable on ${holders} of ${voters.length}`);
     }
   }
 
   #observeConfiguration(configuration: Configuration): void {
     const joint = configuration.outgoing !== undefined;
-    const voters = configuration.voters.map(({ id, storeId }) => `${id}:${storeId}`).toSorted().join();
-    require(configuration.voters.length % 2 === 1, "odd-voters", () => `${configuration.voters.length} voters at generation ${configuration.generation}`);
+    const voters = configuration.voters
+      .map(({ id, storeId }) => `${id}:${storeId}`)
+      .toSorted()
+      .join();
+    require(configuration.voters.length % 2 === 1, "odd-voters", () =>
+      `${configuration.voters.length} voters at generation ${configuration.generation}`);
     const expected = this.#votersAt.get(configuration.generation);
     // The founder's own configuration is older than the formation.
     if (expected !== undefined && configuration.generation > 0) {
-      require(expected === voters, "configuration-is-formation", () => `generation ${configuration.generation} has other voters than the log`);
+      require(expected === voters, "configuration-is-formation", () =>
+        `generation ${configuration.generation} has other voters than the log`);
     }
     if (!joint) this.#totals.membershipChanges += 1;
   }
 
   /** Notes the formation after a replica applied something. */
   observeFormation(formation: Formation): void {
-    const voters = replicasOf(formation, "voter").map((id) => `${id}:${formation.nodes.get(id)?.storeId}`).join();
+    const voters = replicasOf(formation, "voter")
+      .map((id) => `${id}:${formation.nodes.get(id)?.storeId}`)
+      .join();
     const known = this.#votersAt.get(formation.generation);
-    require(known === undefined || known === voters, "one-formation-per-generation", () => `generation ${formation.generation} has two voter sets`);
+    require(known === undefined || known === voters, "one-formation-per-generation", () =>
+      `generation ${formation.generation} has two voter sets`);
     this.#votersAt.set(formation.generation, voters);
   }
 
@@ -209,7 +226,8 @@ function hashOf(store: StoreReader, trees: readonly string[]): string {
   const hash = createHash("sha256");
   for (const tree of trees) {
     hash.update(`\0${tree}\0`);
-    for (const { key, value } of store.range(tree)) hash.update(`${key.length}:${value.length}:`).update(key).update(value);
+    for (const { key, value } of store.range(tree))
+      hash.update(`${key.length}:${value.length}:`).update(key).update(value);
   }
   return hash.digest("base64url");
 }

@@ -25,7 +25,15 @@ import {
   type Transport,
   silentLogger,
 } from "@revoada/fabric";
-import { memoryAddress, memoryDisk, type MemoryDisk, type MemoryNetwork, type SeededRandom, type VirtualClock, type VirtualHost } from "@revoada/fabric/memory";
+import {
+  memoryAddress,
+  memoryDisk,
+  type MemoryDisk,
+  type MemoryNetwork,
+  type SeededRandom,
+  type VirtualClock,
+  type VirtualHost,
+} from "@revoada/fabric/memory";
 import { pureRaftFace } from "@revoada/face-pure-raft";
 import { defaultFormats } from "@revoada/format";
 import { gossipMembership } from "@revoada/membership-gossip";
@@ -305,7 +313,12 @@ export class SimulatedNode {
     });
   }
 
-  #consensus(parts: ConsensusParts, host: VirtualHost, store: MachineStore, logger: Logger): Consensus<Uint8Array, Uint8Array> {
+  #consensus(
+    parts: ConsensusParts,
+    host: VirtualHost,
+    store: MachineStore,
+    logger: Logger,
+  ): Consensus<Uint8Array, Uint8Array> {
     const { consensus: strategy } = parts.declaration.strategy;
     let opened = 0;
     const consensus = raft({
@@ -318,7 +331,9 @@ export class SimulatedNode {
       codec: bytesCodec,
       electionTimeoutMs: strategy.electionTimeoutMs,
       snapshotIntervalEntries: strategy.snapshotIntervalEntries,
-      ...(parts.founding ? { bootstrap: (self) => ({ voters: [self], learners: [], generation: 0 as Generation }) } : {}),
+      ...(parts.founding
+        ? { bootstrap: (self) => ({ voters: [self], learners: [], generation: 0 as Generation }) }
+        : {}),
       hintLeader: parts.leaderHint,
       groupId: Buffer.from(parts.genesis.clusterId, "hex"),
       logger,

@@ -12,19 +12,27 @@ interface Watch {
 }
 
 /** The same consensus, with a machine whose every step the monitor sees. */
-export function observedMachine(inner: Consensus<Uint8Array, Uint8Array>, watch: Watch): Consensus<Uint8Array, Uint8Array> {
+export function observedMachine(
+  inner: Consensus<Uint8Array, Uint8Array>,
+  watch: Watch,
+): Consensus<Uint8Array, Uint8Array> {
   return new Proxy(inner, {
     get(target, name) {
       const value: unknown = Reflect.get(target, name, target);
       if (name === "start") {
-        return (machine: StateMachine<Uint8Array, Uint8Array>) => target.start(observed(machine as ClusterMachine, target, watch));
+        return (machine: StateMachine<Uint8Array, Uint8Array>) =>
+          target.start(observed(machine as ClusterMachine, target, watch));
       }
       return typeof value === "function" ? value.bind(target) : value;
     },
   });
 }
 
-function observed(machine: ClusterMachine, consensus: Consensus<Uint8Array, Uint8Array>, watch: Watch): StateMachine<Uint8Array, Uint8Array> {
+function observed(
+  machine: ClusterMachine,
+  consensus: Consensus<Uint8Array, Uint8Array>,
+  watch: Watch,
+): StateMachine<Uint8Array, Uint8Array> {
   const { node, store, monitor } = watch;
   const applySlice = (entries: readonly AppliedEntry<Uint8Array>[]): readonly (Uint8Array | undefined)[] => {
     monitor.applying(node, entries, consensus.status());
@@ -32,7 +40,13 @@ function observed(machine: ClusterMachine, consensus: Consensus<Uint8Array, Uint
     const formation = machine.formation.state?.formation;
     if (formation !== undefined) monitor.observeFormation(formation);
     const last = entries.at(-1)?.index ?? 0;
-    if (last % hashEveryEntries === 0) monitor.observeState(node, last, store, store.trees().filter((tree) => !localTrees.has(tree)));
+    if (last % hashEveryEntries === 0)
+      monitor.observeState(
+        node,
+        last,
+        store,
+        store.trees().filter((tree) => !localTrees.has(tree)),
+      );
     return results;
   };
   return {
@@ -42,7 +56,7 @@ function observed(machine: ClusterMachine, consensus: Consensus<Uint8Array, Uint
     flush: () => machine.flush(),
     apply(entries) {
       const results: (Uint8Array | undefined)[] = [];
-      for (let start = 0; start < entries.length; ) {
+      for (let start = 0; start < entries.length;) {
         const first = entries[start]?.index ?? 0;
         // Up to and including the next index at which states are compared.
         const end = start + ((hashEveryEntries - (first % hashEveryEntries)) % hashEveryEntries) + 1;

@@ -1,6 +1,12 @@
 import { ClusterDeclaration } from "@revoada/cluster";
 import { isFabricError, prescribedHomelab, replicasOf, type FabricStrategy, type WatchBatch } from "@revoada/fabric";
-import { memoryNetwork, seededRandom, virtualClock, type SeededRandom, type VirtualClock } from "@revoada/fabric/memory";
+import {
+  memoryNetwork,
+  seededRandom,
+  virtualClock,
+  type SeededRandom,
+  type VirtualClock,
+} from "@revoada/fabric/memory";
 import { cluster3mnw } from "@revoada/topology";
 import { describeFault, scheduleFaults, type Fault } from "./faults.ts";
 import { checkWrites, readHistory } from "./history.ts";
@@ -37,7 +43,12 @@ const healWithinMs = 60_000;
 /** Small bounds, so that short runs compact, install snapshots and shift more often than a long life would. */
 function strategyOf(random: SeededRandom): FabricStrategy {
   const homelab = prescribedHomelab();
-  const consensus = { protocol: "raft" as const, quorumSize: 3, electionTimeoutMs: 150 + random.below(150), snapshotIntervalEntries: 100 + random.below(200) };
+  const consensus = {
+    protocol: "raft" as const,
+    quorumSize: 3,
+    electionTimeoutMs: 150 + random.below(150),
+    snapshotIntervalEntries: 100 + random.below(200),
+  };
   return { ...homelab, name: "simulated", consensus };
 }
 
@@ -49,7 +60,12 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
     return run.result();
   } catch (error) {
     const invariant = error instanceof InvariantViolation ? error.invariant : "no-crash";
-    const message = error instanceof Error ? (error instanceof InvariantViolation ? error.message : (error.stack ?? error.message)) : String(error);
+    const message =
+      error instanceof Error
+        ? error instanceof InvariantViolation
+          ? error.message
+          : (error.stack ?? error.message)
+        : String(error);
     return { ...run.result(), violation: { invariant, message, latest: run.latest() } };
   }
 }
@@ -77,9 +93,24 @@ class Run {
     this.#random = seededRandom(seed);
     this.#monitor = new Monitor(this.#totals, this.#trace, () => this.#clock.monotonicMs());
     const network = this.#random.fork("network");
-    this.#network = memoryNetwork({ clock: this.#clock, random: network.fork("bindings"), latencyMs: () => 0.2 + network.float() * 2 });
-    const declaration = ClusterDeclaration.create(strategyOf(this.#random.fork("strategy")), { name: "raw", kind: { protocol: "pure-raft" } }, cluster3mnw());
-    const world = { clock: this.#clock, network: this.#network, declaration, monitor: this.#monitor, trace: this.#trace, random: this.#random };
+    this.#network = memoryNetwork({
+      clock: this.#clock,
+      random: network.fork("bindings"),
+      latencyMs: () => 0.2 + network.float() * 2,
+    });
+    const declaration = ClusterDeclaration.create(
+      strategyOf(this.#random.fork("strategy")),
+      { name: "raw", kind: { protocol: "pure-raft" } },
+      cluster3mnw(),
+    );
+    const world = {
+      clock: this.#clock,
+      network: this.#network,
+      declaration,
+      monitor: this.#monitor,
+      trace: this.#trace,
+      random: this.#random,
+    };
     this.#nodes = Array.from({ length: nodes }, (_, index) => new SimulatedNode(index, world));
     for (const node of this.#nodes) node.knowPeers(this.#nodes.map(({ id }) => id));
     this.#workload = new Workload(this.#clock, this.#nodes, this.#random.fork("workload"), this.#totals, {
@@ -136,7 +167,10 @@ class Run {
   }
 
   #strike(fault: Fault): void {
-    this.#note("world", describeFault(fault, (index) => (this.#nodes[index] as SimulatedNode).id));
+    this.#note(
+      "world",
+      describeFault(fault, (index) => (this.#nodes[index] as SimulatedNode).id),
+    );
     switch (fault.kind) {
       case "crash":
         // The first crash is meant for whoever leads: its death moves a seat.
@@ -229,9 +263,12 @@ class Run {
     for (const node of this.#nodes) if (!node.isUp()) this.#revive(node);
     this.#observeAll();
     try {
-      await this.#clock.runUntil(() => this.#isWhole() && this.#isLevel() && this.#workload.isQuiet(), { withinMs: healWithinMs });
+      await this.#clock.runUntil(() => this.#isWhole() && this.#isLevel() && this.#workload.isQuiet(), {
+        withinMs: healWithinMs,
+      });
     } catch {
-      require(false, "converges", () => `not whole ${healWithinMs} ms after everything was healed: ${this.#describe()}`);
+      require(false, "converges", () =>
+        `not whole ${healWithinMs} ms after everything was healed: ${this.#describe()}`);
     }
     this.#note("world", "whole");
   }
@@ -252,7 +289,8 @@ class Run {
     require(hashes.size === 1, "equal-state", () => `${hashes.size} different states at the end`);
     const { clusterId } = leader.cluster().running().origin.genesis;
     const verdict = leader.attestor.verifyChain(leader.cluster().exportChain(), clusterId);
-    require(verdict.ok, "chain-verifies", () => (verdict.ok ? "" : `${verdict.fault.reason} at ${verdict.fault.height}: ${verdict.fault.message}`));
+    require(verdict.ok, "chain-verifies", () =>
+      verdict.ok ? "" : `${verdict.fault.reason} at ${verdict.fault.height}: ${verdict.fault.message}`);
     const served = this.#totals.acknowledged / Math.max(this.#workload.writes.length, 1);
     require(served >= 0.5, "not-vacuous", () => `only ${Math.round(served * 100)} % of the writes were acknowledged`);
     this.#countShifts(leader);
@@ -262,10 +300,22 @@ class Run {
 
   /** A seed that tried little proves little. */
   #requireSubstance(): void {
-    const { operations, membershipChanges, crashes, partitions, oneWayCuts, droppedMessages, stalls, clockJumps, syncFailures } = this.#totals;
+    const {
+      operations,
+      membershipChanges,
+      crashes,
+      partitions,
+      oneWayCuts,
+      droppedMessages,
+      stalls,
+      clockJumps,
+      syncFailures,
+    } = this.#totals;
     require(operations >= 1000, "not-vacuous", () => `only ${operations} operations were tried`);
     require(membershipChanges >= 2, "not-vacuous", () => "the voters never changed");
-    const seen = [crashes, partitions, oneWayCuts, droppedMessages, stalls, clockJumps, syncFailures].filter((count) => count > 0).length;
+    const seen = [crashes, partitions, oneWayCuts, droppedMessages, stalls, clockJumps, syncFailures].filter(
+      (count) => count > 0,
+    ).length;
     require(seen >= 5, "not-vacuous", () => `only ${seen} kinds of fault were seen`);
   }
 
@@ -283,7 +333,9 @@ class Run {
     const abort = new AbortController();
     const batches: WatchBatch[] = [];
     const collect = async (): Promise<void> => {
-      const watch = node.catalog().watch({ start: Uint8Array.of(0), end: Uint8Array.of(255), fromRevision: 1 as never, signal: abort.signal });
+      const watch = node
+        .catalog()
+        .watch({ start: Uint8Array.of(0), end: Uint8Array.of(255), fromRevision: 1 as never, signal: abort.signal });
       for await (const batch of watch) {
         batches.push(batch);
         if (batch.revision >= revision) break;
@@ -299,8 +351,12 @@ class Run {
   }
 
   #leader(): SimulatedNode {
-    const leaders = this.#nodes.filter((node) => node.isUp() && node.cluster().running().consensus.status().role === "leader");
-    const newest = leaders.toSorted((a, b) => b.cluster().running().consensus.status().term - a.cluster().running().consensus.status().term)[0];
+    const leaders = this.#nodes.filter(
+      (node) => node.isUp() && node.cluster().running().consensus.status().role === "leader",
+    );
+    const newest = leaders.toSorted(
+      (a, b) => b.cluster().running().consensus.status().term - a.cluster().running().consensus.status().term,
+    )[0];
     return newest ?? this.#node(0);
   }
 
@@ -327,7 +383,9 @@ class Run {
     const formation = this.#leader().cluster().formation();
     const replicas = this.#nodes.filter((node) => formation.nodes.get(node.id)?.replica !== "none");
     const statuses = replicas.map((node) => node.cluster().running().consensus.status());
-    return statuses.every((status) => status.appliedIndex === statuses[0]?.appliedIndex && status.lastIndex === status.appliedIndex);
+    return statuses.every(
+      (status) => status.appliedIndex === statuses[0]?.appliedIndex && status.lastIndex === status.appliedIndex,
+    );
   }
 
   #describe(): string {

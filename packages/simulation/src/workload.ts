@@ -6,7 +6,14 @@ import type { Totals } from "./totals.ts";
 import { require } from "./violation.ts";
 
 /** Refusals after which nothing was appended and nothing ever will be. */
-const definite = ["RAFT_NOT_LEADER", "RAFT_NO_QUORUM", "RAFT_BACKPRESSURE", "RAFT_TOO_LARGE", "RAFT_STOPPED", "CATALOG_READ_ONLY"];
+const definite = [
+  "RAFT_NOT_LEADER",
+  "RAFT_NO_QUORUM",
+  "RAFT_BACKPRESSURE",
+  "RAFT_TOO_LARGE",
+  "RAFT_STOPPED",
+  "CATALOG_READ_ONLY",
+];
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -30,7 +37,13 @@ export class Workload {
   #stopped = false;
   #nextValue = 0;
 
-  constructor(clock: VirtualClock, nodes: readonly SimulatedNode[], random: SeededRandom, totals: Totals, options: WorkloadOptions) {
+  constructor(
+    clock: VirtualClock,
+    nodes: readonly SimulatedNode[],
+    random: SeededRandom,
+    totals: Totals,
+    options: WorkloadOptions,
+  ) {
     this.#clock = clock;
     this.#nodes = nodes;
     this.#random = random;
@@ -68,10 +81,12 @@ export class Workload {
     this.writes.push(write);
     await node.whileUp(
       async () => {
-        const result = await node.catalog().txn(
-          { compare: [], then: [{ type: "put", key: keyOf(key), value: encoder.encode(write.value) }], else: [] },
-          { timeoutMs: 5000 },
-        );
+        const result = await node
+          .catalog()
+          .txn(
+            { compare: [], then: [{ type: "put", key: keyOf(key), value: encoder.encode(write.value) }], else: [] },
+            { timeoutMs: 5000 },
+          );
         write.outcome = "acknowledged";
         write.revision = result.revision;
         this.#totals.acknowledged += 1;
@@ -94,7 +109,8 @@ export class Workload {
       async () => {
         const entry = await node.catalog().get(keyOf(key));
         const revision: number = entry?.modRevision ?? 0;
-        require(revision >= atLeast, "linearizable-read", () => `${key} was read at ${revision} (${decoder.decode(entry?.value)}), ${atLeast} was acknowledged before`);
+        require(revision >= atLeast, "linearizable-read", () =>
+          `${key} was read at ${revision} (${decoder.decode(entry?.value)}), ${atLeast} was acknowledged before`);
       },
       (error) => {
         if (isFabricError(error, "SIMULATION_INVARIANT_BROKEN")) this.#options.onViolation(error);
@@ -104,7 +120,8 @@ export class Workload {
 
   #newestAcknowledged(key: string): Revision {
     let newest = 0;
-    for (const write of this.writes) if (write.key === key && (write.revision ?? 0) > newest) newest = write.revision ?? 0;
+    for (const write of this.writes)
+      if (write.key === key && (write.revision ?? 0) > newest) newest = write.revision ?? 0;
     return newest as Revision;
   }
 }

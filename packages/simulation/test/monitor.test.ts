@@ -46,9 +46,19 @@ test("two leaders of one term are seen", () => {
 
 test("a term, a commit index or an applied index that goes back is seen", () => {
   const watch = monitor();
-  watch.observe(a, status(a, { term: 3 as Term, commitIndex: 5 as LogIndex, appliedIndex: 5 as LogIndex, durableIndex: 5 as LogIndex }));
+  watch.observe(
+    a,
+    status(a, {
+      term: 3 as Term,
+      commitIndex: 5 as LogIndex,
+      appliedIndex: 5 as LogIndex,
+      durableIndex: 5 as LogIndex,
+    }),
+  );
   expect(() => watch.observe(a, status(a, { term: 2 as Term }))).toThrow(broken("monotonic-term"));
-  expect(() => watch.observe(a, status(a, { term: 3 as Term, commitIndex: 4 as LogIndex }))).toThrow(broken("monotonic-commit"));
+  expect(() => watch.observe(a, status(a, { term: 3 as Term, commitIndex: 4 as LogIndex }))).toThrow(
+    broken("monotonic-commit"),
+  );
 });
 
 test("a leader without what is committed is seen", () => {
@@ -81,7 +91,12 @@ test("an entry of an older term at the same index does not count as held", () =>
 test("an even number of voters in the log is seen", () => {
   const watch = monitor();
   const even: Configuration = { ...configuration, voters: [...configuration.voters, { id: b, storeId: store }] };
-  const entry: AppliedEntry<Uint8Array> = { kind: "configuration", index: 1 as LogIndex, term: 1 as Term, configuration: even };
+  const entry: AppliedEntry<Uint8Array> = {
+    kind: "configuration",
+    index: 1 as LogIndex,
+    term: 1 as Term,
+    configuration: even,
+  };
   expect(() => watch.applying(a, [entry], undefined)).toThrow(broken("odd-voters"));
 });
 
@@ -91,7 +106,13 @@ const put = (revision: number, value: string) => ({
   events: [
     {
       type: "put" as const,
-      entry: { key: new Uint8Array(), value: new TextEncoder().encode(value), createRevision: 1 as never, modRevision: revision as never, version: 1 },
+      entry: {
+        key: new Uint8Array(),
+        value: new TextEncoder().encode(value),
+        createRevision: 1 as never,
+        modRevision: revision as never,
+        version: 1,
+      },
     },
   ],
 });
@@ -100,10 +121,18 @@ test("a lost, a doubled and a refused write that is there after all are seen", (
   const history = readHistory("n", [put(1, "one"), put(2, "two")]);
   checkWrites("n", [{ key: "k", value: "one", outcome: "acknowledged", revision: 1 }], history);
   checkWrites("n", [{ key: "k", value: "three", outcome: "unknown" }], history);
-  expect(() => checkWrites("n", [{ key: "k", value: "three", outcome: "acknowledged", revision: 3 }], history)).toThrow(broken("nothing-lost"));
-  expect(() => checkWrites("n", [{ key: "k", value: "one", outcome: "acknowledged", revision: 2 }], history)).toThrow(broken("nothing-lost"));
-  expect(() => checkWrites("n", [{ key: "k", value: "two", outcome: "refused" }], history)).toThrow(broken("refused-is-absent"));
-  expect(() => checkWrites("n", [{ key: "k", value: "two", outcome: "pending" }], history)).toThrow(broken("never-stuck"));
+  expect(() => checkWrites("n", [{ key: "k", value: "three", outcome: "acknowledged", revision: 3 }], history)).toThrow(
+    broken("nothing-lost"),
+  );
+  expect(() => checkWrites("n", [{ key: "k", value: "one", outcome: "acknowledged", revision: 2 }], history)).toThrow(
+    broken("nothing-lost"),
+  );
+  expect(() => checkWrites("n", [{ key: "k", value: "two", outcome: "refused" }], history)).toThrow(
+    broken("refused-is-absent"),
+  );
+  expect(() => checkWrites("n", [{ key: "k", value: "two", outcome: "pending" }], history)).toThrow(
+    broken("never-stuck"),
+  );
   expect(() => readHistory("n", [put(1, "one"), put(2, "one")])).toThrow(broken("exactly-once"));
   expect(() => readHistory("n", [put(2, "one"), put(2, "two")])).toThrow(broken("watch-order"));
 });

@@ -26,7 +26,11 @@ describe("the first shape", () => {
     expect(world.rolesOf("worker")).toHaveLength(2);
     expect(replicasOf(world.formation, "voter")).toEqual([...world.rolesOf("master")].toSorted());
     expect(replicasOf(world.formation, "learner")).toEqual([...world.rolesOf("worker")].toSorted());
-    expect(world.log.map((decision) => decision.kind).filter((kind) => kind !== "admit")).toEqual(["catch-up", "form", "standbys"]);
+    expect(world.log.map((decision) => decision.kind).filter((kind) => kind !== "admit")).toEqual([
+      "catch-up",
+      "form",
+      "standbys",
+    ]);
   });
 
   test("goes from one voter to three in one command", () => {
@@ -103,7 +107,12 @@ test("a node that says it restarts keeps its place for a while", () => {
   const member = observation.view.members.get(victim);
   if (member === undefined) throw new Error("the victim is not in the view");
   const members = new Map(observation.view.members);
-  const gone = { ...member, status: "dead" as const, evidence: "closed" as const, keys: new Map([...member.keys, ["restarting", "1"]]) };
+  const gone = {
+    ...member,
+    status: "dead" as const,
+    evidence: "closed" as const,
+    keys: new Map([...member.keys, ["restarting", "1"]]),
+  };
   members.set(victim, { ...gone, statusSinceMs: 9_999 });
   expect(world.reactor.observe({ ...observation, view: { self: world.leader, members } })).toEqual([]);
   members.set(victim, { ...gone, statusSinceMs: 10_001 });
@@ -130,31 +139,39 @@ const topologies = [
 
 describe("under any history of losses and returns", () => {
   const events = fc.array(
-    fc.record({ what: fc.constantFrom("kill", "revive", "wipe", "admit", "tick"), who: fc.integer({ min: 1, max: 9 }), ticks: fc.integer({ min: 0, max: 4 }) }),
+    fc.record({
+      what: fc.constantFrom("kill", "revive", "wipe", "admit", "tick"),
+      who: fc.integer({ min: 1, max: 9 }),
+      ticks: fc.integer({ min: 0, max: 4 }),
+    }),
     { maxLength: 40 },
   );
 
-  test.each(topologies.map((topology) => [topology.name, topology] as const))("%s keeps its promises", (name, topology) => {
-    const strategy = name === "solo" ? prescribedSolo() : name === "quorum_5m" ? prescribedDatacenter() : prescribedHomelab();
-    fc.assert(
-      fc.property(events, fc.integer({ min: 1, max: 9 }), (history, nodes) => {
-        const world = new World(topology, strategy);
-        for (let n = 2; n <= nodes; n += 1) world.admit(n);
-        world.settle();
-        for (const event of history) {
-          play(world, event.what, nodeId(event.who), event.who);
-          for (let n = 0; n < event.ticks; n += 1) {
-            world.tick();
-            promises(world);
+  test.each(topologies.map((topology) => [topology.name, topology] as const))(
+    "%s keeps its promises",
+    (name, topology) => {
+      const strategy =
+        name === "solo" ? prescribedSolo() : name === "quorum_5m" ? prescribedDatacenter() : prescribedHomelab();
+      fc.assert(
+        fc.property(events, fc.integer({ min: 1, max: 9 }), (history, nodes) => {
+          const world = new World(topology, strategy);
+          for (let n = 2; n <= nodes; n += 1) world.admit(n);
+          world.settle();
+          for (const event of history) {
+            play(world, event.what, nodeId(event.who), event.who);
+            for (let n = 0; n < event.ticks; n += 1) {
+              world.tick();
+              promises(world);
+            }
           }
-        }
-        world.settle();
-        promises(world);
-        whole(world, topology);
-      }),
-      { numRuns: 150 },
-    );
-  });
+          world.settle();
+          promises(world);
+          whole(world, topology);
+        }),
+        { numRuns: 150 },
+      );
+    },
+  );
 });
 
 function play(world: World, what: string, id: NodeId, n: number): void {
@@ -184,8 +201,11 @@ function promises(world: World): void {
 /** With enough nodes alive and everything settled, the shape stands. */
 function whole(world: World, topology: (typeof topologies)[number]): void {
   const alive = [...world.formation.nodes].filter(([id]) => world.alive(id));
-  if (!alive.every(([, record]) => record.state === "active" || record.state === "standby")) expect.unreachable("somebody alive has no place");
-  const holders = new Map(alive.flatMap(([id, record]) => (record.role === undefined ? [] : [[id, record.role] as const])));
+  if (!alive.every(([, record]) => record.state === "active" || record.state === "standby"))
+    expect.unreachable("somebody alive has no place");
+  const holders = new Map(
+    alive.flatMap(([id, record]) => (record.role === undefined ? [] : [[id, record.role] as const])),
+  );
   if (alive.length < topology.minNodes || world.rolesOf("bootstrap").length > 0) return;
   // A dead voter may keep its seat only where nobody could take it; an arbiter that votes cannot be a master.
   if (holders.size >= topology.minNodes && !replicasOf(world.formation, "voter").some((id) => !world.alive(id))) {

@@ -52,7 +52,11 @@ describe("a promotion", () => {
     const lost = new Set([nodeId(1)]);
     const current = new Map<NodeId, Role>([1, 2, 3].map((n) => [nodeId(n), "master"]));
     const choose = (others: readonly Candidate[]): readonly NodeId[] => {
-      const survivors = [candidate(2, { role: "master", replica: "voter" }), candidate(3, { role: "master", replica: "voter" }), ...others];
+      const survivors = [
+        candidate(2, { role: "master", replica: "voter" }),
+        candidate(3, { role: "master", replica: "voter" }),
+        ...others,
+      ];
       const next = quorum3m().reactToLoss(current, lost, survivors);
       return [...next].filter(([id, role]) => role === "master" && !current.has(id)).map(([id]) => id);
     };
@@ -96,9 +100,13 @@ test("a wrong shape is named by code and numbers", () => {
     [nodeId(2), "worker"],
     [nodeId(3), "worker"],
   ]);
-  expect(cluster3mnw().validate(wrong)).toEqual([{ code: "TOPOLOGY_WRONG_MASTERS", message: "cluster_3m_nw has 1 masters, expected 3" }]);
+  expect(cluster3mnw().validate(wrong)).toEqual([
+    { code: "TOPOLOGY_WRONG_MASTERS", message: "cluster_3m_nw has 1 masters, expected 3" },
+  ]);
   expect(cluster3mnw().validate(new Map([[nodeId(1), "master"]]))[0]?.code).toBe("TOPOLOGY_TOO_FEW_NODES");
-  expect(quorum3m().validate(new Map([...wrong, [nodeId(4), "master"], [nodeId(5), "master"]]))[0]?.code).toBe("TOPOLOGY_WRONG_ROLE");
+  expect(quorum3m().validate(new Map([...wrong, [nodeId(4), "master"], [nodeId(5), "master"]]))[0]?.code).toBe(
+    "TOPOLOGY_WRONG_ROLE",
+  );
 });
 
 test("topologies are found by their names, and an unknown one names those that are known", () => {
@@ -115,7 +123,14 @@ test.each([0, -1, 1.5, 5000])("minNodes of %d is refused", (minNodes) => {
 });
 
 describe("the contract of every topology", () => {
-  for (const make of [solo, () => pair({ minNodes: 3 }), quorum3m, cluster3mnw, () => meshAllPeers({ minNodes: 3 }), phalanx]) {
+  for (const make of [
+    solo,
+    () => pair({ minNodes: 3 }),
+    quorum3m,
+    cluster3mnw,
+    () => meshAllPeers({ minNodes: 3 }),
+    phalanx,
+  ]) {
     for (const { name, run } of topologyStrategyContract(make)) test(`${make().name}: ${name}`, run);
   }
 });

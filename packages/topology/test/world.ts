@@ -60,7 +60,11 @@ export class World {
       {
         kind: "admit",
         transitions: [
-          { verb: "admit", node: id, admission: { storeId: storeId(n), generation: 1, incarnation: 0, zone, version: "1" } },
+          {
+            verb: "admit",
+            node: id,
+            admission: { storeId: storeId(n), generation: 1, incarnation: 0, zone, version: "1" },
+          },
         ],
         reason: "",
         inputs: {},
@@ -141,16 +145,26 @@ export class World {
   tick(): boolean {
     this.nowMs += quorumSizeOf(this.strategy) === 0 ? 0 : this.strategy.reconciliationCadenceMs;
     if (!this.hasQuorum()) return false;
-    if (!this.alive(this.leader) || !this.configuration.voters.includes(this.leader)) this.leader = this.configuration.voters.find((id) => this.alive(id)) as NodeId;
+    if (!this.alive(this.leader) || !this.configuration.voters.includes(this.leader))
+      this.leader = this.configuration.voters.find((id) => this.alive(id)) as NodeId;
     this.commit(this.reactor.observe(this.observation()));
-    this.configuration = { voters: replicasOf(this.formation, "voter"), learners: replicasOf(this.formation, "learner") };
+    this.configuration = {
+      voters: replicasOf(this.formation, "voter"),
+      learners: replicasOf(this.formation, "learner"),
+    };
     return true;
   }
 
   /** Ticks until two in a row decide nothing; throws where that does not come. */
   settle(): void {
     for (let quiet = 0, ticks = 0; quiet < 24; ticks += 1) {
-      if (ticks > 300) throw new Error(`never settles, last: ${this.log.slice(-6).map((d) => `${d.kind} ${d.reason}`).join("; ")}`);
+      if (ticks > 300)
+        throw new Error(
+          `never settles, last: ${this.log
+            .slice(-6)
+            .map((d) => `${d.kind} ${d.reason}`)
+            .join("; ")}`,
+        );
       const before = this.formation;
       if (!this.tick()) return;
       quiet = before === this.formation ? quiet + 1 : 0;
@@ -158,6 +172,8 @@ export class World {
   }
 
   rolesOf(role: string): readonly NodeId[] {
-    return [...this.formation.nodes].filter(([, record]) => record.state === "active" && record.role === role).map(([id]) => id);
+    return [...this.formation.nodes]
+      .filter(([, record]) => record.state === "active" && record.role === role)
+      .map(([id]) => id);
   }
 }

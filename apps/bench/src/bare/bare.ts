@@ -16,7 +16,9 @@ export async function runBare(loads: readonly LoadOptions[]): Promise<readonly B
   const script = new URL("./replica.ts", import.meta.url);
   const workers = [0, 1, 2].map(() => stack.use(new Worker(script)));
   const [leader, ...followers] = workers as [Worker, Worker, Worker];
-  await Promise.all(workers.map((worker, index) => worker.ask({ type: "open", path: join(directory, `log-${index}`) })));
+  await Promise.all(
+    workers.map((worker, index) => worker.ask({ type: "open", path: join(directory, `log-${index}`) })),
+  );
   const ports = await Promise.all(followers.map((follower) => follower.ask({ type: "follow" })));
   await leader.ask({ type: "lead", ports });
   const results: BareResult[] = [];

@@ -63,10 +63,14 @@ async function lead(ports: readonly number[]): Promise<(payload: Uint8Array) => 
       head = 0;
     }
   };
-  const sockets = await Promise.all(ports.map((port, index) => dial(port, (acknowledged) => {
-    durable[index + 1] = Math.max(durable[index + 1] ?? 0, acknowledged);
-    settle();
-  })));
+  const sockets = await Promise.all(
+    ports.map((port, index) =>
+      dial(port, (acknowledged) => {
+        durable[index + 1] = Math.max(durable[index + 1] ?? 0, acknowledged);
+        settle();
+      }),
+    ),
+  );
   const flush = (): void => {
     const batch = turn;
     const upTo = sequence;
@@ -118,7 +122,10 @@ async function carryOut(order: Order): Promise<unknown> {
       return undefined;
     case "load": {
       const before = process.cpuUsage();
-      const result = await runCallers(order.options, propose ?? (() => Promise.reject(new Error("this replica does not lead"))));
+      const result = await runCallers(
+        order.options,
+        propose ?? (() => Promise.reject(new Error("this replica does not lead"))),
+      );
       const used = process.cpuUsage(before);
       return { ...result, leaderCpuSeconds: (used.user + used.system) / 1e6 };
     }

@@ -20,7 +20,11 @@ export async function runRaft(loads: readonly LoadOptions[]): Promise<readonly R
     workers.map(async (worker, index): Promise<readonly [NodeId, readonly string[]]> => {
       const path = join(directory, `node-${index}`);
       await mkdir(path);
-      const { id, addresses } = (await worker.ask({ type: "open", path, seed: new Uint8Array(32).fill(index + 1) })) as {
+      const { id, addresses } = (await worker.ask({
+        type: "open",
+        path,
+        seed: new Uint8Array(32).fill(index + 1),
+      })) as {
         id: NodeId;
         addresses: readonly string[];
       };
@@ -28,7 +32,9 @@ export async function runRaft(loads: readonly LoadOptions[]): Promise<readonly R
     }),
   );
   const replicas = await Promise.all(
-    workers.map(async (worker, index) => (await worker.ask({ type: "start", founding: index === 0, peers })) as ReplicaId),
+    workers.map(
+      async (worker, index) => (await worker.ask({ type: "start", founding: index === 0, peers })) as ReplicaId,
+    ),
   );
   const leader = workers[0] as Worker;
   await leader.ask({ type: "grow", replicas });

@@ -4,14 +4,28 @@
  */
 import { identityFromSeed } from "@revoada/attest-blake3";
 import { raft, type RaftCodec } from "@revoada/consensus-raft";
-import type { AppliedEntry, Consensus, Generation, LogIndex, MachinePosition, NodeId, ReplicaId, StateMachine, Term } from "@revoada/fabric";
+import type {
+  AppliedEntry,
+  Consensus,
+  Generation,
+  LogIndex,
+  MachinePosition,
+  NodeId,
+  ReplicaId,
+  StateMachine,
+  Term,
+} from "@revoada/fabric";
 import { nodeDisk, systemClock, systemRandom } from "@revoada/fabric/node";
 import { tlsTransport } from "@revoada/transport-tls";
 import { runCallers, type LoadOptions } from "../load.ts";
 
 type Order =
   | { readonly type: "open"; readonly path: string; readonly seed: Uint8Array }
-  | { readonly type: "start"; readonly founding: boolean; readonly peers: readonly (readonly [NodeId, readonly string[]])[] }
+  | {
+      readonly type: "start";
+      readonly founding: boolean;
+      readonly peers: readonly (readonly [NodeId, readonly string[]])[];
+    }
   | { readonly type: "grow"; readonly replicas: readonly ReplicaId[] }
   | { readonly type: "status" }
   | { readonly type: "load"; readonly options: LoadOptions };
@@ -69,7 +83,9 @@ let consensus: Consensus<Uint8Array, Uint8Array>;
 let transport: ReturnType<typeof tlsTransport>;
 let path = "";
 
-async function open(order: Extract<Order, { type: "open" }>): Promise<{ readonly id: NodeId; readonly addresses: readonly string[] }> {
+async function open(
+  order: Extract<Order, { type: "open" }>,
+): Promise<{ readonly id: NodeId; readonly addresses: readonly string[] }> {
   path = order.path;
   transport = tlsTransport({
     privateKey: order.seed,
@@ -125,6 +141,10 @@ async function carryOut(order: Order): Promise<unknown> {
 process.on("message", (message: { readonly id: number; readonly order: Order }) => {
   carryOut(message.order).then(
     (result) => process.send?.({ id: message.id, result }),
-    (error: unknown) => process.send?.({ id: message.id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+    (error: unknown) =>
+      process.send?.({
+        id: message.id,
+        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      }),
   );
 });

@@ -111,7 +111,11 @@ export const settings: Settings = {
     ),
   },
   topology: {
-    flag: { name: "topology", value: "NAME", summary: "the shape to found (default: as many masters as the strategy has voters)" },
+    flag: {
+      name: "topology",
+      value: "NAME",
+      summary: "the shape to found (default: as many masters as the strategy has voters)",
+    },
     parse: name,
   },
   minNodes: {

@@ -34,7 +34,10 @@ export async function demonstrate(fleet: Fleet, directory: string, progress: Pro
   const stateHashes = await levelHashes(fleet, progress);
   const { acknowledged, unknown } = kill.writers;
   const ok =
-    lostWrites === 0 && chain.verified && stateHashes.length === fleet.daemons.length && new Set(stateHashes).size === 1;
+    lostWrites === 0 &&
+    chain.verified &&
+    stateHashes.length === fleet.daemons.length &&
+    new Set(stateHashes).size === 1;
   const { writeBackMs, reformedMs, promoted, victimCaughtUpMs } = kill;
   const result: DemonstrationResult = {
     nodes: fleet.daemons.length,
@@ -58,7 +61,10 @@ function round(milliseconds: number): number {
   return Math.round(milliseconds * 10) / 10;
 }
 
-async function form(fleet: Fleet, progress: Progress): Promise<{ readonly formedMs: number; readonly cluster: string }> {
+async function form(
+  fleet: Fleet,
+  progress: Progress,
+): Promise<{ readonly formedMs: number; readonly cluster: string }> {
   const startMs = performance.now();
   progress.step(`starting ${fleet.daemons.length} daemons: one founds the cluster, the others join with its token`);
   await fleet.form();
@@ -67,7 +73,9 @@ async function form(fleet: Fleet, progress: Progress): Promise<{ readonly formed
   const formedMs = performance.now() - startMs;
   progress.done(`formed: ${status.declaration}`);
   for (const member of status.members) {
-    progress.note(`${fleet.byId(member.id).name}  ${member.id.slice(0, 12)}  ${member.role ?? member.state}, ${member.replica}${member.leader ? ", leads" : ""}`);
+    progress.note(
+      `${fleet.byId(member.id).name}  ${member.id.slice(0, 12)}  ${member.role ?? member.state}, ${member.replica}${member.leader ? ", leads" : ""}`,
+    );
   }
   return { formedMs, cluster: status.cluster };
 }
@@ -97,9 +105,13 @@ async function killLeaderUnderLoad(fleet: Fleet, progress: Progress): Promise<Ki
   const others = fleet.daemons.filter((daemon) => daemon !== victim);
   // The leader is one of the three that are written to: its death is seen by its own clients too.
   const writers = new Writers([victim, ...others.slice(0, 2)]);
-  progress.step(`${writerCount} writers write through ${[victim, ...others.slice(0, 2)].map(({ name }) => name).join(", ")}`);
+  progress.step(
+    `${writerCount} writers write through ${[victim, ...others.slice(0, 2)].map(({ name }) => name).join(", ")}`,
+  );
   writers.start(writerCount);
-  await until(`${writesBeforeKill} writes`, withinMs, async () => (writers.acknowledged.length >= writesBeforeKill ? true : undefined));
+  await until(`${writesBeforeKill} writes`, withinMs, async () =>
+    writers.acknowledged.length >= writesBeforeKill ? true : undefined,
+  );
   progress.step(`killing the leader, ${victim.name} (pid ${victim.pid}), with SIGKILL while they write`);
   const killedMs = performance.now();
   victim.signal("SIGKILL");
@@ -109,11 +121,17 @@ async function killLeaderUnderLoad(fleet: Fleet, progress: Progress): Promise<Ki
   const writeBackMs = (await writeBack) - killedMs;
   await victim.kill();
   const promoted = promotedSince(before, reformed);
-  progress.done(`writes went on after ${Math.round(writeBackMs)} ms; ${fleet.byId(promoted).name} was promoted and the formation whole after ${Math.round(reformedMs)} ms`);
+  progress.done(
+    `writes went on after ${Math.round(writeBackMs)} ms; ${fleet.byId(promoted).name} was promoted and the formation whole after ${Math.round(reformedMs)} ms`,
+  );
   const victimCaughtUpMs = await catchUp(fleet, victim, progress);
-  await until(`${writesInAll} writes`, withinMs, async () => (writers.acknowledged.length >= writesInAll ? true : undefined));
+  await until(`${writesInAll} writes`, withinMs, async () =>
+    writers.acknowledged.length >= writesInAll ? true : undefined,
+  );
   await writers.stop();
-  progress.done(`${writers.acknowledged.length} writes acknowledged, ${writers.refused} refused, ${writers.unknown.length} of unknown outcome`);
+  progress.done(
+    `${writers.acknowledged.length} writes acknowledged, ${writers.refused} refused, ${writers.unknown.length} of unknown outcome`,
+  );
   return { writers, writeBackMs, reformedMs, promoted, victimCaughtUpMs };
 }
 
@@ -152,7 +170,9 @@ async function restartEverything(
   await writeFile(names.chainFile, await daemon.ask((client) => client.chainExport()));
   await fleet.stopAll();
   const verified = await verifyOffline(names.chainFile, names.cluster);
-  progress.done(`with no node running, the chain of ${status.chain.height} blocks ${verified ? "verifies" : "DOES NOT VERIFY"} from its file and the cluster id`);
+  progress.done(
+    `with no node running, the chain of ${status.chain.height} blocks ${verified ? "verifies" : "DOES NOT VERIFY"} from its file and the cluster id`,
+  );
   progress.step("starting every node again");
   await fleet.restartAll();
   await fleet.whole({ alive: fleet.daemons.length });
@@ -179,7 +199,9 @@ async function countLost(fleet: Fleet, writers: Writers, progress: Progress): Pr
     const entries = await readEntries(daemon);
     for (const { name, value } of writers.acknowledged) if (entries.get(name) !== value) lost += 1;
   }
-  progress.done(`${writers.acknowledged.length} writes read back from each of ${fleet.daemons.length} replicas, ${lost} lost`);
+  progress.done(
+    `${writers.acknowledged.length} writes read back from each of ${fleet.daemons.length} replicas, ${lost} lost`,
+  );
   return lost;
 }
 
@@ -190,7 +212,9 @@ async function levelHashes(fleet: Fleet, progress: Progress): Promise<readonly s
     const [first] = states;
     if (first === undefined || states.some((state) => state.appliedIndex !== first.appliedIndex)) return undefined;
     const equal = states.every((state) => state.hash === first.hash);
-    progress.done(`${states.length} replicas ${equal ? "have one state hash" : "DIFFER"} at log index ${first.appliedIndex}`);
+    progress.done(
+      `${states.length} replicas ${equal ? "have one state hash" : "DIFFER"} at log index ${first.appliedIndex}`,
+    );
     return states.map((state) => state.hash);
   });
 }

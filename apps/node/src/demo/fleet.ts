@@ -38,7 +38,10 @@ export class Fleet implements AsyncDisposable {
 
   constructor(options: FleetOptions) {
     this.#options = options;
-    this.daemons = Array.from({ length: options.size }, (_, index) => new Daemon(`node-${index + 1}`, join(options.directory, `node-${index + 1}`)));
+    this.daemons = Array.from(
+      { length: options.size },
+      (_, index) => new Daemon(`node-${index + 1}`, join(options.directory, `node-${index + 1}`)),
+    );
   }
 
   get founder(): Daemon {
@@ -49,7 +52,16 @@ export class Fleet implements AsyncDisposable {
   async form(): Promise<void> {
     const { directory, topology = "cluster_3m_nw", strategy = "homelab" } = this.#options;
     await mkdir(directory, { recursive: true });
-    this.founder.start(["--bootstrap", "--topology", topology, "--strategy", strategy, "--listen", "127.0.0.1:0", ...this.#standing(this.founder)]);
+    this.founder.start([
+      "--bootstrap",
+      "--topology",
+      topology,
+      "--strategy",
+      strategy,
+      "--listen",
+      "127.0.0.1:0",
+      ...this.#standing(this.founder),
+    ]);
     const token = this.founder.tokenFile();
     await this.#untilUp(this.founder, () => access(token).then(() => true));
     for (const [index, daemon] of this.daemons.entries()) {
@@ -88,7 +100,9 @@ export class Fleet implements AsyncDisposable {
     const asked = this.running().filter((daemon) => daemon !== without);
     return until("a leader", withinMs, async () => {
       const answers = await Promise.all(
-        asked.filter((daemon) => daemon.isRunning()).map(async (daemon) => ({ daemon, status: await daemon.status().catch(() => undefined) })),
+        asked
+          .filter((daemon) => daemon.isRunning())
+          .map(async (daemon) => ({ daemon, status: await daemon.status().catch(() => undefined) })),
       );
       return answers
         .filter((answer): answer is Observed => answer.status?.consensus.role === "leader")
@@ -97,7 +111,11 @@ export class Fleet implements AsyncDisposable {
   }
 
   /** Waits until the leader says that the formation is as declared: see {@link isWhole}. */
-  async whole(options: { readonly alive: number; readonly withinMs?: number; readonly without?: Daemon }): Promise<Observed> {
+  async whole(options: {
+    readonly alive: number;
+    readonly withinMs?: number;
+    readonly without?: Daemon;
+  }): Promise<Observed> {
     const { alive, withinMs = formWithinMs, without } = options;
     return until(`a whole formation of ${alive}`, withinMs, async () => {
       const observed = await this.leader({ withinMs, ...(without === undefined ? {} : { without }) });
@@ -152,4 +170,3 @@ export function isWhole(status: NodeStatus, alive: number): boolean {
     status.chain.sealedHeight === status.chain.height
   );
 }
-

@@ -26,6 +26,7 @@ export async function readBack(daemons: readonly Daemon[], refs: readonly Resour
         return Buffer.from(stored.body).toString("utf8");
       }),
     );
-    if (new Set(bodies).size !== 1 || bodies[0] === "") throw new DemonstrationError(`${formatResourceRef(ref)} is not the same on every node`);
+    if (new Set(bodies).size !== 1 || bodies[0] === "")
+      throw new DemonstrationError(`${formatResourceRef(ref)} is not the same on every node`);
   }
 }

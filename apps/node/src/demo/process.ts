@@ -103,7 +103,9 @@ export class Daemon {
   async failure(): Promise<DemonstrationError | undefined> {
     if (this.isRunning()) return undefined;
     const log = await readFile(this.logFile, "utf8").catch(() => "");
-    return new DemonstrationError(`${this.name} ended by itself; the end of its log:\n${log.trimEnd().split("\n").slice(-12).join("\n")}`);
+    return new DemonstrationError(
+      `${this.name} ended by itself; the end of its log:\n${log.trimEnd().split("\n").slice(-12).join("\n")}`,
+    );
   }
 
   tokenFile(): string {

@@ -74,11 +74,23 @@ export function summarize(result: DemonstrationResult, timeline: Timeline): stri
   const facts: readonly (readonly [string, string])[] = [
     ["five processes → one formation", `${Math.round(result.formedMs)} ms`],
     ["leader killed → next write acknowledged", `${Math.round(result.writeBackMs)} ms`],
-    ["leader killed → formation whole again", `${Math.round(result.reformedMs)} ms (${result.promoted.slice(0, 12)} was promoted)`],
+    [
+      "leader killed → formation whole again",
+      `${Math.round(result.reformedMs)} ms (${result.promoted.slice(0, 12)} was promoted)`,
+    ],
     ["victim restarted → caught up", `${Math.round(result.victimCaughtUpMs)} ms`],
-    ["writes", `${result.acknowledgedWrites} acknowledged, ${result.lostWrites} lost, ${result.unknownWrites} of unknown outcome`],
-    ["state hashes", `${result.stateHashes.length} replicas, ${new Set(result.stateHashes).size === 1 ? "all equal" : "DIFFERENT"}`],
-    ["chain", `${result.chain.blocks} blocks, sealed up to ${result.chain.sealed}, ${result.chain.verified ? "verified offline" : "NOT VERIFIED"}`],
+    [
+      "writes",
+      `${result.acknowledgedWrites} acknowledged, ${result.lostWrites} lost, ${result.unknownWrites} of unknown outcome`,
+    ],
+    [
+      "state hashes",
+      `${result.stateHashes.length} replicas, ${new Set(result.stateHashes).size === 1 ? "all equal" : "DIFFERENT"}`,
+    ],
+    [
+      "chain",
+      `${result.chain.blocks} blocks, sealed up to ${result.chain.sealed}, ${result.chain.verified ? "verified offline" : "NOT VERIFIED"}`,
+    ],
   ];
   lines.push("", "Figures");
   for (const [name, value] of facts) lines.push(`  ${name.padEnd(42)} ${value}`);

@@ -25,5 +25,8 @@ export async function until<T>(what: string, withinMs: number, attempt: () => Pr
     }
     await pause(pollMs);
   }
-  throw new DemonstrationError(`${what} did not come within ${withinMs} ms${cause instanceof Error ? ` (${cause.message})` : ""}`, { cause });
+  throw new DemonstrationError(
+    `${what} did not come within ${withinMs} ms${cause instanceof Error ? ` (${cause.message})` : ""}`,
+    { cause },
+  );
 }

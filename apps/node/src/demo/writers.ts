@@ -3,7 +3,17 @@ import type { Daemon } from "./process.ts";
 import { pause } from "./waiting.ts";
 
 /** Refusals that say for certain that nothing was written and nothing will be. */
-const definite = ["RAFT_NOT_LEADER", "RAFT_NO_QUORUM", "RAFT_BACKPRESSURE", "RAFT_TOO_LARGE", "RAFT_STOPPED", "CATALOG_READ_ONLY", "FACE_NOT_RUNNING", "CONTROL_UNREACHABLE", "NODE_UNREACHABLE"];
+const definite = [
+  "RAFT_NOT_LEADER",
+  "RAFT_NO_QUORUM",
+  "RAFT_BACKPRESSURE",
+  "RAFT_TOO_LARGE",
+  "RAFT_STOPPED",
+  "CATALOG_READ_ONLY",
+  "FACE_NOT_RUNNING",
+  "CONTROL_UNREACHABLE",
+  "NODE_UNREACHABLE",
+];
 
 /** A write that was acknowledged. */
 export interface Acknowledged {
@@ -61,7 +71,11 @@ export class Writers {
         this.acknowledged.push({ name, value, revision });
         const atMs = performance.now();
         for (const resolve of waiting) resolve(atMs);
-        this.#waitingForWrite.splice(0, this.#waitingForWrite.length, ...this.#waitingForWrite.filter((one) => !waiting.includes(one)));
+        this.#waitingForWrite.splice(
+          0,
+          this.#waitingForWrite.length,
+          ...this.#waitingForWrite.filter((one) => !waiting.includes(one)),
+        );
       } catch (error) {
         if (isFabricError(error, ...definite)) this.refused += 1;
         else this.unknown.push(name);
@@ -73,7 +87,12 @@ export class Writers {
 
 async function apply(daemon: Daemon, name: string, value: string): Promise<number> {
   const body = encoder.encode(
-    JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name, namespace: writtenNamespace }, data: { value } }),
+    JSON.stringify({
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { name, namespace: writtenNamespace },
+      data: { value },
+    }),
   );
   const [applied] = await daemon.ask((client) => client.face.apply({ format: "json", body, source: name }));
   return applied?.revision ?? 0;
@@ -86,7 +105,10 @@ export async function readEntries(daemon: Daemon): Promise<ReadonlyMap<string, s
   let next: string | undefined;
   do {
     const page = await daemon.ask((client) =>
-      client.face.list({ kind: "ConfigMap", namespace: writtenNamespace }, { format: "json", limit: 500, ...(next === undefined ? {} : { next }) }),
+      client.face.list(
+        { kind: "ConfigMap", namespace: writtenNamespace },
+        { format: "json", limit: 500, ...(next === undefined ? {} : { next }) },
+      ),
     );
     for (const item of page.items) {
       const document = JSON.parse(decoder.decode(item.body)) as { readonly data: { readonly value: string } };

@@ -143,9 +143,14 @@ export class Directory {
   }
 
   /** The whole sealed chain that this node can show, for an export. */
-  parts(): { readonly genesis: Uint8Array; readonly blocks: readonly Uint8Array[]; readonly seals: readonly Uint8Array[] } {
+  parts(): {
+    readonly genesis: Uint8Array;
+    readonly blocks: readonly Uint8Array[];
+    readonly seals: readonly Uint8Array[];
+  } {
     const records = this.#recordsAbove(0, Number.POSITIVE_INFINITY);
-    const of = (kind: ChainRecord["kind"]): readonly Uint8Array[] => records.filter((record) => record.kind === kind).map(({ bytes }) => bytes);
+    const of = (kind: ChainRecord["kind"]): readonly Uint8Array[] =>
+      records.filter((record) => record.kind === kind).map(({ bytes }) => bytes);
     return { genesis: this.#options.genesis.bytes, blocks: of("block"), seals: of("seal") };
   }
 
@@ -165,7 +170,8 @@ export class Directory {
     const fields = new FieldReader(decodeCanonical(payload, "chain request"), "chain request");
     const afterHeight = fields.number("afterHeight");
     fields.finish();
-    if (!Number.isSafeInteger(afterHeight) || afterHeight < 0) throw new InvalidValueError("chain request.afterHeight", afterHeight, "a height");
+    if (!Number.isSafeInteger(afterHeight) || afterHeight < 0)
+      throw new InvalidValueError("chain request.afterHeight", afterHeight, "a height");
     return this.prove(afterHeight);
   }
 

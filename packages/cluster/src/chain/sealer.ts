@@ -80,7 +80,11 @@ export class Sealer {
     const signatures = await this.#gather(state, signal);
     const needed = Math.floor(state.sealing.voters.length / 2) + 1;
     if (signatures.length < needed) {
-      throw new SealIncompleteError(state.head.height, signatures.map(({ signer }) => signer), needed);
+      throw new SealIncompleteError(
+        state.head.height,
+        signatures.map(({ signer }) => signer),
+        needed,
+      );
     }
     const seal = attestor.encodeSeal({ head: state.head, leader: attestor.identity.id, signatures });
     const { result } = await propose(sealEnvelope("seal", seal), { signal });
@@ -99,7 +103,9 @@ export class Sealer {
     const { voters } = state.sealing;
     const own = attestor.signHead(state.genesis.clusterId, state.head);
     if (!voters.includes(self)) {
-      throw new CommandRefusedError("CLUSTER_NOT_A_VOTER", "this node is not among those who may seal the head", { retryable: true });
+      throw new CommandRefusedError("CLUSTER_NOT_A_VOTER", "this node is not among those who may seal the head", {
+        retryable: true,
+      });
     }
     const signatures = [own];
     const needed = Math.floor(voters.length / 2) + 1;
@@ -112,7 +118,9 @@ export class Sealer {
           .then((signature) => {
             signatures.push(signature);
           })
-          .catch((error: unknown) => logger.debug("a voter did not sign", { voter, height: state.head.height, error: String(error) }))
+          .catch((error: unknown) =>
+            logger.debug("a voter did not sign", { voter, height: state.head.height, error: String(error) }),
+          )
           .finally(() => {
             open -= 1;
             if (open === 0 || signatures.length >= needed) resolve();
@@ -130,7 +138,11 @@ export class Sealer {
     const signer = parseNodeId(fields.take("signer"), "seal answer.signer");
     const signature = fields.take("signature");
     const statement = { signer, signature: signature as Uint8Array };
-    if (signer !== voter || !(signature instanceof Uint8Array) || !attestor.checkHead(state.genesis.clusterId, state.head, statement)) {
+    if (
+      signer !== voter ||
+      !(signature instanceof Uint8Array) ||
+      !attestor.checkHead(state.genesis.clusterId, state.head, statement)
+    ) {
       throw new CommandRefusedError("CHAIN_INVALID", `voter ${voter} gave a signature that does not verify`);
     }
     return statement;
@@ -140,7 +152,8 @@ export class Sealer {
   async #sign(payload: Uint8Array): Promise<Uint8Array> {
     const fields = new FieldReader(decodeCanonical(payload, "seal request"), "seal request");
     const height = fields.number("height");
-    if (!Number.isSafeInteger(height) || height < 1) throw new InvalidValueError("seal request.height", height, "a height");
+    if (!Number.isSafeInteger(height) || height < 1)
+      throw new InvalidValueError("seal request.height", height, "a height");
     const head: ChainHead = { height, hash: parseHash(fields.take("hash"), "seal request.hash") };
     fields.finish();
     const state = await this.#reach(head.height);

@@ -50,7 +50,13 @@ const maxRequestBytes = 16 * 1024;
 const maxChainBytes = 12 * 1024 * 1024;
 
 /** What is final about a request. Everything else may be otherwise in a moment, or at another node. */
-const finalCodes = ["JOIN_REFUSED", "TOKEN_REFUSED", "TOPOLOGY_ILLEGAL_TRANSITION", "FABRIC_INVALID_VALUE", "ATTEST_NOT_CANONICAL"] as const;
+const finalCodes = [
+  "JOIN_REFUSED",
+  "TOKEN_REFUSED",
+  "TOPOLOGY_ILLEGAL_TRANSITION",
+  "FABRIC_INVALID_VALUE",
+  "ATTEST_NOT_CANONICAL",
+] as const;
 
 /**
  * Lets newcomers in that hold a token. Any node answers; the leader checks the proof against the binding of the very connection
@@ -84,7 +90,10 @@ export class Door {
       await this.#answer(stream);
       await stream.close();
     } catch (error) {
-      logger.warn("a newcomer broke off", { peer: stream.peer, reason: error instanceof Error ? error.message : String(error) });
+      logger.warn("a newcomer broke off", {
+        peer: stream.peer,
+        reason: error instanceof Error ? error.message : String(error),
+      });
       stream.abort();
     } finally {
       this.#newcomers.delete(stream);
@@ -95,7 +104,9 @@ export class Door {
   /** One request, one answer; nothing is said to who says nothing. */
   async #answer(stream: Duplex): Promise<void> {
     for await (const message of stream.receive()) {
-      await stream.send(await this.#admitAnywhere(message, stream).catch((error: unknown) => this.#refuse(stream, error)));
+      await stream.send(
+        await this.#admitAnywhere(message, stream).catch((error: unknown) => this.#refuse(stream, error)),
+      );
       return;
     }
   }
@@ -104,13 +115,17 @@ export class Door {
   #refuse(stream: Duplex, error: unknown): Uint8Array {
     const final = isFabricError(error, ...finalCodes) && !error.retryable;
     const reason = error instanceof Error ? error.message : String(error);
-    this.#options.logger.warn(final ? "a newcomer was refused" : "a newcomer cannot be let in now", { peer: stream.peer, reason });
+    this.#options.logger.warn(final ? "a newcomer was refused" : "a newcomer cannot be let in now", {
+      peer: stream.peer,
+      reason,
+    });
     return encodeJoinAnswer(final ? { refused: true } : { unavailable: true });
   }
 
   async #admitAnywhere(message: Uint8Array, stream: Duplex): Promise<Uint8Array> {
     const { consensus, transport } = this.#options;
-    if (this.#newcomers.size > maxNewcomers) throw new JoinRefusedError(`${maxNewcomers} newcomers are at the door`, { retryable: true });
+    if (this.#newcomers.size > maxNewcomers)
+      throw new JoinRefusedError(`${maxNewcomers} newcomers are at the door`, { retryable: true });
     if (message.length > maxRequestBytes) throw new JoinRefusedError(`a request of ${message.length} bytes`);
     const request = decodeJoinRequest(message);
     if (request.node !== stream.peer) throw new JoinRefusedError(`it says that it is ${shortId(request.node)}`);
@@ -124,7 +139,8 @@ export class Door {
   async #admitForwarded(payload: Uint8Array): Promise<Uint8Array> {
     const { message, channelBinding } = (decodeCanonical(payload, "admit") ?? {}) as Record<string, unknown>;
     if (!(message instanceof Uint8Array)) throw new InvalidValueError("admit.message", message, "bytes");
-    if (!(channelBinding instanceof Uint8Array)) throw new InvalidValueError("admit.channelBinding", channelBinding, "bytes");
+    if (!(channelBinding instanceof Uint8Array))
+      throw new InvalidValueError("admit.channelBinding", channelBinding, "bytes");
     return this.#admit(decodeJoinRequest(message), channelBinding);
   }
 
@@ -148,7 +164,11 @@ export class Door {
   /** Has the chain sealed up to a height, with patience for voters that cannot sign at this moment. */
   async #sealUpTo(height: number): Promise<void> {
     const { machine, sealer, clock } = this.#options;
-    const { signal, clear } = deadlineOf(clock, admissionTimeoutMs, () => new JoinRefusedError("its admission is not sealed yet", { retryable: true }));
+    const { signal, clear } = deadlineOf(
+      clock,
+      admissionTimeoutMs,
+      () => new JoinRefusedError("its admission is not sealed yet", { retryable: true }),
+    );
     try {
       while ((machine.formation.state?.sealed.height ?? 0) < height) {
         try {
@@ -170,7 +190,8 @@ export class Door {
     const fault = tokenFault(record, Math.max(machine.formation.state?.timeMs ?? 0, 0));
     // A node that the token let in already may ask again: its first answer may have been lost.
     const known = this.#options.directory.isKnown(request.node);
-    if (record === undefined || (fault !== undefined && !known)) throw new JoinRefusedError(fault ?? "the token is unknown");
+    if (record === undefined || (fault !== undefined && !known))
+      throw new JoinRefusedError(fault ?? "the token is unknown");
     if (!attestor.checkTokenProof(record, clusterId, channelBinding, request.node, request.proof)) {
       throw new JoinRefusedError("the proof does not fit the token and this connection");
     }

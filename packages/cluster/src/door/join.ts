@@ -82,11 +82,14 @@ async function ask(stream: Duplex, options: JoinOptions): Promise<Joined> {
   const node = attestor.identity.id;
   const proof = attestor.proveToken(token, stream.channelBinding, node);
   const { clusterId, tokenId } = token;
-  await stream.send(encodeJoinRequest({ clusterId, node, tokenId, proof, storeId, generation, zone, version, addresses }));
+  await stream.send(
+    encodeJoinRequest({ clusterId, node, tokenId, proof, storeId, generation, zone, version, addresses }),
+  );
   for await (const message of stream.receive()) {
     const answer = decodeJoinAnswer(message);
     if ("refused" in answer) throw new JoinRefusedError();
-    if ("unavailable" in answer) throw new JoinRefusedError("the cluster cannot let this node in now", { retryable: true });
+    if ("unavailable" in answer)
+      throw new JoinRefusedError("the cluster cannot let this node in now", { retryable: true });
     return checkAnswer(answer, options);
   }
   throw new JoinRefusedError("the cluster broke off", { retryable: true });

@@ -38,9 +38,11 @@ export function decodeJoinRequest(bytes: Uint8Array): JoinRequest {
   const fields = new FieldReader(outer.take("request"), "join.request");
   outer.finish();
   const proof = fields.take("proof");
-  if (!(proof instanceof Uint8Array) || proof.length !== 64) throw new InvalidValueError("join.request.proof", proof, "64 bytes");
+  if (!(proof instanceof Uint8Array) || proof.length !== 64)
+    throw new InvalidValueError("join.request.proof", proof, "64 bytes");
   const generation = fields.number("generation");
-  if (!Number.isSafeInteger(generation) || generation < 0) throw new InvalidValueError("join.request.generation", generation, "a whole number");
+  if (!Number.isSafeInteger(generation) || generation < 0)
+    throw new InvalidValueError("join.request.generation", generation, "a whole number");
   const request: JoinRequest = {
     clusterId: parseClusterId(fields.take("clusterId")),
     node: parseNodeId(fields.take("node")),
@@ -99,7 +101,10 @@ export function decodeJoinAnswer(bytes: Uint8Array): JoinAnswer | JoinRefusal {
     chain,
     peers: peers.map((peer: unknown, index) => {
       const { id, addresses } = (peer ?? {}) as Record<string, unknown>;
-      return { id: parseNodeId(id, `join answer.peers.${index}`), addresses: parseAddresses(addresses, `join answer.peers.${index}`) };
+      return {
+        id: parseNodeId(id, `join answer.peers.${index}`),
+        addresses: parseAddresses(addresses, `join answer.peers.${index}`),
+      };
     }),
   };
 }

@@ -98,7 +98,11 @@ export class FormationLoop {
    * Leader only. Commits transitions as one signed command on the formation as it is now and resolves with the generation after
    * them. Rejects with the machine's refusal, or as a proposal does.
    */
-  async commit(transitions: readonly Transition[], reason: string, inputs: ShiftDecision["inputs"] = {}): Promise<number> {
+  async commit(
+    transitions: readonly Transition[],
+    reason: string,
+    inputs: ShiftDecision["inputs"] = {},
+  ): Promise<number> {
     const { attestor, machine, consensus, declaration, clock } = this.#options;
     const state = machine.formation.state;
     if (state === undefined) throw new CommandRefusedError("CLUSTER_NO_GENESIS", "the cluster has no genesis yet");
@@ -115,7 +119,10 @@ export class FormationLoop {
       term: consensus.status().term,
     });
     const timeoutMs = 20 * declaration.strategy.consensus.electionTimeoutMs;
-    const { result } = await consensus.propose(sealEnvelope("formation", command), { signal: this.#abort.signal, timeoutMs });
+    const { result } = await consensus.propose(sealEnvelope("formation", command), {
+      signal: this.#abort.signal,
+      timeoutMs,
+    });
     return openResult(result).generation;
   }
 
@@ -188,7 +195,10 @@ export class FormationLoop {
       voters: replicas.voters.map(({ id }) => shortId(id)),
       learners: replicas.learners.map(({ id }) => shortId(id)),
     });
-    await consensus.changeVoters({ ...replicas, generation: sealed.formation.generation }, { signal: this.#abort.signal });
+    await consensus.changeVoters(
+      { ...replicas, generation: sealed.formation.generation },
+      { signal: this.#abort.signal },
+    );
     return true;
   }
 
@@ -197,7 +207,10 @@ export class FormationLoop {
     const own = state.formation.nodes.get(status.id);
     if (own === undefined || own.state === "active" || own.state === "standby") return false;
     const heir = [...status.progress]
-      .filter(([id]) => state.formation.nodes.get(id)?.replica === "voter" && state.formation.nodes.get(id)?.state === "active")
+      .filter(
+        ([id]) =>
+          state.formation.nodes.get(id)?.replica === "voter" && state.formation.nodes.get(id)?.state === "active",
+      )
       .toSorted(([, a], [, b]) => b.matchIndex - a.matchIndex)[0]?.[0];
     if (heir === undefined) return false;
     await this.#options.consensus.transferLeadership(heir, { signal: this.#abort.signal });
@@ -219,7 +232,11 @@ export class FormationLoop {
         const generation = await this.commit(decision.transitions, decision.reason, decision.inputs);
         logger.info("the formation shifts", { decision: decision.kind, reason: decision.reason, generation });
       } catch (error) {
-        logger.info("a shift was not committed", { decision: decision.kind, reason: decision.reason, error: String(error) });
+        logger.info("a shift was not committed", {
+          decision: decision.kind,
+          reason: decision.reason,
+          error: String(error),
+        });
         // Another leader, or news in between: what is right now is seen in the next round or by the next leader.
         return isFabricError(error, "TOPOLOGY_COMMAND_REFUSED");
       }
@@ -231,11 +248,17 @@ export class FormationLoop {
 /** Canonical bytes hold whole numbers only. */
 function scaledInputs(inputs: ShiftDecision["inputs"]): Record<string, string | number | boolean> {
   return Object.fromEntries(
-    Object.entries(inputs).map(([name, value]) => [name, typeof value === "number" && !Number.isSafeInteger(value) ? String(value) : value]),
+    Object.entries(inputs).map(([name, value]) => [
+      name,
+      typeof value === "number" && !Number.isSafeInteger(value) ? String(value) : value,
+    ]),
   );
 }
 
-function replicaIds(formation: Formation): { readonly voters: readonly ReplicaId[]; readonly learners: readonly ReplicaId[] } {
+function replicaIds(formation: Formation): {
+  readonly voters: readonly ReplicaId[];
+  readonly learners: readonly ReplicaId[];
+} {
   const of = (kind: "voter" | "learner"): readonly ReplicaId[] =>
     [...formation.nodes]
       .filter(([, record]) => record.replica === kind)
@@ -244,9 +267,15 @@ function replicaIds(formation: Formation): { readonly voters: readonly ReplicaId
   return { voters: of("voter"), learners: of("learner") };
 }
 
-function sameReplicas(a: { readonly voters: readonly ReplicaId[]; readonly learners: readonly ReplicaId[] }, b: typeof a): boolean {
+function sameReplicas(
+  a: { readonly voters: readonly ReplicaId[]; readonly learners: readonly ReplicaId[] },
+  b: typeof a,
+): boolean {
   const text = (replicas: readonly ReplicaId[]): string =>
-    replicas.map(({ id, storeId }) => `${id}:${storeId}`).toSorted().join();
+    replicas
+      .map(({ id, storeId }) => `${id}:${storeId}`)
+      .toSorted()
+      .join();
   return text(a.voters) === text(b.voters) && text(a.learners) === text(b.learners);
 }
 

@@ -62,7 +62,9 @@ export interface SealingVoters {
 
 function sameVoters(a: Formation, b: Formation): boolean {
   const voters = (formation: Formation): string =>
-    replicasOf(formation, "voter").map((id) => `${id}:${formation.nodes.get(id)?.storeId ?? ""}`).join();
+    replicasOf(formation, "voter")
+      .map((id) => `${id}:${formation.nodes.get(id)?.storeId ?? ""}`)
+      .join();
   return voters(a) === voters(b);
 }
 
@@ -113,7 +115,8 @@ export class FormationMachine implements SubMachine {
   #checkGenesis(transaction: StoreTransaction, bytes: Uint8Array, clusterId: ClusterId): CheckedCommand {
     if (this.#state !== undefined) throw new MachineRefusal("CLUSTER_GENESIS_EXISTS", "the cluster has its genesis");
     const genesis = this.#attestor.openGenesis(new Uint8Array(bytes));
-    if (genesis.clusterId !== clusterId) throw new MachineRefusal("CLUSTER_OTHER_GENESIS", `genesis is of cluster ${genesis.clusterId}`);
+    if (genesis.clusterId !== clusterId)
+      throw new MachineRefusal("CLUSTER_OTHER_GENESIS", `genesis is of cluster ${genesis.clusterId}`);
     const formation = genesisFormation({ ...genesis, id: genesis.founder });
     const head = { height: 0, hash: genesis.clusterId as string as Hash };
     const sealing: SealingVoters = { voters: [genesis.founder] };
@@ -142,7 +145,10 @@ export class FormationMachine implements SubMachine {
     // A command that moves voters waits until the one before it is vouched for: see the chain's rules.
     const { pending } = state.sealing;
     if (pending !== undefined && movesVoters) {
-      throw new MachineRefusal("CHAIN_UNSEALED_VOTER_CHANGE", `height ${pending.endHeight} moved voters and is not sealed yet`);
+      throw new MachineRefusal(
+        "CHAIN_UNSEALED_VOTER_CHANGE",
+        `height ${pending.endHeight} moved voters and is not sealed yet`,
+      );
     }
     const charged = chargeTokens(transaction, state.formation, steps, timeMs);
     const blocks = this.#makeBlocks(state.head, steps, bytes, context);
@@ -164,7 +170,12 @@ export class FormationMachine implements SubMachine {
   }
 
   /** One block per transition that changed something. */
-  #makeBlocks(head: ChainHead, steps: readonly FormationStep[], command: Uint8Array, context: ApplyContext): readonly Block[] {
+  #makeBlocks(
+    head: ChainHead,
+    steps: readonly FormationStep[],
+    command: Uint8Array,
+    context: ApplyContext,
+  ): readonly Block[] {
     const { term, index } = context;
     const blocks: Block[] = [];
     for (const { ordinal, formation } of steps) {
@@ -185,12 +196,16 @@ export class FormationMachine implements SubMachine {
 
   /** For this cluster, by a voter, in the term of its entry. */
   #checkOrigin(state: FormationState, command: FormationCommand, context: ApplyContext): void {
-    if (command.clusterId !== context.clusterId) throw new MachineRefusal("CLUSTER_OTHER_COMMAND", `the command is of cluster ${command.clusterId}`);
+    if (command.clusterId !== context.clusterId)
+      throw new MachineRefusal("CLUSTER_OTHER_COMMAND", `the command is of cluster ${command.clusterId}`);
     if (state.formation.nodes.get(command.proposer)?.replica !== "voter") {
       throw new MachineRefusal("CLUSTER_NOT_A_VOTER", `proposer ${command.proposer} does not vote`);
     }
     if (command.term !== context.term) {
-      throw new MachineRefusal("CLUSTER_STALE_TERM", `the command is of term ${command.term}, its entry of term ${context.term}`);
+      throw new MachineRefusal(
+        "CLUSTER_STALE_TERM",
+        `the command is of term ${command.term}, its entry of term ${context.term}`,
+      );
     }
   }
 
@@ -201,7 +216,8 @@ export class FormationMachine implements SubMachine {
       throw new MachineRefusal("CHAIN_ALREADY_SEALED", `height ${head.height} is sealed already`);
     }
     const { pending } = state.sealing;
-    const sealing = pending !== undefined && head.height >= pending.endHeight ? { voters: pending.voters } : state.sealing;
+    const sealing =
+      pending !== undefined && head.height >= pending.endHeight ? { voters: pending.voters } : state.sealing;
     return {
       result: { ok: true, generation: state.formation.generation, height: head.height },
       write: () => {
@@ -216,7 +232,8 @@ export class FormationMachine implements SubMachine {
   #openSeal(store: StoreReader, bytes: Uint8Array, state: FormationState): Seal {
     const claimed = this.#attestor.readSeal(bytes).head;
     const hash = this.hashAt(store, claimed.height, state);
-    if (hash !== claimed.hash) throw new MachineRefusal("CHAIN_OTHER_HEAD", `height ${claimed.height} has another hash here`);
+    if (hash !== claimed.hash)
+      throw new MachineRefusal("CHAIN_OTHER_HEAD", `height ${claimed.height} has another hash here`);
     return this.#attestor.openSeal(bytes, state.genesis.clusterId, new Set(state.sealing.voters));
   }
 
@@ -231,7 +248,8 @@ export class FormationMachine implements SubMachine {
     for (const [id, record] of after.nodes) {
       if (before?.nodes.get(id) !== record) transaction.put(trees.formation, textKey(id), encodeRecord(record));
     }
-    for (const id of before?.nodes.keys() ?? []) if (!after.nodes.has(id)) transaction.delete(trees.formation, textKey(id));
+    for (const id of before?.nodes.keys() ?? [])
+      if (!after.nodes.has(id)) transaction.delete(trees.formation, textKey(id));
     for (const id of after.tombstones) {
       if (before?.tombstones.has(id) !== true) transaction.put(trees.tombstones, textKey(id), new Uint8Array([1]));
     }
@@ -250,7 +268,9 @@ export class FormationMachine implements SubMachine {
       return value === undefined ? fallback : (decodeCanonical(value, textOfKey(key)) as T);
     };
     const genesis = this.#attestor.openGenesis(bytes);
-    const nodes = new Map([...store.range(trees.formation)].map(({ key, value }) => [textOfKey(key) as NodeId, decodeRecord(value)]));
+    const nodes = new Map(
+      [...store.range(trees.formation)].map(({ key, value }) => [textOfKey(key) as NodeId, decodeRecord(value)]),
+    );
     const tombstones = new Set([...store.range(trees.tombstones)].map(({ key }) => textOfKey(key) as NodeId));
     const origin: ChainHead = { height: 0, hash: genesis.clusterId as string as Hash };
     return {
@@ -266,7 +286,10 @@ export class FormationMachine implements SubMachine {
 }
 
 /** The parts of a chain as the store holds them, from a height on, in order. */
-export function chainParts(store: StoreReader, fromHeight = 0): { readonly blocks: Uint8Array[]; readonly seals: Uint8Array[] } {
+export function chainParts(
+  store: StoreReader,
+  fromHeight = 0,
+): { readonly blocks: Uint8Array[]; readonly seals: Uint8Array[] } {
   const start = orderedKey(fromHeight);
   const values = (tree: string): Uint8Array[] => [...store.range(tree, { start })].map(({ value }) => value);
   return { blocks: values(trees.blocks), seals: values(trees.seals) };

@@ -146,7 +146,11 @@ export class ClusterMachine implements StateMachine<Uint8Array, Uint8Array> {
     }
   }
 
-  #route(transaction: StoreTransaction, bytes: Uint8Array, entry: { readonly index: LogIndex; readonly term: Term }): Uint8Array {
+  #route(
+    transaction: StoreTransaction,
+    bytes: Uint8Array,
+    entry: { readonly index: LogIndex; readonly term: Term },
+  ): Uint8Array {
     const { kind, body } = openEnvelope(bytes);
     const state = this.formation.state;
     const context: ApplyContext = {

@@ -12,7 +12,11 @@ const maxValueBytes = 16 * 1024 * 1024;
  * The machine's state as a stream: magic and version, cluster id, tree names, then records (tree, key, value) in order, an end
  * marker, the number of records and a SHA-256 over everything before it.
  */
-export async function* writeSnapshot(store: StoreReader, clusterId: ClusterId, trees: readonly string[]): AsyncGenerator<Uint8Array> {
+export async function* writeSnapshot(
+  store: StoreReader,
+  clusterId: ClusterId,
+  trees: readonly string[],
+): AsyncGenerator<Uint8Array> {
   const hash = createHash("sha256");
   let parts: Uint8Array[] = [];
   let size = 0;
@@ -66,7 +70,11 @@ export interface LoadedSnapshot {
  * Reads and checks a snapshot to its last byte before any of it is used. Throws `CLUSTER_SNAPSHOT_INVALID` for a wrong hash,
  * magic, version, cluster, tree or length.
  */
-export async function readSnapshot(chunks: AsyncIterable<Uint8Array>, clusterId: ClusterId, trees: readonly string[]): Promise<LoadedSnapshot> {
+export async function readSnapshot(
+  chunks: AsyncIterable<Uint8Array>,
+  clusterId: ClusterId,
+  trees: readonly string[],
+): Promise<LoadedSnapshot> {
   const parts: Uint8Array[] = [];
   for await (const chunk of chunks) parts.push(chunk);
   const bytes = Buffer.concat(parts);
@@ -85,16 +93,22 @@ export async function readSnapshot(chunks: AsyncIterable<Uint8Array>, clusterId:
 }
 
 function checkHeader(body: Buffer, clusterId: ClusterId, trees: readonly string[]): number {
-  if (body.length < 42 || !body.subarray(0, 8).equals(magic)) throw new SnapshotInvalidError("this is no snapshot of a version known here");
+  if (body.length < 42 || !body.subarray(0, 8).equals(magic))
+    throw new SnapshotInvalidError("this is no snapshot of a version known here");
   const id = body.subarray(8, 40).toString("hex");
   if (id !== clusterId) throw new SnapshotInvalidError(`the snapshot is of cluster ${id}`);
   const end = 42 + body.readUInt16BE(40);
   if (end > body.length) throw new SnapshotInvalidError("the snapshot ends in its header");
-  if (body.subarray(42, end).toString() !== JSON.stringify(trees)) throw new SnapshotInvalidError("the snapshot has other trees than this version");
+  if (body.subarray(42, end).toString() !== JSON.stringify(trees))
+    throw new SnapshotInvalidError("the snapshot has other trees than this version");
   return end;
 }
 
-function* readRecords(body: Buffer, start: number, trees: number): Generator<{ tree: number; key: Uint8Array; value: Uint8Array }> {
+function* readRecords(
+  body: Buffer,
+  start: number,
+  trees: number,
+): Generator<{ tree: number; key: Uint8Array; value: Uint8Array }> {
   let offset = start;
   let count = 0;
   while (offset < body.length) {
@@ -124,7 +138,10 @@ export async function hashTrees(store: StoreReader, trees: readonly string[]): P
   let records = 0;
   for (const [tree, name] of trees.entries()) {
     for (const { key, value } of store.range(name)) {
-      hash.update(recordHead(tree, key, value)).update(key).update(value);
+      hash
+        .update(recordHead(tree, key, value))
+        .update(key)
+        .update(value);
       records += 1;
       if (records % recordsPerTurn === 0) await new Promise((resolve) => setImmediate(resolve));
     }

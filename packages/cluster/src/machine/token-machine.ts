@@ -32,9 +32,15 @@ function parseToken(value: unknown): TokenRecord {
   const { tokenId: id, publicKey, expiresMs, usesLeft } = (value ?? {}) as Record<string, unknown>;
   if (typeof id !== "string" || !tokenId.test(id)) throw new TokenRefusedError("a token id is 32 hex characters");
   for (const number of [expiresMs, usesLeft]) {
-    if (!Number.isSafeInteger(number) || (number as number) < 0) throw new TokenRefusedError("expiry and uses are whole numbers");
+    if (!Number.isSafeInteger(number) || (number as number) < 0)
+      throw new TokenRefusedError("expiry and uses are whole numbers");
   }
-  return { tokenId: id, publicKey: parseNodeId(publicKey), expiresMs: expiresMs as number, usesLeft: usesLeft as number };
+  return {
+    tokenId: id,
+    publicKey: parseNodeId(publicKey),
+    expiresMs: expiresMs as number,
+    usesLeft: usesLeft as number,
+  };
 }
 
 /** Says why a token does not let anybody in at this committed time; undefined where it does. */
@@ -48,7 +54,12 @@ export function tokenFault(record: TokenRecord | undefined, timeMs: number): str
  * Checks the token of each `admit` that lets a node in and gives back the records of those tokens with their uses taken off. A node that the
  * formation knows right before its `admit` needs none: it was let in before, and the transition table says whether it may come back.
  */
-export function chargeTokens(store: StoreReader, before: Formation, steps: readonly FormationStep[], timeMs: number): readonly TokenRecord[] {
+export function chargeTokens(
+  store: StoreReader,
+  before: Formation,
+  steps: readonly FormationStep[],
+  timeMs: number,
+): readonly TokenRecord[] {
   const charged = new Map<string, TokenRecord>();
   let { nodes } = before;
   for (const { transition, formation } of steps) {
@@ -95,7 +106,8 @@ export class TokenMachine implements SubMachine {
     if (value["version"] !== 1) throw new TokenRefusedError("a token command of an unknown version");
     if (value["type"] === "create") return this.#checkCreate(transaction, parseToken(value["record"]), timeMs);
     const id = value["tokenId"];
-    if (value["type"] !== "revoke" || typeof id !== "string" || !tokenId.test(id)) throw new TokenRefusedError("an unknown token command");
+    if (value["type"] !== "revoke" || typeof id !== "string" || !tokenId.test(id))
+      throw new TokenRefusedError("an unknown token command");
     if (readToken(transaction, id) === undefined) throw new TokenRefusedError("the token is unknown");
     return () => void transaction.delete(trees.tokens, textKey(id));
   }
@@ -104,8 +116,10 @@ export class TokenMachine implements SubMachine {
   #checkCreate(transaction: StoreTransaction, record: TokenRecord, timeMs: number): CheckedCommand["write"] {
     if (readToken(transaction, record.tokenId) !== undefined) throw new TokenRefusedError("the token id is taken");
     const ids = [...transaction.range(trees.tokens)].map(({ key }) => textOfKey(key));
-    const dead = ids.length < maxTokens ? [] : ids.filter((id) => tokenFault(readToken(transaction, id), timeMs) !== undefined);
-    if (ids.length - dead.length >= maxTokens) throw new TokenRefusedError(`${maxTokens} tokens are the most that are kept`);
+    const dead =
+      ids.length < maxTokens ? [] : ids.filter((id) => tokenFault(readToken(transaction, id), timeMs) !== undefined);
+    if (ids.length - dead.length >= maxTokens)
+      throw new TokenRefusedError(`${maxTokens} tokens are the most that are kept`);
     return () => {
       for (const id of dead) transaction.delete(trees.tokens, textKey(id));
       writeTokens(transaction, [record]);

@@ -193,5 +193,11 @@ export interface Attestor {
   decodeToken(text: string): JoinToken;
   /** Proves possession of a token for one connection and one node: signs (channel binding ‖ cluster id ‖ node id). */
   proveToken(token: JoinToken, channelBinding: Uint8Array, node: NodeId): Uint8Array;
-  checkTokenProof(record: TokenRecord, clusterId: ClusterId, channelBinding: Uint8Array, node: NodeId, proof: Uint8Array): boolean;
+  checkTokenProof(
+    record: TokenRecord,
+    clusterId: ClusterId,
+    channelBinding: Uint8Array,
+    node: NodeId,
+    proof: Uint8Array,
+  ): boolean;
 }

@@ -107,7 +107,10 @@ export interface Catalog {
   compactedRevision(): Revision;
   get(key: Uint8Array, options?: ReadOptions): Promise<CatalogEntry | undefined>;
   range(request: RangeRequest, options?: ReadOptions): Promise<RangeResult>;
-  txn(transaction: CatalogTransaction, options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<TransactionResult>;
+  txn(
+    transaction: CatalogTransaction,
+    options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number },
+  ): Promise<TransactionResult>;
   /**
    * Yields every change of the range from `fromRevision` on (the next one, where absent), revisions strictly rising, none lost and
    * none twice. Memory is bounded: a slow consumer gets a reset.

@@ -19,7 +19,12 @@ export interface Configuration {
 export type AppliedEntry<Command> =
   | { readonly kind: "command"; readonly index: LogIndex; readonly term: Term; readonly command: Command }
   | { readonly kind: "noop"; readonly index: LogIndex; readonly term: Term }
-  | { readonly kind: "configuration"; readonly index: LogIndex; readonly term: Term; readonly configuration: Configuration };
+  | {
+      readonly kind: "configuration";
+      readonly index: LogIndex;
+      readonly term: Term;
+      readonly configuration: Configuration;
+    };
 
 /** Where a machine stands. Index 0 is a machine that has applied nothing. */
 export interface MachinePosition {
@@ -51,7 +56,9 @@ export interface StateMachine<Command, Result> {
   /** Makes all that was applied survive a crash. */
   flush(): Promise<void>;
   /** One result per entry, in order; those of no-ops and configurations are ignored. */
-  apply(entries: readonly AppliedEntry<Command>[]): readonly (Result | undefined)[] | Promise<readonly (Result | undefined)[]>;
+  apply(
+    entries: readonly AppliedEntry<Command>[],
+  ): readonly (Result | undefined)[] | Promise<readonly (Result | undefined)[]>;
   snapshot(): Promise<MachineSnapshot>;
   /** Replaces everything, atomically: after a crash in the middle the old state is there. Bytes are those of `snapshot`. */
   restore(position: MachinePosition, chunks: AsyncIterable<Uint8Array>): Promise<void>;
@@ -122,10 +129,17 @@ export interface Consensus<Command, Result> extends AsyncDisposable {
    * committed. A configuration that is already in force with the same generation resolves at once.
    */
   changeVoters(
-    change: { readonly voters: readonly ReplicaId[]; readonly learners: readonly ReplicaId[]; readonly generation: Generation },
+    change: {
+      readonly voters: readonly ReplicaId[];
+      readonly learners: readonly ReplicaId[];
+      readonly generation: Generation;
+    },
     options?: { readonly signal?: AbortSignal },
   ): Promise<void>;
   /** Leader only. Hands over to a caught-up voter; rejects with `RAFT_TRANSFER_FAILED` and goes on leading where that fails. */
-  transferLeadership(to: NodeId, options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<void>;
+  transferLeadership(
+    to: NodeId,
+    options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number },
+  ): Promise<void>;
   shutdown(): Promise<void>;
 }

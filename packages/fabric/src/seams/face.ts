@@ -56,7 +56,12 @@ export interface Face extends AsyncDisposable {
   shutdown(): Promise<void>;
   /** Applies all documents of a body, in order, in one transaction: all or nothing. */
   apply(
-    input: { readonly format: ResourceFormat; readonly body: Uint8Array; readonly source?: string; readonly ifRevision?: Revision },
+    input: {
+      readonly format: ResourceFormat;
+      readonly body: Uint8Array;
+      readonly source?: string;
+      readonly ifRevision?: Revision;
+    },
     options?: { readonly signal?: AbortSignal },
   ): Promise<readonly AppliedResource[]>;
   get(ref: ResourceRef, options?: FaceReadOptions): Promise<StoredResource>;

@@ -51,7 +51,12 @@ export class Draft {
 }
 
 /** The transition that gives a node this role and, where told, this replica, from the state that it is in. */
-export function giveRole(id: NodeId, record: NodeRecord, role: NonNullable<NodeRecord["role"]>, replica?: NodeRecord["replica"]): Transition {
+export function giveRole(
+  id: NodeId,
+  record: NodeRecord,
+  role: NonNullable<NodeRecord["role"]>,
+  replica?: NodeRecord["replica"],
+): Transition {
   const extra = replica === undefined ? {} : { replica };
   if (record.state === "standby") return { verb: "promote", node: id, role, ...extra };
   return { verb: "reassign", node: id, role, ...extra };

@@ -13,7 +13,12 @@ export function evictLost(draft: Draft, observation: Observation, limits: Reacto
       kind: "evict",
       transitions: [{ verb: "evict", node: id }],
       reason: `${shortId(id)} is dead (${member.evidence ?? "silent"} evidence)`,
-      inputs: { node: id, evidence: member.evidence ?? "silent", generation: member.generation, incarnation: member.incarnation },
+      inputs: {
+        node: id,
+        evidence: member.evidence ?? "silent",
+        generation: member.generation,
+        incarnation: member.incarnation,
+      },
     });
   }
 }
@@ -47,7 +52,12 @@ export function readmit(draft: Draft, observation: Observation): void {
       kind: "readmit",
       transitions: [{ verb: "admit", node: id, admission: admissionOf(id, observation, storeId) }],
       reason: `${shortId(id)} is back`,
-      inputs: { node: id, generation: member.generation, incarnation: member.incarnation, sameStore: storeId === record.storeId },
+      inputs: {
+        node: id,
+        generation: member.generation,
+        incarnation: member.incarnation,
+        sameStore: storeId === record.storeId,
+      },
     });
   }
 }

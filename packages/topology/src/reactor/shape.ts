@@ -1,11 +1,4 @@
-import {
-  quorumSizeOf,
-  shortId,
-  type Formation,
-  type NodeId,
-  type NodeRecord,
-  type Transition,
-} from "@revoada/fabric";
+import { quorumSizeOf, shortId, type Formation, type NodeId, type NodeRecord, type Transition } from "@revoada/fabric";
 import { giveRole } from "./draft.ts";
 import { desiredShape, type Pass } from "./pass.ts";
 import { candidatesOf } from "./situation.ts";
@@ -29,7 +22,12 @@ export function formFirstShape({ draft, observation, topology, limits }: Pass): 
       .filter((candidate) => candidate.replica === "none")
       .map((candidate): Transition => ({ verb: "seat", node: candidate.id, replica: "learner" }));
     if (transitions.length === 0) return;
-    draft.decide({ kind: "catch-up", transitions, reason: `${lagging.length} nodes catch up for the first shape`, inputs });
+    draft.decide({
+      kind: "catch-up",
+      transitions,
+      reason: `${lagging.length} nodes catch up for the first shape`,
+      inputs,
+    });
     return;
   }
   const transitions: Transition[] = [];
@@ -39,7 +37,12 @@ export function formFirstShape({ draft, observation, topology, limits }: Pass): 
     const role = votes && assignment.get(id) !== "master" ? "arbiter" : assignment.get(id);
     if (role !== undefined) transitions.push(giveRole(id, record, role, votes ? "voter" : undefined));
   }
-  draft.decide({ kind: "form", transitions, reason: `${topology.name} is formed of ${candidates.length} nodes`, inputs });
+  draft.decide({
+    kind: "form",
+    transitions,
+    reason: `${topology.name} is formed of ${candidates.length} nodes`,
+    inputs,
+  });
 }
 
 /** Gives and takes the roles that need no seat to move: workers to work, surplus holders to step back. */
@@ -52,7 +55,8 @@ export function fillRoles(pass: Pass): void {
     const idleArbiter = record.role === "arbiter" && record.replica !== "voter";
     if (record.state === "active" && record.role === desired && !idleArbiter) continue;
     if (record.flags.length > 0) continue;
-    if (record.state === "standby" && record.replica === "voter") returnToSeat(pass, id, record, desired === "master" ? "master" : "arbiter");
+    if (record.state === "standby" && record.replica === "voter")
+      returnToSeat(pass, id, record, desired === "master" ? "master" : "arbiter");
     else if (desired === "master") promoteBeyondQuorum(pass, id, record);
     else if (desired !== undefined && !idleArbiter && (record.state === "standby" || record.role === "bootstrap")) {
       draft.decide({
@@ -110,7 +114,12 @@ export function finishLeavers({ draft, observation, limits }: Pass): void {
   for (const [id, record] of draft.formation.nodes) {
     if (record.replica === "voter") continue;
     if (record.state === "demoting") {
-      draft.decide({ kind: "settle", transitions: [{ verb: "settle", node: id }], reason: `${shortId(id)} no longer votes`, inputs: { node: id } });
+      draft.decide({
+        kind: "settle",
+        transitions: [{ verb: "settle", node: id }],
+        reason: `${shortId(id)} no longer votes`,
+        inputs: { node: id },
+      });
     }
     if (record.replica !== "none") continue;
     const stale = record.state === "failed" && observation.nowMs - record.lastShiftMs >= limits.forgetAfterMs;

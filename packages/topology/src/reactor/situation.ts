@@ -61,7 +61,11 @@ export function isServing(record: NodeRecord): boolean {
 
 /** True for a dead member that said it would be back, for a while. */
 export function isRestarting(member: Member, limits: ReactorLimits): boolean {
-  return member.status === "dead" && member.keys.get(memberKeys.restarting) === "1" && member.statusSinceMs < limits.restartGraceMs;
+  return (
+    member.status === "dead" &&
+    member.keys.get(memberKeys.restarting) === "1" &&
+    member.statusSinceMs < limits.restartGraceMs
+  );
 }
 
 /** True where nothing says that the node is gone for good. Nodes that the view has not met yet are not doubted. */
@@ -104,7 +108,11 @@ export function storeOf(member: Member): StoreId | undefined {
 }
 
 /** Who may hold a role: serving, reachable, and either alive and unflagged or already holding one. */
-export function candidatesOf(formation: Formation, observation: Observation, limits: ReactorLimits): readonly Candidate[] {
+export function candidatesOf(
+  formation: Formation,
+  observation: Observation,
+  limits: ReactorLimits,
+): readonly Candidate[] {
   const candidates: Candidate[] = [];
   for (const [id, record] of formation.nodes) {
     if (!isServing(record) || !isReachable(id, observation, limits)) continue;

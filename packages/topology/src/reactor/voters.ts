@@ -16,8 +16,14 @@ import { candidatesOf, isReachable, isServing, type Observation, type ReactorLim
  * Who should vote: masters first, then arbiters, then whoever is closest to it; as many as the quorum asks for, or the largest
  * odd number that there are nodes for.
  */
-export function planVoters(candidates: readonly Candidate[], assignment: Assignment, quorumSize: number): readonly NodeId[] {
-  const order = candidates.toSorted((a, b) => seatRank(a, assignment) - seatRank(b, assignment) || (a.id < b.id ? -1 : 1));
+export function planVoters(
+  candidates: readonly Candidate[],
+  assignment: Assignment,
+  quorumSize: number,
+): readonly NodeId[] {
+  const order = candidates.toSorted(
+    (a, b) => seatRank(a, assignment) - seatRank(b, assignment) || (a.id < b.id ? -1 : 1),
+  );
   const seats = Math.min(quorumSize, order.length);
   return order.slice(0, seats % 2 === 0 ? Math.max(seats - 1, 0) : seats).map((candidate) => candidate.id);
 }
@@ -32,13 +38,20 @@ function seatRank(candidate: Candidate, assignment: Assignment): number {
 /** Voters that can no longer be relied on, in the order in which their seats are given away. */
 function lostVoters({ draft, observation, limits }: Pass): readonly NodeId[] {
   return [...draft.formation.nodes]
-    .filter(([id, record]) => record.replica === "voter" && !(isServing(record) && isReachable(id, observation, limits)))
+    .filter(
+      ([id, record]) => record.replica === "voter" && !(isServing(record) && isReachable(id, observation, limits)),
+    )
     .map(([id]) => id)
     .toSorted();
 }
 
 /** True where somebody caught up could take this voter's seat at once. */
-export function canGiveUpSeat(id: NodeId, formation: Formation, observation: Observation, limits: ReactorLimits): boolean {
+export function canGiveUpSeat(
+  id: NodeId,
+  formation: Formation,
+  observation: Observation,
+  limits: ReactorLimits,
+): boolean {
   return candidatesOf(formation, observation, limits).some(
     (candidate) => candidate.id !== id && candidate.replica === "learner" && candidate.caughtUp,
   );
@@ -55,7 +68,9 @@ export function reseatVoters(pass: Pass): void {
   const ready = newcomers.filter((candidate) => candidate.caughtUp);
   // A failed voter never comes before the plan: it is not among the candidates.
   const lost = lostVoters(pass);
-  const replaceable = lost.find((id) => !isServing(draft.record(id) as NodeRecord)) ?? arbiterToRelieve(pass, candidates, assignment, ready);
+  const replaceable =
+    lost.find((id) => !isServing(draft.record(id) as NodeRecord)) ??
+    arbiterToRelieve(pass, candidates, assignment, ready);
   if (replaceable !== undefined && ready[0] !== undefined) {
     swapSeat(pass, replaceable, ready[0], assignment);
   } else if (voters.length < quorumSize && lost.length === 0 && ready.length >= 2) {
@@ -64,13 +79,20 @@ export function reseatVoters(pass: Pass): void {
 }
 
 /** An arbiter that votes while a master that is caught up does not. */
-function arbiterToRelieve(pass: Pass, candidates: readonly Candidate[], assignment: Assignment, ready: readonly Candidate[]): NodeId | undefined {
+function arbiterToRelieve(
+  pass: Pass,
+  candidates: readonly Candidate[],
+  assignment: Assignment,
+  ready: readonly Candidate[],
+): NodeId | undefined {
   if (ready[0] === undefined || assignment.get(ready[0].id) !== "master") return undefined;
   const { observation, limits } = pass;
   return candidates.find((candidate) => {
     const record = pass.draft.record(candidate.id) as NodeRecord;
     const rested = observation.nowMs - record.lastShiftMs >= limits.dampingMs;
-    return candidate.role === "arbiter" && candidate.replica === "voter" && candidate.id !== observation.leader && rested;
+    return (
+      candidate.role === "arbiter" && candidate.replica === "voter" && candidate.id !== observation.leader && rested
+    );
   })?.id;
 }
 
@@ -125,7 +147,8 @@ export function seatLearners(pass: Pass): void {
   const transitions: Transition[] = [];
   for (const [id, record] of [...draft.formation.nodes].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
     if (record.replica === "none" && wanted.has(id)) transitions.push({ verb: "seat", node: id, replica: "learner" });
-    const gone = !isServing(record) || record.state === "standby" || observation.nowMs - record.lastShiftMs >= limits.dampingMs;
+    const gone =
+      !isServing(record) || record.state === "standby" || observation.nowMs - record.lastShiftMs >= limits.dampingMs;
     if (record.replica === "learner" && !wanted.has(id) && gone && record.state !== "demoting") {
       transitions.push({ verb: "seat", node: id, replica: "none" });
     }

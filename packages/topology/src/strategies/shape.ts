@@ -22,7 +22,9 @@ export function shapedTopology(shape: Shape): TopologyStrategy {
     targetMasters: (eligible: number) => Math.min(eligible, shape.targetMasters(eligible)),
     assign,
     reactToLoss(current: Assignment, lost: ReadonlySet<NodeId>, survivors: readonly Candidate[]): Assignment {
-      return assign(survivors.filter((candidate) => !lost.has(candidate.id)).map((candidate) => holding(candidate, current)));
+      return assign(
+        survivors.filter((candidate) => !lost.has(candidate.id)).map((candidate) => holding(candidate, current)),
+      );
     },
     validate: (assignment: Assignment) => validateShape(shape, assignment),
   });
@@ -40,7 +42,8 @@ function assignShape(shape: Shape, eligible: readonly Candidate[]): Assignment {
   const assignment = new Map<NodeId, Role>();
   for (const candidate of candidates.toSorted(byId)) {
     if (masters.has(candidate.id)) assignment.set(candidate.id, "master");
-    else if (candidate.role === "arbiter" || candidate.role === "observer") assignment.set(candidate.id, candidate.role);
+    else if (candidate.role === "arbiter" || candidate.role === "observer")
+      assignment.set(candidate.id, candidate.role);
     else if (shape.rest !== undefined) assignment.set(candidate.id, shape.rest);
   }
   return assignment;
@@ -90,16 +93,26 @@ function validateShape(shape: Shape, assignment: Assignment): readonly TopologyV
   const masters = counts.get("master") ?? 0;
   const total = assignment.size;
   // Where the others stand by they are not part of the assignment, so only the number of masters can be judged.
-  const expected = shape.rest === undefined ? shape.targetMasters(Math.max(total, shape.minNodes)) : shape.targetMasters(total);
+  const expected =
+    shape.rest === undefined ? shape.targetMasters(Math.max(total, shape.minNodes)) : shape.targetMasters(total);
   if (total < shape.minNodes && shape.rest !== undefined) {
-    violations.push({ code: "TOPOLOGY_TOO_FEW_NODES", message: `${shape.name} has ${total} nodes, expected at least ${shape.minNodes}` });
+    violations.push({
+      code: "TOPOLOGY_TOO_FEW_NODES",
+      message: `${shape.name} has ${total} nodes, expected at least ${shape.minNodes}`,
+    });
   } else if (masters !== expected) {
-    violations.push({ code: "TOPOLOGY_WRONG_MASTERS", message: `${shape.name} has ${masters} masters, expected ${expected}` });
+    violations.push({
+      code: "TOPOLOGY_WRONG_MASTERS",
+      message: `${shape.name} has ${masters} masters, expected ${expected}`,
+    });
   }
   const allowed: readonly Role[] = ["master", "arbiter", "observer", ...(shape.rest === undefined ? [] : [shape.rest])];
   for (const [role, count] of counts) {
     if (allowed.includes(role)) continue;
-    violations.push({ code: "TOPOLOGY_WRONG_ROLE", message: `${shape.name} has ${count} nodes as ${role}, which it does not know` });
+    violations.push({
+      code: "TOPOLOGY_WRONG_ROLE",
+      message: `${shape.name} has ${count} nodes as ${role}, which it does not know`,
+    });
   }
   return violations;
 }

@@ -34,7 +34,12 @@ export function pair(options: MinNodesOptions = {}): TopologyStrategy {
 export function quorum(options: { readonly masters: number; readonly workers?: boolean }): TopologyStrategy {
   const masters = requireNodes("quorum.masters", options.masters, 1);
   const name = options.workers === true ? `cluster_${masters}m_nw` : `quorum_${masters}m`;
-  return shapedTopology({ name, minNodes: masters, targetMasters: () => masters, ...(options.workers === true ? { rest: "worker" } : {}) });
+  return shapedTopology({
+    name,
+    minNodes: masters,
+    targetMasters: () => masters,
+    ...(options.workers === true ? { rest: "worker" } : {}),
+  });
 }
 
 /** Three masters; every further node stands by. */
@@ -65,7 +70,14 @@ export function phalanx(options: MinNodesOptions = {}): TopologyStrategy {
 }
 
 /** The names that {@link topologyByName} knows. */
-export const topologyNames: readonly string[] = ["solo", "pair", "quorum_3m", "cluster_3m_nw", "mesh_all_peers", "phalanx"];
+export const topologyNames: readonly string[] = [
+  "solo",
+  "pair",
+  "quorum_3m",
+  "cluster_3m_nw",
+  "mesh_all_peers",
+  "phalanx",
+];
 
 /**
  * A built-in topology by its name, or `quorum_<n>m` and `cluster_<n>m_nw` for other numbers of masters.
