@@ -26,7 +26,9 @@ function codeOf(body: () => unknown): string {
 
 describe("a coherent declaration", () => {
   test("says its id as face, strategy and topology", () => {
-    expect(ClusterDeclaration.create(prescribedHomelab(), raw, cluster3mnw()).id()).toBe("raw/homelab-3node/cluster_3m_nw");
+    expect(ClusterDeclaration.create(prescribedHomelab(), raw, cluster3mnw()).id()).toBe(
+      "raw/homelab-3node/cluster_3m_nw",
+    );
   });
 
   test("names all three surfaces when it is inspected", () => {
@@ -44,7 +46,9 @@ describe("a coherent declaration", () => {
   });
 
   test("does not change with the object that it was made of", () => {
-    const strategy = structuredClone(prescribedHomelab()) as { -readonly [K in keyof FabricStrategy]: FabricStrategy[K] };
+    const strategy = structuredClone(prescribedHomelab()) as {
+      -readonly [K in keyof FabricStrategy]: FabricStrategy[K];
+    };
     const declaration = ClusterDeclaration.create(strategy, raw, quorum3m());
     strategy.name = "another";
     expect(declaration.id()).toBe("raw/homelab-3node/quorum_3m");
@@ -88,25 +92,37 @@ describe("a coherent declaration", () => {
 describe("an incoherent declaration is refused", () => {
   test("where the topology is smaller than the quorum, with its name and both numbers", () => {
     expect(() => ClusterDeclaration.create(prescribedHomelab(), raw, solo())).toThrow(
-      expect.objectContaining({ code: "TOPOLOGY_TOO_SMALL_FOR_QUORUM", message: "topology solo stands with 1 nodes, the strategy asks for 3 voters" }),
+      expect.objectContaining({
+        code: "TOPOLOGY_TOO_SMALL_FOR_QUORUM",
+        message: "topology solo stands with 1 nodes, the strategy asks for 3 voters",
+      }),
     );
-    expect(codeOf(() => ClusterDeclaration.create(prescribedHomelab(), raw, phalanx({ minNodes: 2 })))).toBe("TOPOLOGY_TOO_SMALL_FOR_QUORUM");
+    expect(codeOf(() => ClusterDeclaration.create(prescribedHomelab(), raw, phalanx({ minNodes: 2 })))).toBe(
+      "TOPOLOGY_TOO_SMALL_FOR_QUORUM",
+    );
   });
 
   test("where a face promises operator signatures that the strategy does not require", () => {
     const face: FabricFace = { name: "raw", kind: { protocol: "pure-raft", requiresOperatorSignature: true } };
-    expect(codeOf(() => ClusterDeclaration.create(prescribedHomelab(), face, quorum3m()))).toBe("FACE_SIGNATURE_PROMISE_UNMET");
+    expect(codeOf(() => ClusterDeclaration.create(prescribedHomelab(), face, quorum3m()))).toBe(
+      "FACE_SIGNATURE_PROMISE_UNMET",
+    );
     const signed = { ...prescribedHomelab(), attestation: { sealIntervalMs: 1000, requireOperatorSignature: true } };
     expect(codeOf(() => ClusterDeclaration.create(signed, face, quorum3m()))).toBe("no error");
   });
 
   test("where a quorum of one stands under any other topology than Solo", () => {
-    expect(codeOf(() => ClusterDeclaration.create(prescribedSolo(), raw, quorum3m()))).toBe("CLUSTER_STANDALONE_TOPOLOGY");
+    expect(codeOf(() => ClusterDeclaration.create(prescribedSolo(), raw, quorum3m()))).toBe(
+      "CLUSTER_STANDALONE_TOPOLOGY",
+    );
     expect(codeOf(() => ClusterDeclaration.create(prescribedSolo(), raw, solo()))).toBe("no error");
   });
 
   test("where the voters are even or the detector is outpaced", () => {
-    const even = { ...prescribedHomelab(), consensus: { ...prescribedHomelab().consensus, protocol: "raft" as const, quorumSize: 4 } };
+    const even = {
+      ...prescribedHomelab(),
+      consensus: { ...prescribedHomelab().consensus, protocol: "raft" as const, quorumSize: 4 },
+    };
     expect(codeOf(() => ClusterDeclaration.create(even, raw, cluster3mnw()))).toBe("STRATEGY_EVEN_QUORUM");
     const outpaced = { ...prescribedHomelab(), reconciliationCadenceMs: 300 };
     expect(codeOf(() => ClusterDeclaration.create(outpaced, raw, cluster3mnw()))).toBe("STRATEGY_DETECTOR_OUTPACED");
@@ -115,7 +131,9 @@ describe("an incoherent declaration is refused", () => {
   test("where its bytes are damaged, of another version, or name an unknown topology", () => {
     const bytes = ClusterDeclaration.create(prescribedHomelab(), raw, cluster3mnw()).encode();
     expect(codeOf(() => ClusterDeclaration.decode(bytes.subarray(1), topologyByName))).toBe("FABRIC_INVALID_VALUE");
-    expect(codeOf(() => ClusterDeclaration.decode(new Uint8Array([...bytes, 0]), topologyByName))).toBe("FABRIC_INVALID_VALUE");
+    expect(codeOf(() => ClusterDeclaration.decode(new Uint8Array([...bytes, 0]), topologyByName))).toBe(
+      "FABRIC_INVALID_VALUE",
+    );
     const strange = ClusterDeclaration.create(prescribedHomelab(), raw, { ...cluster3mnw(), name: "spiral" }).encode();
     expect(codeOf(() => ClusterDeclaration.decode(strange, topologyByName))).toBe("TOPOLOGY_UNKNOWN");
   });

@@ -7,6 +7,9 @@ test.each(Object.entries(commandKinds))("a %s command is version 1 and kind %i o
   expect(openEnvelope(bytes)).toEqual({ kind, body: Uint8Array.of(7, 8) });
 });
 
-test.each([[[]], [[1]], [[2, 1, 0]], [[1, 99, 0]]])("the bytes %j are of a newer version and stop the replica", (bytes) => {
-  expect(() => openEnvelope(Uint8Array.from(bytes))).toThrow(expect.objectContaining({ code: "RAFT_NEWER_COMMAND" }));
-});
+test.each([[[]], [[1]], [[2, 1, 0]], [[1, 99, 0]]])(
+  "the bytes %j are of a newer version and stop the replica",
+  (bytes) => {
+    expect(() => openEnvelope(Uint8Array.from(bytes))).toThrow(expect.objectContaining({ code: "RAFT_NEWER_COMMAND" }));
+  },
+);

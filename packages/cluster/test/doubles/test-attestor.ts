@@ -1,0 +1,284 @@
+import {
+  applyFormationCommand,
+  FabricError,
+  genesisFormation,
+  type Attestor,
+  type Block,
+  type ChainFollower,
+  type ChainHead,
+  type ChainRecord,
+  type ChainVerdict,
+  type ClusterId,
+  type Formation,
+  type FormationCommand,
+  type FormationStep,
+  type Genesis,
+  type GenesisInput,
+  type Hash,
+  type JoinToken,
+  type NodeId,
+  type Seal,
+  type TokenRecord,
+} from "@revoada/fabric";
+import { digest, hashOf, identityOf, jsonBytes, jsonValue, sameBytes, signatureOf } from "./keys.ts";
+
+class ChainInvalid extends FabricError {}
+
+function refuse(message: string): never {
+  throw new ChainInvalid("CHAIN_INVALID", message);
+}
+
+function opened<T>(bytes: Uint8Array, kind: string): T {
+  try {
+    const [found, value] = jsonValue(bytes) as [string, T];
+    if (found === kind) return value;
+  } catch {
+    // Told below.
+  }
+  return refuse(`these bytes are no ${kind}`);
+}
+
+interface Signed {
+  readonly body: Uint8Array;
+  readonly signer: NodeId;
+  readonly signature: Uint8Array;
+}
+
+function openSigned<T>(bytes: Uint8Array, kind: string): T {
+  const { body, signer, signature } = opened<Signed>(bytes, kind);
+  if (!(body instanceof Uint8Array) || !sameBytes(signature, signatureOf(signer, body)))
+    refuse(`the ${kind} is not signed by ${signer}`);
+  return jsonValue(body) as T;
+}
+
+function statement(clusterId: ClusterId, head: ChainHead): Uint8Array {
+  return jsonBytes(["head", clusterId, head.height, head.hash]);
+}
+
+interface OpenedCommand {
+  readonly bytes: Uint8Array;
+  readonly index: number;
+  readonly steps: readonly FormationStep[];
+  readonly done: number;
+}
+
+interface BlockBody {
+  readonly height: number;
+  readonly previous: Hash;
+  readonly generation: number;
+  readonly term: number;
+  readonly index: number;
+  readonly ordinal: number;
+  readonly command: Uint8Array;
+}
+
+function openGenesis(bytes: Uint8Array): Genesis {
+  const input = openSigned<GenesisInput & { readonly founder: NodeId }>(bytes, "genesis");
+  return { ...input, clusterId: digest("cluster", bytes) as ClusterId, bytes };
+}
+
+function openCommand(bytes: Uint8Array): FormationCommand {
+  const { signer } = opened<Signed>(bytes, "command");
+  const command = openSigned<FormationCommand>(bytes, "command");
+  if (command.proposer !== signer) refuse("the command is signed by another than its proposer");
+  return command;
+}
+
+function openSeal(bytes: Uint8Array, clusterId: ClusterId, voters: ReadonlySet<NodeId>): Seal {
+  const seal = opened<Seal>(bytes, "seal");
+  const signers = new Set(seal.signatures.map(({ signer }) => signer));
+  const known = seal.signatures.every(
+    ({ signer, signature }) =>
+      voters.has(signer) && sameBytes(signature, signatureOf(signer, statement(clusterId, seal.head))),
+  );
+  if (!known || !signers.has(seal.leader) || signers.size * 2 <= voters.size)
+    refuse(`the seal of height ${seal.head.height} does not hold`);
+  return seal;
+}
+
+function votersOf(formation: Formation): string {
+  const voters = [...formation.nodes].filter(([, record]) => record.replica === "voter");
+  return voters
+    .map(([id, record]) => `${id}:${record.storeId}`)
+    .toSorted()
+    .join();
+}
+
+function voterIds(formation: Formation): ReadonlySet<NodeId> {
+  return new Set([...formation.nodes].filter(([, record]) => record.replica === "voter").map(([id]) => id));
+}
+
+/** The chain's rules, told once more and apart from the machine that is tested against them (see ADR 0003). */
+class Follower implements ChainFollower {
+  readonly #genesis: Genesis;
+  #blocks: readonly { readonly head: ChainHead; readonly formation: Formation }[];
+  #sealed = 0;
+  #open: OpenedCommand | undefined;
+  #last = { term: 0, index: 0 };
+  #voters: ReadonlySet<NodeId>;
+  #pending: { readonly endHeight: number; readonly voters: ReadonlySet<NodeId> } | undefined;
+
+  constructor(bytes: Uint8Array, clusterId: ClusterId) {
+    this.#genesis = openGenesis(bytes);
+    if (this.#genesis.clusterId !== clusterId) refuse("this genesis is of another cluster");
+    const formation = genesisFormation({ ...this.#genesis, id: this.#genesis.founder });
+    this.#blocks = [{ head: { height: 0, hash: clusterId as string as Hash }, formation }];
+    this.#voters = new Set([this.#genesis.founder]);
+  }
+
+  head(): ChainHead {
+    return (this.#blocks.at(-1) as { readonly head: ChainHead }).head;
+  }
+
+  sealedHead(): ChainHead {
+    return (this.#blocks[this.#sealed] as { readonly head: ChainHead }).head;
+  }
+
+  sealedFormation(): Formation {
+    return (this.#blocks[this.#sealed] as { readonly formation: Formation }).formation;
+  }
+
+  advance(records: readonly ChainRecord[]): void {
+    const before = [this.#blocks, this.#sealed, this.#open, this.#last, this.#voters, this.#pending] as const;
+    try {
+      this.take(records);
+      if (this.#sealed !== this.#blocks.length - 1) refuse("no seal covers the last block");
+    } catch (error) {
+      [this.#blocks, this.#sealed, this.#open, this.#last, this.#voters, this.#pending] = before;
+      throw error;
+    }
+  }
+
+  take(records: readonly ChainRecord[]): void {
+    for (const { kind, bytes } of records) {
+      if (kind === "block") this.#block(bytes);
+      else this.#seal(bytes);
+    }
+  }
+
+  #block(bytes: Uint8Array): void {
+    const block = opened<BlockBody>(bytes, "block");
+    const { head, formation } = this.#blocks.at(-1) as { readonly head: ChainHead; readonly formation: Formation };
+    if (block.height !== head.height + 1 || block.previous !== head.hash)
+      refuse(`block ${block.height} does not follow ${head.height}`);
+    if (this.#open === undefined || this.#open.done === this.#open.steps.length) this.#openNext(block, formation);
+    const open = this.#open as OpenedCommand;
+    const step = open.steps[open.done];
+    if (step === undefined || !sameBytes(open.bytes, block.command) || block.index !== open.index)
+      refuse(`block ${block.height} is of another command`);
+    if (step.ordinal !== block.ordinal || step.formation.generation !== block.generation)
+      refuse(`block ${block.height} is out of order`);
+    this.#open = { ...open, done: open.done + 1 };
+    this.#blocks = [
+      ...this.#blocks,
+      { head: { height: block.height, hash: hashOf(bytes) }, formation: step.formation },
+    ];
+  }
+
+  #openNext(block: BlockBody, formation: Formation): void {
+    const command = openCommand(block.command);
+    if (command.clusterId !== this.#genesis.clusterId) refuse("the command is of another cluster");
+    if (!voterIds(formation).has(command.proposer)) refuse("the proposer does not vote");
+    if (block.index <= this.#last.index || block.term < this.#last.term || block.term < command.term)
+      refuse("the log's order is broken");
+    const steps = applyFormationCommand(formation, command);
+    const after = steps.at(-1)?.formation ?? refuse("the command changes nothing");
+    if (votersOf(after) !== votersOf(formation)) {
+      if (this.#pending !== undefined) refuse(`voters change before height ${this.#pending.endHeight} is sealed`);
+      this.#pending = { endHeight: block.height + steps.length - 1, voters: voterIds(after) };
+    }
+    this.#open = { bytes: block.command, index: block.index, steps, done: 0 };
+    this.#last = { term: block.term, index: block.index };
+  }
+
+  #seal(bytes: Uint8Array): void {
+    const { head } = openSeal(bytes, this.#genesis.clusterId, this.#voters);
+    if (head.height <= this.#sealed || this.#blocks[head.height]?.head.hash !== head.hash)
+      refuse(`a seal over another height ${head.height}`);
+    this.#sealed = head.height;
+    if (this.#pending !== undefined && head.height >= this.#pending.endHeight) {
+      this.#voters = this.#pending.voters;
+      this.#pending = undefined;
+    }
+  }
+}
+
+interface ChainFile {
+  readonly genesis: Uint8Array;
+  readonly blocks: readonly Uint8Array[];
+  readonly seals: readonly Uint8Array[];
+}
+
+function verifyChain(bytes: Uint8Array, clusterId: ClusterId): ChainVerdict {
+  try {
+    const { genesis, blocks, seals } = opened<ChainFile>(bytes, "chain");
+    const follower = new Follower(genesis, clusterId);
+    const sealsAt = new Map(seals.map((seal) => [opened<Seal>(seal, "seal").head.height, seal]));
+    for (const [position, block] of blocks.entries()) {
+      follower.take([{ kind: "block", bytes: block }]);
+      const seal = sealsAt.get(position + 1);
+      if (seal !== undefined) follower.take([{ kind: "seal", bytes: seal }]);
+    }
+    const { height } = follower.head();
+    if (seals.length > 0 && Math.max(...sealsAt.keys()) > height) refuse("a seal over a block that is not there");
+    const generation = height as Formation["generation"];
+    return { ok: true, clusterId, head: follower.head(), sealed: follower.sealedHead(), generation };
+  } catch (error) {
+    return { ok: false, fault: { reason: "malformed", height: 0, message: String(error) } };
+  }
+}
+
+/** An attestor whose keys are no secrets: deterministic, quick, and strict about what it reads. */
+export function testAttestor(name: string): Attestor {
+  const identity = identityOf(name);
+  const signed = (kind: string, value: unknown): Uint8Array => {
+    const body = jsonBytes(value);
+    return jsonBytes([kind, { body, signer: identity.id, signature: identity.sign(body) }]);
+  };
+  return {
+    identity,
+    verifySignature: (signer, message, signature) => sameBytes(signature, signatureOf(signer, message)),
+    hash: hashOf,
+    createGenesis: (input) => openGenesis(signed("genesis", { ...input, founder: identity.id })),
+    openGenesis,
+    signCommand: (command) => signed("command", command),
+    openCommand,
+    makeBlock(input): Block {
+      const { previous, generation, term, index, ordinal, command } = input;
+      const height = previous.height + 1;
+      const body: BlockBody = { height, previous: previous.hash, generation, term, index, ordinal, command };
+      const bytes = jsonBytes(["block", body]);
+      return { height, hash: hashOf(bytes), bytes };
+    },
+    signHead: (clusterId, head) => ({ signer: identity.id, signature: identity.sign(statement(clusterId, head)) }),
+    checkHead: (clusterId, head, { signer, signature }) =>
+      sameBytes(signature, signatureOf(signer, statement(clusterId, head))),
+    encodeSeal: (seal) => jsonBytes(["seal", seal]),
+    readSeal: (bytes) => opened<Seal>(bytes, "seal"),
+    openSeal,
+    exportChain: (parts) => jsonBytes(["chain", parts]),
+    verifyChain,
+    follow: (genesis, clusterId) => new Follower(genesis, clusterId),
+    ...tokens(),
+  };
+}
+
+function tokens(): Pick<Attestor, "createToken" | "encodeToken" | "decodeToken" | "proveToken" | "checkTokenProof"> {
+  const keyOf = (seed: Uint8Array): NodeId => digest("token", seed) as NodeId;
+  const proofOf = (publicKey: NodeId, parts: readonly unknown[]): Uint8Array =>
+    signatureOf(publicKey, jsonBytes(parts));
+  return {
+    createToken({ clusterId, addresses, voters, expiresMs, uses, random }) {
+      const tokenId = Buffer.from(random.subarray(0, 16)).toString("hex");
+      const seed = new Uint8Array(random.subarray(16));
+      const record: TokenRecord = { tokenId, publicKey: keyOf(seed), expiresMs, usesLeft: uses };
+      return { token: { clusterId, addresses, voters, tokenId, seed }, record };
+    },
+    encodeToken: (token) => Buffer.from(jsonBytes(token)).toString("base64url"),
+    decodeToken: (text) => jsonValue(Buffer.from(text, "base64url")) as JoinToken,
+    proveToken: ({ tokenId, clusterId, seed }, channelBinding, node) =>
+      proofOf(keyOf(seed), [tokenId, clusterId, channelBinding, node]),
+    checkTokenProof: ({ tokenId, publicKey }, clusterId, channelBinding, node, proof) =>
+      sameBytes(proof, proofOf(publicKey, [tokenId, clusterId, channelBinding, node])),
+  };
+}
