@@ -30,6 +30,7 @@ export type { BrokenInvariant, ClusterCondition, ClusterHealth } from "./health.
 export { commandKinds, openEnvelope, sealEnvelope, type CommandKind } from "./machine/envelope.ts";
 export type { FormationState, SealingVoters } from "./machine/formation-machine.ts";
 export { ClusterMachine, type ClusterMachineOptions, type StateHash } from "./machine/machine.ts";
+export { TokenRefusedError } from "./machine/token-machine.ts";
 export type {
   CatalogLayer,
   CatalogParts,

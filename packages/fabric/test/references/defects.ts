@@ -14,7 +14,7 @@ export function patched<T extends object>(original: T, patch: Partial<T>): T {
 }
 
 /** Names of the cases that an implementation does not pass. */
-export async function failuresOf(cases: readonly ContractCase[]): Promise<readonly string[]> {
+async function failuresOf(cases: readonly ContractCase[]): Promise<readonly string[]> {
   const failed: string[] = [];
   for (const { name, run } of cases) {
     try {

@@ -78,7 +78,7 @@ export function brief(entries: readonly CatalogEntry[]): readonly string[] {
 }
 
 /** `+key=value` or `-key` of each event. */
-export function briefEvents(events: readonly CatalogEvent[]): readonly string[] {
+function briefEvents(events: readonly CatalogEvent[]): readonly string[] {
   return events.map((event) =>
     event.type === "put" ? `+${textOf(event.entry.key)}=${textOf(event.entry.value)}` : `-${textOf(event.key)}`,
   );

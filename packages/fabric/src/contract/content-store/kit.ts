@@ -19,7 +19,7 @@ export function pattern(length: number, shift = 0): Uint8Array {
 }
 
 /** The same bytes in pieces. */
-export function pieces(bytes: Uint8Array, size: number): readonly Uint8Array[] {
+function pieces(bytes: Uint8Array, size: number): readonly Uint8Array[] {
   return Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) =>
     bytes.subarray(index * size, (index + 1) * size),
   );
