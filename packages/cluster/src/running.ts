@@ -125,9 +125,7 @@ export class RunningCluster {
       logger,
     });
     stack.push(() => door.stop());
-    const catalog = this.#createCatalog(catalogLayer);
-    stack.push(() => catalog[Symbol.dispose]());
-    this.catalog = catalog;
+    this.catalog = this.#createCatalog(catalogLayer, stack);
     this.localFace = parts.factory.create({
       face: declaration.face,
       catalog: this.catalog,
@@ -284,8 +282,8 @@ export class RunningCluster {
     this.loop.kick();
   }
 
-  #createCatalog(layer: CatalogLayer): Catalog & Disposable {
-    return layer.create({
+  #createCatalog(layer: CatalogLayer, stack: ReleaseStack): Catalog {
+    const catalog = layer.create({
       store: this.store,
       propose: async (command, options) =>
         (await this.consensus.propose(sealEnvelope("catalog", command), options)).result,
@@ -294,6 +292,8 @@ export class RunningCluster {
       },
       ageMs: () => this.#ageMs(),
     });
+    stack.push(() => catalog[Symbol.dispose]());
+    return catalog;
   }
 
   /** How long ago this replica last knew itself current. */
