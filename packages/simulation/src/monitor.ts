@@ -5,6 +5,7 @@ import {
   type Configuration,
   type ConsensusStatus,
   type Formation,
+  type HardState,
   type NodeId,
   type StoreReader,
 } from "@revoada/fabric";
@@ -28,6 +29,8 @@ interface NodeHistory {
   readonly durable: Map<number, number>;
   /** Everything up to here is in a snapshot that is durable. */
   baseIndex: number;
+  durableTerm: number;
+  durableVote: string | undefined;
   /** Which life of the process the above is of; commit and applied start again with it. */
   life: number;
 }
@@ -164,14 +167,42 @@ export class Monitor {
     this.#totals.tornWrites += 1;
   }
 
-  /** Notes what a log was found to hold. */
-  logOpened(node: NodeId, baseIndex: number, terms: readonly (readonly [number, number])[]): void {
+  /**
+   * Notes what a log was found to hold. What a replica knew beyond it was never durable, so nothing of it has left the node; a term
+   * or a vote that was durable must be there.
+   */
+  logOpened(
+    node: NodeId,
+    found: {
+      readonly hardState: HardState;
+      readonly baseIndex: number;
+      readonly terms: readonly (readonly [number, number])[];
+    },
+  ): void {
     const history = this.#history(node);
-    history.baseIndex = baseIndex;
-    // A commit index is not durable. A replica that opens its log anew after a failed sync knows of it what the log still shows.
+    const { term, vote } = found.hardState;
+    const { durableTerm, durableVote } = history;
+    require(term >= durableTerm, "durable-term", () =>
+      `${node} opens its log at term ${term}, ${durableTerm} was durable`);
+    const sameVote = term > durableTerm || durableVote === undefined || vote === durableVote;
+    require(sameVote, "durable-vote", () => `${node} voted for ${durableVote} in term ${term} and now for ${vote}`);
+    history.term = term;
     history.commitIndex = 0;
+    history.baseIndex = found.baseIndex;
     history.durable.clear();
-    for (const [index, term] of terms) history.durable.set(index, term);
+    for (const [index, entryTerm] of found.terms) history.durable.set(index, entryTerm);
+  }
+
+  /** Notes a term and a vote that a log holds from now on, whatever happens. */
+  hardStateDurable(node: NodeId, { term, vote }: HardState): void {
+    const history = this.#history(node);
+    require(term >= history.durableTerm, "monotonic-term", () =>
+      `${node} stores term ${term} after ${history.durableTerm}`);
+    const voted = term > history.durableTerm ? undefined : history.durableVote;
+    require(voted === undefined || vote === voted, "one-vote-a-term", () =>
+      `${node} votes for ${vote} and ${voted} in term ${term}`);
+    history.durableTerm = term;
+    history.durableVote = vote;
   }
 
   /** Notes an entry that a log holds from now on, whatever happens. */
@@ -208,7 +239,16 @@ export class Monitor {
   #history(node: NodeId): NodeHistory {
     let history = this.#nodes.get(node);
     if (history === undefined) {
-      history = { term: 0, commitIndex: 0, appliedIndex: 0, durable: new Map(), baseIndex: 0, life: 0 };
+      history = {
+        term: 0,
+        commitIndex: 0,
+        appliedIndex: 0,
+        durable: new Map(),
+        baseIndex: 0,
+        durableTerm: 0,
+        durableVote: undefined,
+        life: 0,
+      };
       this.#nodes.set(node, history);
     }
     return history;

@@ -11,16 +11,18 @@ export function observedLog(inner: WalLogStore, node: NodeId, monitor: Monitor):
       for (let index = recovered.base.index + 1; index <= recovered.lastIndex; index += 1) {
         terms.push([index, inner.term(index as never) ?? 0]);
       }
-      monitor.logOpened(node, recovered.base.index, terms);
+      monitor.logOpened(node, { hardState: recovered.hardState, baseIndex: recovered.base.index, terms });
       return recovered;
     },
     async append(batch: LogBatch) {
       await inner.append(batch);
+      if (batch.hardState !== undefined) monitor.hardStateDurable(node, batch.hardState);
       if (batch.truncateFrom !== undefined) monitor.logTruncated(node, batch.truncateFrom);
       for (const { index, term } of batch.entries) monitor.logDurable(node, index, term);
     },
     async reset(base: LogBase, hardState) {
       await inner.reset(base, hardState);
+      monitor.hardStateDurable(node, hardState);
       monitor.logReset(node, base.index);
     },
   };

@@ -136,3 +136,18 @@ test("a lost, a doubled and a refused write that is there after all are seen", (
   expect(() => readHistory("n", [put(1, "one"), put(2, "one")])).toThrow(broken("exactly-once"));
   expect(() => readHistory("n", [put(2, "one"), put(2, "two")])).toThrow(broken("watch-order"));
 });
+
+test("a second vote in one term, and a durable term or vote that a log has lost, are seen", () => {
+  const commitIndex = 0 as LogIndex;
+  const watch = monitor();
+  watch.hardStateDurable(a, { term: 3 as Term, vote: a, commitIndex });
+  expect(() => watch.hardStateDurable(a, { term: 3 as Term, vote: b, commitIndex })).toThrow(broken("one-vote-a-term"));
+  const found = { baseIndex: 0, terms: [] };
+  expect(() => watch.logOpened(a, { ...found, hardState: { term: 2 as Term, commitIndex } })).toThrow(
+    broken("durable-term"),
+  );
+  expect(() => watch.logOpened(a, { ...found, hardState: { term: 3 as Term, vote: b, commitIndex } })).toThrow(
+    broken("durable-vote"),
+  );
+  watch.logOpened(a, { ...found, hardState: { term: 3 as Term, vote: a, commitIndex } });
+});
