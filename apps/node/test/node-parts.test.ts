@@ -61,8 +61,16 @@ describe("a declaration", () => {
 
   test("that cannot hold together is refused with its reason", async () => {
     await expect(declare({ topology: "solo" })).rejects.toMatchObject({ code: "TOPOLOGY_TOO_SMALL_FOR_QUORUM" });
-    await expect(declare({ strategy: "solo" })).rejects.toMatchObject({ code: "CLUSTER_STANDALONE_TOPOLOGY" });
+    await expect(declare({ strategy: "solo", topology: "quorum_3m" })).rejects.toMatchObject({
+      code: "CLUSTER_STANDALONE_TOPOLOGY",
+    });
     expect((await declare({ topology: "pair", minNodes: 3 })).topology.minNodes).toBe(3);
+  });
+
+  test("has as many masters as its strategy has voters unless told", async () => {
+    expect((await declare({})).topology.name).toBe("cluster_3m_nw");
+    expect((await declare({ strategy: "datacenter" })).topology.name).toBe("cluster_5m_nw");
+    expect((await declare({ strategy: "solo" })).topology.name).toBe("solo");
   });
 
   test("that was committed is held against what a node is told, and only that", async () => {
