@@ -48,7 +48,7 @@ const transition: fc.Arbitrary<Transition> = fc.oneof(
         fc.constantFrom("demote", "settle", "depart", "evict", "forget", "cordon", "quarantine", "restore", "remove"),
         someName,
       )
-      .map(([verb, name]) => ({ verb, node: nodeId(name) }) as Transition),
+      .map(([verb, name]): Transition => ({ verb, node: nodeId(name) })),
   },
 );
 
