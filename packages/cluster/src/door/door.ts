@@ -41,6 +41,8 @@ export interface DoorOptions {
 
 /** How long a newcomer's whole admission may take, its own words included. */
 const admissionTimeoutMs = 15_000;
+/** How long its admission may wait for a seal: there must be time left to say that it did not come. */
+const sealTimeoutMs = 10_000;
 /** How long to wait until voters that did not sign are asked again. */
 const sealPauseMs = 100;
 /** Strangers hold connections here: this many at once, and no longer a word than a request is. */
@@ -64,16 +66,21 @@ const finalCodes = [
  */
 export class Door {
   readonly #options: DoorOptions;
-  readonly #withdrawals: readonly (() => void)[];
+  readonly #withdrawals: (() => void)[] = [];
   readonly #newcomers = new Set<Duplex>();
 
   constructor(options: DoorOptions) {
     this.#options = options;
     const { transport } = options;
-    this.#withdrawals = [
-      transport.handle(protocols.join, { onStream: (stream) => this.#serve(stream) }),
-      transport.handle(protocols.admit, { onRequest: (payload) => this.#admitForwarded(payload) }),
-    ];
+    try {
+      this.#withdrawals.push(transport.handle(protocols.join, { onStream: (stream) => this.#serve(stream) }));
+      this.#withdrawals.push(
+        transport.handle(protocols.admit, { onRequest: (payload) => this.#admitForwarded(payload) }),
+      );
+    } catch (error) {
+      this.stop();
+      throw error;
+    }
   }
 
   stop(): void {
@@ -83,11 +90,14 @@ export class Door {
 
   async #serve(stream: Duplex): Promise<void> {
     const { clock, logger } = this.#options;
-    // Nobody is let in who keeps silent for long, or in a crowd.
+    // Nobody who keeps silent is waited for.
     const cancel = clock.schedule(admissionTimeoutMs, () => stream.abort());
+    const isCrowded = this.#newcomers.size >= maxNewcomers;
     this.#newcomers.add(stream);
     try {
-      await this.#answer(stream);
+      // In a crowd nobody is listened to: whoever is turned away at once holds no place.
+      if (isCrowded) await stream.send(encodeJoinAnswer({ unavailable: true }));
+      else await this.#answer(stream);
       await stream.close();
     } catch (error) {
       logger.warn("a newcomer broke off", {
@@ -124,8 +134,6 @@ export class Door {
 
   async #admitAnywhere(message: Uint8Array, stream: Duplex): Promise<Uint8Array> {
     const { consensus, transport } = this.#options;
-    if (this.#newcomers.size > maxNewcomers)
-      throw new JoinRefusedError(`${maxNewcomers} newcomers are at the door`, { retryable: true });
     if (message.length > maxRequestBytes) throw new JoinRefusedError(`a request of ${message.length} bytes`);
     const request = decodeJoinRequest(message);
     if (request.node !== stream.peer) throw new JoinRefusedError(`it says that it is ${shortId(request.node)}`);
@@ -166,7 +174,7 @@ export class Door {
     const { machine, sealer, clock } = this.#options;
     const { signal, clear } = deadlineOf(
       clock,
-      admissionTimeoutMs,
+      sealTimeoutMs,
       () => new JoinRefusedError("its admission is not sealed yet", { retryable: true }),
     );
     try {

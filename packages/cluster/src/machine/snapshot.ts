@@ -118,10 +118,11 @@ function* readRecords(
       return;
     }
     if (tree >= trees || offset + recordHeader > body.length) break;
-    const keyEnd = offset + recordHeader + body.readUInt16BE(offset + 1);
+    const keyLength = body.readUInt16BE(offset + 1);
+    const keyEnd = offset + recordHeader + keyLength;
     const valueLength = body.readUInt32BE(offset + 3);
     const end = keyEnd + valueLength;
-    if (end > body.length || keyEnd - offset - recordHeader > maxKeyBytes || valueLength > maxValueBytes) break;
+    if (end > body.length || keyLength < 1 || keyLength > maxKeyBytes || valueLength > maxValueBytes) break;
     yield { tree, key: body.subarray(offset + recordHeader, keyEnd), value: body.subarray(keyEnd, end) };
     offset = end;
     count += 1;
