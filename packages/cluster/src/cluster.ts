@@ -1,4 +1,5 @@
 import {
+  isFabricError,
   replicasOf,
   shortId,
   type AppliedResource,
@@ -252,13 +253,16 @@ export class Cluster implements AsyncDisposable {
       await unlessAborted(running.depart({ signal }), signal);
       while (running.directory.isKnown(self)) {
         await unlessAborted(new Promise<void>((resolve) => void clock.schedule(leavePollMs, resolve)), signal);
-        // Once out of the log this node hears of its own release only from the chain that others show to it, or from their silence:
-        // those who applied the release no longer talk to this node.
-        await unlessAborted(
-          running.directory.refresh().catch(() => undefined),
+        // Once out of the log this node hears of its own release only from the chain that others show to it, from their silence, or
+        // from a closed door: those who applied the release no longer talk to this node.
+        const isTurnedAway = await unlessAborted(
+          running.directory.refresh().then(
+            () => false,
+            (error: unknown) => isFabricError(error, "TRANSPORT_NOT_ADMITTED"),
+          ),
           signal,
         );
-        if (this.#released(running, self)) break;
+        if (isTurnedAway || this.#released(running, self)) break;
       }
     } finally {
       clear();
