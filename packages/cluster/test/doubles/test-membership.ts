@@ -1,0 +1,105 @@
+import type { LocalHealth, Member, Membership, MembershipChange, MembershipView, NodeId } from "@revoada/fabric";
+import type { Ledger } from "./ledger.ts";
+
+/** What all nodes of a test know of each other, at once. */
+export class TestGossip {
+  readonly members = new Map<NodeId, Member>();
+  readonly #listeners = new Set<() => void>();
+
+  /** Says something of a member, to everybody. */
+  say(id: NodeId, facts: Partial<Member>): void {
+    const before = this.members.get(id) ?? unknown(id);
+    this.members.set(id, { ...before, ...facts });
+    for (const listener of this.#listeners) listener();
+  }
+
+  listen(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+}
+
+function unknown(id: NodeId): Member {
+  return { id, status: "alive", generation: 0, incarnation: 0, addresses: [], keys: new Map(), statusSinceMs: 0 };
+}
+
+export class TestMembership implements Membership {
+  readonly #gossip: TestGossip;
+  readonly #self: NodeId;
+  readonly #facts: Partial<Member>;
+  readonly #ledger: Ledger;
+  readonly #forgotten = new Set<NodeId>();
+  #stopped = false;
+
+  constructor(gossip: TestGossip, self: NodeId, facts: Partial<Member>, ledger: Ledger) {
+    this.#gossip = gossip;
+    this.#self = self;
+    this.#facts = facts;
+    this.#ledger = ledger;
+    ledger.take("membership");
+  }
+
+  async start(): Promise<void> {
+    this.#ledger.step("membership started");
+    this.#gossip.say(this.#self, { ...this.#facts, status: "alive" });
+  }
+
+  view(): MembershipView {
+    const members = new Map([...this.#gossip.members].filter(([id]) => !this.#forgotten.has(id)));
+    return { self: this.#self, members };
+  }
+
+  async *changes({ signal }: { readonly signal: AbortSignal }): AsyncGenerator<MembershipChange> {
+    let wake = (): void => undefined;
+    const stop = this.#gossip.listen(() => wake());
+    const onAbort = (): void => wake();
+    signal.addEventListener("abort", onAbort);
+    try {
+      while (!signal.aborted) {
+        yield { type: "snapshot", view: this.view() };
+        // oxlint-disable-next-line no-loop-func -- each round has its own promise
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
+    } finally {
+      stop();
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  set(key: string, value: string): void {
+    const keys = new Map([...(this.#gossip.members.get(this.#self)?.keys ?? []), [key, value]]);
+    this.#gossip.say(this.#self, { keys });
+  }
+
+  phi(): number {
+    return 0;
+  }
+
+  health(): LocalHealth {
+    return { score: 0, lastStallMs: 0, frozen: false };
+  }
+
+  raiseIncarnation(): void {
+    const { incarnation } = this.#gossip.members.get(this.#self) ?? unknown(this.#self);
+    this.#gossip.say(this.#self, { incarnation: incarnation + 1 });
+  }
+
+  async leave(): Promise<void> {
+    this.#ledger.step("membership left");
+    this.#gossip.say(this.#self, { status: "left" });
+  }
+
+  forget(id: NodeId): void {
+    this.#forgotten.add(id);
+  }
+
+  async shutdown(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#ledger.give("membership");
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown();
+  }
+}
