@@ -107,7 +107,10 @@ describe("a newcomer with a token", () => {
         ? ({ verb: "cordon", node: nodeId("a") } as const)
         : ({ verb: "restore", node: nodeId("a") } as const),
     );
-    for (let round = 0; round < 3; round += 1) await kit.run(loop.commit(long, "a long history"));
+    for (let round = 0; round < 3; round += 1) {
+      await kit.run(loop.commit(long, "a long history"));
+      await kit.clock.advanceAsync(1500);
+    }
     const joined = await ask(kit, "b", await kit.token());
     expect(joined.chain.length).toBeGreaterThan(1024 * 1024);
     const node = new TestNode(kit, "b");

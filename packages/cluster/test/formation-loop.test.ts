@@ -161,6 +161,33 @@ describe("the loop of the leader", () => {
     await kit.clock.runUntil(() => !configured(kit).includes(victim) && isSettled(kit), { withinMs: 60_000 });
   });
 
+  test("seals a change of voters at once, also where a seal of a lower head is under way, and moves voters only then", async () => {
+    const { kit } = await formed("b", "c", "d", "e");
+    await kit.clock.runUntil(() => state(kit.founder).sealed.height === state(kit.founder).head.height);
+    const from = configured(kit).find((id) => id !== nodeId("a"));
+    const to = [...formation(kit).nodes].find(([, record]) => record.replica === "learner")?.[0];
+    if (from === undefined || to === undefined) throw new Error("nobody to swap");
+    const unsealed: unknown[] = [];
+    kit.log.onJoint = () => {
+      const { pending } = state(kit.founder).sealing;
+      if (pending !== undefined) unsealed.push(pending);
+    };
+    const { loop, sealer } = kit.founder.cluster.running();
+    const { signal } = new AbortController();
+    await commit(kit.founder, [{ verb: "cordon", node: from }]);
+    const lower = sealer.seal({ signal });
+    await commit(kit.founder, [
+      { verb: "reassign", node: to, role: "master", replica: "voter" },
+      { verb: "seat", node: from, replica: "none" },
+    ]);
+    loop.kick();
+    const tookMs = await kit.clock.runUntil(() => configured(kit).includes(to) && isSettled(kit));
+    await lower;
+    expect(unsealed).toEqual([]);
+    // Far below the interval at which heads are sealed anyway.
+    expect(tookMs).toBeLessThan(200);
+  });
+
   test("does nothing on a follower", async () => {
     const { kit, nodes } = await formed("b", "c", "d");
     const proposers = new Set<NodeId>();
@@ -203,6 +230,21 @@ describe("a seal", () => {
     expect(kit.log.entries).toHaveLength(before + 1);
     await kit.run(sealer.seal({ signal }));
     expect(kit.log.entries).toHaveLength(before + 1);
+  });
+
+  test("that the leader before got through is no failure of the one that was gathered since", async () => {
+    const { kit } = await formed("b", "c");
+    await kit.clock.runUntil(() => state(kit.founder).sealed.height === state(kit.founder).head.height);
+    await commit(kit.founder, [{ verb: "cordon", node: nodeId("b") }]);
+    kit.log.onPropose = (command) => {
+      kit.log.onPropose = () => undefined;
+      kit.log.append({ kind: "command", command });
+    };
+    const before = kit.log.entries.length;
+    const { signal } = new AbortController();
+    await kit.run(kit.founder.cluster.running().sealer.seal({ signal }));
+    expect(kit.log.entries).toHaveLength(before + 2);
+    expect(state(kit.founder).sealed).toEqual(state(kit.founder).head);
   });
 
   test("with too few signatures says how many there were", async () => {

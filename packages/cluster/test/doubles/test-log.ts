@@ -37,6 +37,8 @@ export class TestLog {
   configuration: Configuration = nobody;
   leader: NodeId | undefined;
   term = 0;
+  /** True: a replica that starts has not applied the log yet, and does with the next entry. */
+  appliesLate = false;
   /** Called before a proposal is taken; a throw refuses it. */
   onPropose: (command: Uint8Array, from: NodeId) => void = () => undefined;
   /** Called when a joint change has begun; a throw leaves it half done. */
@@ -97,7 +99,7 @@ export class TestConsensus implements Consensus<Uint8Array, Uint8Array> {
       this.#log.configuration = { ...nobody, voters: [this.#self] };
       this.#log.elect(this.#self.id);
     }
-    this.catchUp();
+    if (!this.#log.appliesLate) this.catchUp();
   }
 
   /** Applies what the log holds, where this node has a place in it. */
