@@ -74,7 +74,7 @@ function admissionOf(id: NodeId, { view, formation }: Observation, storeId: Retu
   };
 }
 
-/** What a node says of itself goes into the log: short, whatever it says. */
+/** What a node says of itself goes into the log and is signed there: printable and short, whatever it says. */
 function boundedText(text: string): string {
-  return text.slice(0, 64);
+  return text.replaceAll(/[^\x20-\x7e]/g, "").slice(0, 64);
 }
