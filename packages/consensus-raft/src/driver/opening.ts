@@ -79,11 +79,11 @@ async function loadSnapshot<Command, Result>(
   machine: StateMachine<Command, Result>,
 ): Promise<void> {
   if (machine.durable || machine.position().index > 0) return;
-  const { disk, groupId, logger } = options;
-  const latest = await latestSnapshot(disk, groupId, (path, error) =>
+  const { logger } = options;
+  const latest = await latestSnapshot(options, (path, error) =>
     logger.error("a snapshot file fails its check", { path, error }),
   );
-  if (latest !== undefined) await machine.restore(latest.base, readSnapshot(disk, latest.path, groupId));
+  if (latest !== undefined) await machine.restore(latest.base, readSnapshot(options, latest.path));
 }
 
 async function scanConfigurations(store: LogStore, log: RecoveredLog): Promise<readonly IndexedConfiguration[]> {

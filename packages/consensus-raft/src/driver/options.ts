@@ -56,6 +56,8 @@ export interface RaftOptions<Command, Result> {
   readonly codec: RaftCodec<Command, Result>;
   /** T: elections begin after [T, 2T) of silence, heartbeats are sent every T/5. 150 unless told. */
   readonly electionTimeoutMs?: number;
+  /** Where on `disk` snapshot files lie, and nothing else does: one directory per group. `snapshots` unless told. */
+  readonly snapshotDirectory?: string;
   /** Applied entries between two compactions. 10,000 unless told. */
   readonly snapshotIntervalEntries?: number;
   /**
@@ -77,6 +79,7 @@ export interface RaftOptions<Command, Result> {
 /** Options with every default filled in. */
 export interface ResolvedOptions<Command, Result> extends RaftOptions<Command, Result> {
   readonly electionTimeoutMs: number;
+  readonly snapshotDirectory: string;
   readonly snapshotIntervalEntries: number;
   readonly logStore: () => LogStore;
   readonly groupId: Uint8Array;
@@ -128,6 +131,7 @@ export function resolveOptions<Command, Result>(
   return {
     ...options,
     electionTimeoutMs,
+    snapshotDirectory: options.snapshotDirectory ?? "snapshots",
     snapshotIntervalEntries,
     groupId,
     logger,

@@ -18,11 +18,18 @@ const maxHeaderBytes = 1024 * 1024;
 /** Larger chunks of a machine are split; what is read back is no larger either. */
 const maxFileChunkBytes: number = 4 * 1024 * 1024;
 
-const snapshotDirectory = "snapshots";
+/** Where the snapshot files of one group lie, and whose they are. */
+export interface SnapshotPlace {
+  readonly disk: Disk;
+  /** Holds nothing but snapshot files of this group; its parents are made with it. */
+  readonly snapshotDirectory: string;
+  readonly groupId: Uint8Array;
+}
+
 const namePattern = /^(\d{16})-(\d{16})\.snap$/;
 
-function nameOf(base: LogBase): string {
-  return `${snapshotDirectory}/${String(base.index).padStart(16, "0")}-${String(base.term).padStart(16, "0")}.snap`;
+function nameOf(place: SnapshotPlace, base: LogBase): string {
+  return `${place.snapshotDirectory}/${String(base.index).padStart(16, "0")}-${String(base.term).padStart(16, "0")}.snap`;
 }
 
 /** Bytes of a configuration that may be missing: none. */
@@ -60,22 +67,23 @@ export async function* rechunk(chunks: AsyncIterable<Uint8Array>, size: number):
 export class SnapshotWriter {
   readonly base: LogBase;
   readonly path: string;
-  readonly #disk: Disk;
+  readonly #place: SnapshotPlace;
   readonly #file: DiskFile;
   readonly #hash: Hash = createHash("sha256");
   #offset: number;
   #payloadBytes = 0;
   #open = true;
 
-  private constructor(disk: Disk, file: DiskFile, path: string, base: LogBase, offset: number) {
-    this.#disk = disk;
+  private constructor(place: SnapshotPlace, file: DiskFile, path: string, base: LogBase, offset: number) {
+    this.#place = place;
     this.#file = file;
     this.path = path;
     this.base = base;
     this.#offset = offset;
   }
 
-  static async create(disk: Disk, temporaryName: string, groupId: Uint8Array, base: LogBase): Promise<SnapshotWriter> {
+  static async create(place: SnapshotPlace, temporaryName: string, base: LogBase): Promise<SnapshotWriter> {
+    const { disk, snapshotDirectory, groupId } = place;
     const path = `${snapshotDirectory}/${temporaryName}`;
     await disk.makeDirectory(snapshotDirectory);
     await disk.remove(path);
@@ -86,7 +94,7 @@ export class SnapshotWriter {
     prefix.writeUInt32BE(header.length, magic.length);
     prefix.writeUInt32BE(crc32(header), magic.length + 4);
     await file.write(0, [prefix, header]);
-    return new SnapshotWriter(disk, file, path, base, prefixBytes + header.length);
+    return new SnapshotWriter(place, file, path, base, prefixBytes + header.length);
   }
 
   /** Bytes of the machine's state that were written. */
@@ -118,17 +126,20 @@ export class SnapshotWriter {
 
   /** Gives the finished file its name, durably. */
   async promote(): Promise<string> {
-    const name = nameOf(this.base);
-    await this.#disk.rename(this.path, name);
-    await this.#disk.syncDirectory(snapshotDirectory);
-    // The directory's own name may be as new as the file's.
-    await this.#disk.syncDirectory("");
+    const { disk, snapshotDirectory } = this.#place;
+    const name = nameOf(this.#place, this.base);
+    await disk.rename(this.path, name);
+    await disk.syncDirectory(snapshotDirectory);
+    // The names of the directory and of its parents may be as new as the file's.
+    const steps = snapshotDirectory.split("/");
+    for (let depth = steps.length - 1; depth >= 0; depth -= 1)
+      await disk.syncDirectory(steps.slice(0, depth).join("/"));
     return name;
   }
 
   async discard(): Promise<void> {
     await this.#close();
-    await this.#disk.remove(this.path);
+    await this.#place.disk.remove(this.path);
   }
 
   async #close(): Promise<void> {
@@ -163,7 +174,7 @@ async function readHeader(
 }
 
 /** Reads the machine's bytes of a snapshot file, checking each chunk, and at the end all of them. Throws `RAFT_BAD_SNAPSHOT`. */
-export async function* readSnapshot(disk: Disk, path: string, groupId: Uint8Array): AsyncGenerator<Uint8Array> {
+export async function* readSnapshot({ disk, groupId }: SnapshotPlace, path: string): AsyncGenerator<Uint8Array> {
   const file = await disk.open(path);
   try {
     let { offset } = await readHeader(file, path, groupId);
@@ -190,11 +201,11 @@ export async function* readSnapshot(disk: Disk, path: string, groupId: Uint8Arra
 }
 
 /** The base that a snapshot file claims, after its whole content has been checked. Throws `RAFT_BAD_SNAPSHOT`. */
-async function verifySnapshot(disk: Disk, path: string, groupId: Uint8Array): Promise<LogBase> {
-  for await (const chunk of readSnapshot(disk, path, groupId)) void chunk;
-  const file = await disk.open(path);
+async function verifySnapshot(place: SnapshotPlace, path: string): Promise<LogBase> {
+  for await (const chunk of readSnapshot(place, path)) void chunk;
+  const file = await place.disk.open(path);
   try {
-    return (await readHeader(file, path, groupId)).base;
+    return (await readHeader(file, path, place.groupId)).base;
   } finally {
     await file.close();
   }
@@ -202,15 +213,14 @@ async function verifySnapshot(disk: Disk, path: string, groupId: Uint8Array): Pr
 
 /** The newest snapshot file that passes its check, or undefined. Files that fail are reported and left as they are. */
 export async function latestSnapshot(
-  disk: Disk,
-  groupId: Uint8Array,
+  place: SnapshotPlace,
   onBad: (path: string, error: unknown) => void,
 ): Promise<{ readonly base: LogBase; readonly path: string } | undefined> {
-  const names = (await disk.list(snapshotDirectory)).filter((name) => namePattern.test(name)).toSorted();
+  const names = (await place.disk.list(place.snapshotDirectory)).filter((name) => namePattern.test(name)).toSorted();
   for (const name of names.toReversed()) {
-    const path = `${snapshotDirectory}/${name}`;
+    const path = `${place.snapshotDirectory}/${name}`;
     try {
-      return { base: await verifySnapshot(disk, path, groupId), path };
+      return { base: await verifySnapshot(place, path), path };
     } catch (error) {
       if (!isFabricError(error, "RAFT_BAD_SNAPSHOT", "RAFT_BAD_FRAME", "FABRIC_INVALID_VALUE")) throw error;
       onBad(path, error);
@@ -220,7 +230,8 @@ export async function latestSnapshot(
 }
 
 /** Removes every snapshot file but `keep`, and what an interrupted transfer left. */
-export async function removeSnapshotsExcept(disk: Disk, keep: string | undefined): Promise<void> {
+export async function removeSnapshotsExcept(place: SnapshotPlace, keep: string | undefined): Promise<void> {
+  const { disk, snapshotDirectory } = place;
   for (const name of await disk.list(snapshotDirectory)) {
     const path = `${snapshotDirectory}/${name}`;
     if (path !== keep) await disk.remove(path);

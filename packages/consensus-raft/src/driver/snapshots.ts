@@ -4,7 +4,6 @@ import {
   isFabricError,
   parseStoreId,
   type Clock,
-  type Disk,
   type LogBase,
   type Logger,
   type Metrics,
@@ -28,6 +27,7 @@ import {
   rechunk,
   removeSnapshotsExcept,
   SnapshotWriter,
+  type SnapshotPlace,
 } from "./snapshot-files.ts";
 
 /** Chunks travel beside heartbeats, never before them. */
@@ -39,13 +39,11 @@ const incomingName = "incoming.tmp";
 const savingName = "saving.tmp";
 
 /** What snapshots need of the replica around them. */
-export interface SnapshotSurroundings {
+export interface SnapshotSurroundings extends SnapshotPlace {
   readonly id: NodeId;
   readonly transport: Transport;
   readonly clock: Clock;
   readonly random: Random;
-  readonly disk: Disk;
-  readonly groupId: Uint8Array;
   readonly limits: RaftLimits;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -118,11 +116,10 @@ export class Snapshots<Command, Result> {
   }
 
   async #saveFile(): Promise<number> {
-    const { disk, groupId } = this.#around;
     const snapshot = await this.#runner.exclusive(() => this.#runner.machine.snapshot());
     try {
       const base = this.#baseOf(snapshot.position);
-      const writer = await SnapshotWriter.create(disk, savingName, groupId, base);
+      const writer = await SnapshotWriter.create(this.#around, savingName, base);
       try {
         for await (const chunk of snapshot.chunks()) await writer.append(chunk);
         await writer.finish();
@@ -131,7 +128,7 @@ export class Snapshots<Command, Result> {
         throw error;
       }
       const path = await writer.promote();
-      await removeSnapshotsExcept(disk, path);
+      await removeSnapshotsExcept(this.#around, path);
       return base.index;
     } finally {
       snapshot.dispose();
@@ -249,7 +246,7 @@ export class Snapshots<Command, Result> {
   }
 
   async #begin(reader: TupleReader, from: NodeId): Promise<number> {
-    const { clock, disk, groupId, limits } = this.#around;
+    const { clock, limits } = this.#around;
     const fromStore = parseStoreId(reader.text(32));
     const toStore = reader.text(32);
     const term = reader.counter();
@@ -266,7 +263,7 @@ export class Snapshots<Command, Result> {
     }
     this.#incoming = undefined;
     await known?.writer.discard();
-    const writer = await SnapshotWriter.create(disk, incomingName, groupId, base);
+    const writer = await SnapshotWriter.create(this.#around, incomingName, base);
     this.#incoming = { id, from, fromStore, term, writer, lastMs: clock.monotonicMs(), finished: false };
     return 0;
   }
@@ -325,20 +322,19 @@ export class Snapshots<Command, Result> {
     const incoming = this.#offered;
     if (incoming === undefined) throw new RaftBadFrameError("nothing was received that could be installed");
     this.#installing = true;
-    const { disk, groupId } = this.#around;
     let success = false;
     try {
       await this.#runner.exclusive(async () => {
         const { machine } = this.#runner;
         const path = machine.durable ? incoming.writer.path : await incoming.writer.promote();
         try {
-          await machine.restore(base, readSnapshot(disk, path, groupId));
+          await machine.restore(base, readSnapshot(this.#around, path));
         } catch (error) {
           this.#around.machineFailed("restore a snapshot", error);
           throw error;
         }
         await this.#around.reset(base);
-        await removeSnapshotsExcept(disk, machine.durable ? undefined : path);
+        await removeSnapshotsExcept(this.#around, machine.durable ? undefined : path);
       });
       success = true;
       this.#around.metrics.count("revoada_raft_snapshots_total", 1, { kind: "installed" });
