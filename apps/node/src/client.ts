@@ -2,6 +2,7 @@ import { isFabricError, type Face, type PlainValue } from "@revoada/fabric";
 import { controlClient, type ControlClient } from "@revoada/face-pure-raft";
 import type { ChainReport } from "./daemon/chain-report.ts";
 import type { HealthReport } from "./daemon/control.ts";
+import type { TokenLine } from "./daemon/operator-control.ts";
 import type { FormationReport, NodeStatus } from "./daemon/status.ts";
 import { findSocket } from "./data-directory/data-directory.ts";
 import { NodeUnreachableError } from "./errors.ts";
@@ -36,7 +37,13 @@ export interface NodeClient extends AsyncDisposable {
   chainShow(): Promise<ChainReport>;
   /** The chain as a file that verifies offline. */
   chainExport(): Promise<Uint8Array>;
-  createToken(options?: { readonly ttlMs?: number; readonly uses?: number }): Promise<string>;
+  createToken(options?: { readonly ttlMs?: number; readonly uses?: number; readonly label?: string }): Promise<string>;
+  /** The join tokens that the cluster keeps, without their secrets. */
+  tokens(): Promise<readonly TokenLine[]>;
+  /** Ends a token, told by its id or a beginning of it that no other has. */
+  revokeToken(id: string): Promise<{ readonly revoked: string }>;
+  /** Takes a node out of the cluster for ever, told by its id or a beginning of it that no other has. */
+  removeNode(node: string, options?: { readonly timeoutMs?: number }): Promise<{ readonly removed: string }>;
   /** Resolves once the cluster has let the node go; its daemon stops then. */
   leave(options?: { readonly timeoutMs?: number }): Promise<void>;
 }
@@ -86,10 +93,18 @@ function wrap(client: ControlClient, signal: AbortSignal | undefined): NodeClien
       for await (const piece of client.stream("chain.export", null, interruptible)) pieces.push(piece as Uint8Array);
       return Buffer.concat(pieces);
     },
-    async createToken({ ttlMs, uses } = {}): Promise<string> {
-      const parameters = { ...(ttlMs === undefined ? {} : { ttlMs }), ...(uses === undefined ? {} : { uses }) };
+    async createToken({ ttlMs, uses, label } = {}): Promise<string> {
+      const parameters = {
+        ...(ttlMs === undefined ? {} : { ttlMs }),
+        ...(uses === undefined ? {} : { uses }),
+        ...(label === undefined ? {} : { label }),
+      };
       return (await ask<{ readonly token: string }>("token.create", parameters)).token;
     },
+    tokens: async () => (await ask<{ readonly tokens: readonly TokenLine[] }>("token.list")).tokens,
+    revokeToken: (id) => ask<{ readonly revoked: string }>("token.revoke", { id }),
+    removeNode: (id, { timeoutMs = defaultLeaveTimeoutMs } = {}) =>
+      ask<{ readonly removed: string }>("node.remove", { node: id, timeoutMs }, timeoutMs + leaveMarginMs),
     async leave({ timeoutMs = defaultLeaveTimeoutMs } = {}): Promise<void> {
       await ask("leave", { timeoutMs }, timeoutMs + leaveMarginMs);
     },

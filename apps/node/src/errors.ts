@@ -150,3 +150,17 @@ function reasonOf(error: unknown): string {
       return error.message;
   }
 }
+
+/** Nothing has an id that begins like this. */
+export class UnknownIdError extends FabricError {
+  constructor(what: string, given: string) {
+    super("NODE_UNKNOWN_ID", `no ${what} has an id that begins with ${given}`);
+  }
+}
+
+/** The beginning of an id fits several. */
+export class AmbiguousIdError extends FabricError {
+  constructor(what: string, given: string, found: readonly string[]) {
+    super("NODE_AMBIGUOUS_ID", `${found.length} ${what}s have ids that begin with ${given}: give more of it`);
+  }
+}

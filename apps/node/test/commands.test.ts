@@ -143,6 +143,32 @@ describe("a node on the command line", () => {
     expect((await run("token create --ttl 9999d")).err).toContain("FABRIC_INVALID_VALUE");
   });
 
+  test("lists tokens without their secrets, and ends one by a beginning of its id", async () => {
+    const { run } = await desk();
+    const secret = (await run("token create --uses 1 --label rack-7")).out.trim();
+    const shown = await run("token list -o json");
+    expect(shown.out).not.toContain(secret);
+    const { tokens } = JSON.parse(shown.out) as { readonly tokens: readonly { id: string; label?: string }[] };
+    const made = tokens.find(({ label }) => label === "rack-7");
+    expect(made).toMatchObject({ state: "good", usesLeft: 1 });
+    expect((await run("token list")).out).toMatch(/rack-7/);
+    const revoked = await run(`token revoke ${made?.id.slice(0, 12)}`);
+    expect(revoked).toMatchObject({ code: 0, out: `token ${made?.id} is revoked\n` });
+    expect((await run("token list")).out).not.toMatch(/rack-7/);
+    const again = await run(`token revoke ${made?.id}`);
+    expect([again.code, again.err.split(":")[0]]).toEqual([4, "error NODE_UNKNOWN_ID"]);
+    expect((await run("token revoke zz")).err).toContain("error FABRIC_INVALID_VALUE");
+    expect((await run("token create --label \u001b[31m")).err).toContain("error TOKEN_REFUSED");
+  });
+
+  test("removes neither itself nor a node that nobody knows", async () => {
+    const { run } = await desk();
+    const { node } = JSON.parse((await run("identity -o json")).out) as { readonly node: string };
+    expect((await run(`node remove ${node}`)).err).toContain("error CLUSTER_REMOVE_REFUSED");
+    const unknown = await run(`node remove ${"0".repeat(64)}`);
+    expect([unknown.code, unknown.err.split(":")[0]]).toEqual([4, "error NODE_UNKNOWN_ID"]);
+  });
+
   test("does not leave a cluster that would be without a vote", async () => {
     const { run } = await desk();
     const refused = await run("leave");

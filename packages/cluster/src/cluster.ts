@@ -13,6 +13,7 @@ import {
   type ResourceWatchEvent,
   type Revision,
   type StoredResource,
+  type TokenRecord,
 } from "@revoada/fabric";
 import { ClusterBuilder } from "./builder.ts";
 import type { ClusterDeclaration } from "./declaration.ts";
@@ -29,7 +30,7 @@ import { sealEnvelope } from "./machine/envelope.ts";
 import { chainParts } from "./machine/formation-machine.ts";
 import type { StateHash } from "./machine/machine.ts";
 import { openResult } from "./machine/result.ts";
-import { encodeTokenCommand } from "./machine/token-machine.ts";
+import { encodeTokenCommand, listTokens, type TokenCommand } from "./machine/token-machine.ts";
 import type { ClusterLayers } from "./parts.ts";
 import { ReleaseStack } from "./release-stack.ts";
 import { RunningCluster } from "./running.ts";
@@ -201,10 +202,11 @@ export class Cluster implements AsyncDisposable {
     return this.#layers.attestor.exportChain(parts);
   }
 
-  /** Makes a join token: the secret for the newcomer, its public half committed. */
+  /** Makes a join token: the secret for the newcomer, its public half committed. `label` is what `tokens` shows it as. */
   async createToken(options: {
     readonly ttlMs: number;
     readonly uses: number;
+    readonly label?: string;
     readonly signal?: AbortSignal;
   }): Promise<JoinToken> {
     const { attestor, clock, random } = this.#layers;
@@ -222,13 +224,53 @@ export class Cluster implements AsyncDisposable {
       uses: options.uses,
       random: random.bytes(48),
     });
-    const command = sealEnvelope("token", encodeTokenCommand({ version: 1, type: "create", record }));
-    const { result } = await running.consensus.propose(
-      command,
-      options.signal === undefined ? {} : { signal: options.signal },
-    );
-    openResult(result);
+    const labelled = options.label === undefined ? record : { ...record, label: options.label };
+    await this.#changeTokens({ version: 1, type: "create", record: labelled }, options);
     return token;
+  }
+
+  /** The tokens that are kept, as of now: public halves, expiry, uses left. Needs a replica here. */
+  async tokens(options: { readonly signal?: AbortSignal } = {}): Promise<readonly TokenRecord[]> {
+    const { consensus, store } = this.#require();
+    await consensus.readBarrier(options);
+    return listTokens(store);
+  }
+
+  /** Ends a token: it lets nobody in from the commit on. Rejects with `TOKEN_REFUSED` where there is none of that id. */
+  async revokeToken(tokenId: string, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    await this.#changeTokens({ version: 1, type: "revoke", tokenId }, options);
+  }
+
+  async #changeTokens(command: TokenCommand, { signal }: { readonly signal?: AbortSignal }): Promise<void> {
+    const { consensus } = this.#require();
+    const envelope = sealEnvelope("token", encodeTokenCommand(command));
+    openResult((await consensus.propose(envelope, signal === undefined ? {} : { signal })).result);
+  }
+
+  /**
+   * Takes a node out for ever: its seat goes to another first, then its key is refused by every node that learns of it. Resolves
+   * once that is committed and sealed. Rejects with `CLUSTER_UNKNOWN_NODE`, `CLUSTER_REMOVE_REFUSED`, or `CLUSTER_REMOVE_TIMEOUT`
+   * where the others did not get that far: how far they got shows in the formation.
+   */
+  async remove(node: NodeId, options: { readonly timeoutMs: number }): Promise<void> {
+    const running = this.#require();
+    const { signal, clear } = deadlineOf(
+      this.#layers.clock,
+      options.timeoutMs,
+      () =>
+        new CommandRefusedError(
+          "CLUSTER_REMOVE_TIMEOUT",
+          `${shortId(node)} was not removed within ${options.timeoutMs} ms`,
+          {
+            retryable: true,
+          },
+        ),
+    );
+    try {
+      await unlessAborted(running.removal.remove(node, { signal }), signal);
+    } finally {
+      clear();
+    }
   }
 
   /**

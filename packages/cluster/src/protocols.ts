@@ -1,15 +1,21 @@
 import type { Protocol } from "@revoada/fabric";
 
 /** The cluster's own protocols. Their names carry their versions. */
-export const protocols: Readonly<Record<"seal" | "chain" | "join" | "admit" | "depart", Protocol>> = {
+export const protocols: Readonly<
+  Record<"seal" | "chain" | "sealed" | "join" | "admit" | "depart" | "remove", Protocol>
+> = {
   /** Leader → voter: sign this head. */
   seal: { name: "/revoada/seal/1", channel: "consensus" },
   /** Any node → any node: the sealed chain above a height. */
   chain: { name: "/revoada/chain/1", channel: "gossip" },
+  /** Leader → nodes without a replica: there is a newer seal to ask for. */
+  sealed: { name: "/revoada/sealed/1", channel: "gossip" },
   /** Newcomer → any node, with a token. */
   join: { name: "/revoada/join/1", channel: "join" },
   /** Any node → leader: a newcomer's request, with the binding of the connection that it came over. */
   admit: { name: "/revoada/admit/1", channel: "gossip" },
   /** A member → leader: let me go. */
   depart: { name: "/revoada/depart/1", channel: "gossip" },
+  /** A voter → leader: an operator removes this node for ever. */
+  remove: { name: "/revoada/remove/1", channel: "gossip" },
 };

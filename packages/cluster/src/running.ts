@@ -29,6 +29,7 @@ import { ClusterMachine } from "./machine/machine.ts";
 import { openResult } from "./machine/result.ts";
 import type { CatalogLayer, ClusterLayers, ClusterOrigin } from "./parts.ts";
 import { protocols } from "./protocols.ts";
+import { Removal } from "./operator/removal.ts";
 import type { ReleaseStack } from "./release-stack.ts";
 
 /** The key under which a leader says in gossip that it leads, and in which term. */
@@ -45,6 +46,7 @@ export class RunningCluster {
   readonly directory: Directory;
   readonly loop: FormationLoop;
   readonly sealer: Sealer;
+  readonly removal: Removal;
   readonly catalog: Catalog;
   readonly localFace: Face;
   readonly remoteFace: Face | undefined;
@@ -125,6 +127,10 @@ export class RunningCluster {
       logger,
     });
     stack.push(() => door.stop());
+    const leader = (): NodeId | undefined => consensus.status().leader ?? this.likelyLeader();
+    const { loop } = this;
+    this.removal = new Removal({ attestor, transport, consensus, machine, loop, sealer, clock, logger, leader });
+    stack.push(() => this.removal.stop());
     this.catalog = this.#createCatalog(catalogLayer, stack);
     this.localFace = parts.factory.create({
       face: declaration.face,
@@ -202,7 +208,12 @@ export class RunningCluster {
     stack.push(
       transport.handle(protocols.depart, { onRequest: (payload, { peer }) => this.#departPeer(payload, peer) }),
     );
-    stack.push(machine.onApplied(() => this.#formationChanged()));
+    stack.push(
+      machine.onApplied(() => {
+        this.#formationChanged();
+        if (this.consensus.status().role === "leader") this.directory.announce();
+      }),
+    );
     stack.push(consensus.onChange((status) => this.#consensusChanged(status)));
     await consensus.start(machine);
     await this.#ensureGenesis();

@@ -3,10 +3,11 @@ import type { CommandSpec } from "./command.ts";
 import { applyCommand } from "./commands/apply.ts";
 import { chainExportCommand, chainShowCommand, chainVerifyCommand } from "./commands/chain.ts";
 import { identityCommand, versionCommand, walInspectCommand, walVerifyCommand } from "./commands/local.ts";
-import { leaveCommand, tokenCreateCommand } from "./commands/node.ts";
+import { leaveCommand, nodeRemoveCommand } from "./commands/node.ts";
 import { deleteCommand, getCommand, listCommand, watchCommand } from "./commands/resources.ts";
 import { snapshotRestoreCommand, snapshotSaveCommand } from "./commands/snapshot.ts";
 import { formationCommand, healthCommand, statusCommand } from "./commands/status.ts";
+import { tokenCreateCommand, tokenListCommand, tokenRevokeCommand } from "./commands/tokens.ts";
 import { upCommand } from "./commands/up.ts";
 import { exitCodes } from "./exit-codes.ts";
 
@@ -42,6 +43,9 @@ export const commands: readonly CommandSpec[] = [
   chainExportCommand,
   chainVerifyCommand,
   tokenCreateCommand,
+  tokenListCommand,
+  tokenRevokeCommand,
+  nodeRemoveCommand,
   leaveCommand,
   identityCommand,
   walInspectCommand,

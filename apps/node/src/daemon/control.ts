@@ -1,6 +1,7 @@
 import type { BrokenInvariant, Cluster, ClusterHealth } from "@revoada/cluster";
 import { FieldReader, InvalidValueError, type Attestor, type Control, type PlainValue } from "@revoada/fabric";
 import { describeChain } from "./chain-report.ts";
+import { registerOperatorControl } from "./operator-control.ts";
 import { describeFormation, toPlain, type NodeStatus } from "./status.ts";
 
 /** What the control methods of a node reach. */
@@ -13,8 +14,11 @@ export interface ControlHost {
   readonly createToken: (options: {
     readonly ttlMs: number;
     readonly uses: number;
+    readonly label?: string;
     readonly signal: AbortSignal;
   }) => Promise<string>;
+  /** Milliseconds since the epoch, to say which tokens are good now. */
+  readonly wallMs: () => number;
 }
 
 /** How much of a chain travels in one answer. */
@@ -45,9 +49,13 @@ export function registerControl(control: Control, host: ControlHost): void {
     const fields = new FieldReader(parameters ?? {}, "token");
     const ttlMs = wholeNumber(fields, "ttlMs", tokenDefaults.ttlMs, maxTokenTtlMs);
     const uses = wholeNumber(fields, "uses", tokenDefaults.uses, maxTokenUses);
+    const label = fields.take("label");
     fields.finish();
-    return { token: await host.createToken({ ttlMs, uses, signal }) };
+    if (label !== undefined && typeof label !== "string")
+      throw new InvalidValueError(fields.at("label"), label, "a text");
+    return { token: await host.createToken({ ttlMs, uses, signal, ...(label === undefined ? {} : { label }) }) };
   });
+  registerOperatorControl(answer, cluster, host.wallMs);
   answer("leave", async (parameters) => {
     const fields = new FieldReader(parameters ?? {}, "leave");
     const timeoutMs = wholeNumber(fields, "timeoutMs", defaultLeaveTimeoutMs, 600_000);

@@ -261,6 +261,7 @@ class NodeProcess implements RunningNode {
   async #createToken(options: {
     readonly ttlMs: number;
     readonly uses: number;
+    readonly label?: string;
     readonly signal: AbortSignal;
   }): Promise<string> {
     const { cluster, node } = this.#parts;
@@ -278,6 +279,7 @@ class NodeProcess implements RunningNode {
         status: () => this.status(),
         leave: (options) => this.leave(options),
         createToken: (options) => this.#createToken(options),
+        wallMs: () => this.#parts.clock.wallMs(),
       },
     });
   }

@@ -44,7 +44,7 @@ export interface DirectoryOptions {
 export class Directory {
   readonly #options: DirectoryOptions;
   readonly #follower: ChainFollower;
-  readonly #withdraw: () => void;
+  readonly #withdrawals: (() => void)[] = [];
   /** What was shown by others, above the height that this node's own store holds. */
   #records: ChainRecord[] = [];
   #recordsAfter = 0;
@@ -52,12 +52,17 @@ export class Directory {
   #cancel: (() => void) | undefined;
   #stopped = false;
   #refreshing: Promise<void> | undefined;
+  #announced = 0;
 
   constructor(options: DirectoryOptions, chain?: Uint8Array) {
     this.#options = options;
     this.#follower = options.attestor.follow(options.genesis.bytes, options.genesis.clusterId);
     if (chain !== undefined) this.#adopt(decodeAnswer(chain));
-    this.#withdraw = options.transport.handle(protocols.chain, { onRequest: async (payload) => this.#answer(payload) });
+    const { transport } = options;
+    this.#withdrawals.push(
+      transport.handle(protocols.chain, { onRequest: async (payload) => this.#answer(payload) }),
+      transport.handle(protocols.sealed, { onMessage: (payload, { peer }) => this.#hear(payload, peer) }),
+    );
     this.#schedule();
   }
 
@@ -78,20 +83,23 @@ export class Directory {
     return encodeAnswer(this.#recordsAbove(afterHeight, maxBytes));
   }
 
-  /** Takes what this node's own log has sealed, and once there is no more of it, asks a random node for what is missing. */
-  refresh(): Promise<void> {
+  /**
+   * Takes what this node's own log has sealed, and once there is no more of it, asks for what is missing: `from` where told, else a
+   * random node.
+   */
+  refresh(from?: NodeId): Promise<void> {
     // One at a time: two answers to one question overlap, and the second is refused.
-    this.#refreshing ??= this.#refresh().finally(() => {
+    this.#refreshing ??= this.#refresh(from).finally(() => {
       this.#refreshing = undefined;
     });
     return this.#refreshing;
   }
 
-  async #refresh(): Promise<void> {
+  async #refresh(from: NodeId | undefined): Promise<void> {
     if (this.#takeOwn()) return;
     const { transport, attestor, random } = this.#options;
     const others = [...this.formation().nodes.keys()].filter((id) => id !== attestor.identity.id);
-    const peer = others[random.uint32() % Math.max(others.length, 1)];
+    const peer = from ?? others[random.uint32() % Math.max(others.length, 1)];
     if (peer === undefined) return;
     const request = encodeCanonical({ afterHeight: this.#follower.head().height });
     this.#take(await transport.request(peer, protocols.chain, request, { timeoutMs: 2000 }));
@@ -126,7 +134,35 @@ export class Directory {
   stop(): void {
     this.#stopped = true;
     this.#cancel?.();
-    this.#withdraw();
+    for (const withdraw of this.#withdrawals) withdraw();
+  }
+
+  /** Tells nodes that hold no log of a newer seal, so that they need not wait until they ask: best effort. */
+  announce(): void {
+    const { transport, machine } = this.#options;
+    const state = machine.formation.state;
+    if (state === undefined || state.sealed.height <= this.#announced) return;
+    this.#announced = state.sealed.height;
+    const message = encodeCanonical({ height: state.sealed.height });
+    for (const [id, { replica }] of state.formation.nodes)
+      if (replica === "none") transport.send(id, protocols.sealed, message);
+  }
+
+  /** A hint that is asked about, never believed. */
+  #hear(payload: Uint8Array, peer: NodeId): void {
+    const { logger, isCurrent } = this.#options;
+    try {
+      const fields = new FieldReader(decodeCanonical(payload, "sealed"), "sealed");
+      const height = fields.number("height");
+      fields.finish();
+      if (this.#stopped || isCurrent() || height <= this.#follower.head().height) return;
+    } catch (error) {
+      logger.debug("a word of a seal was malformed", { peer, error: String(error) });
+      return;
+    }
+    this.refresh(peer).catch((error: unknown) =>
+      logger.debug("the chain could not be refreshed", { error: String(error) }),
+    );
   }
 
   #schedule(): void {

@@ -35,6 +35,9 @@ export interface SealerOptions {
   readonly signTimeoutMs: number;
 }
 
+/** How long to wait until voters that did not sign are asked again. */
+const sealPauseMs = 100;
+
 /** Gathers the voters' signatures under the chain's head and commits the seal; signs for others what this replica holds too. */
 export class Sealer {
   readonly #options: SealerOptions;
@@ -65,6 +68,19 @@ export class Sealer {
       this.#sealing = undefined;
     });
     return unlessAborted(this.#sealing, options.signal);
+  }
+
+  /** Leader only. Seals until `height` is covered, with patience for voters that cannot sign at this moment. */
+  async sealUpTo(height: number, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+    const { machine, clock } = this.#options;
+    while ((machine.formation.state?.sealed.height ?? 0) < height) {
+      try {
+        await this.seal({ signal });
+      } catch (error) {
+        if (!isFabricError(error) || !error.retryable || signal.aborted) throw error;
+        await unlessAborted(new Promise<void>((resolve) => void clock.schedule(sealPauseMs, resolve)), signal);
+      }
+    }
   }
 
   stop(): void {

@@ -16,7 +16,7 @@ import {
 import type { Directory } from "../chain/directory.ts";
 import type { Sealer } from "../chain/sealer.ts";
 import { decodeCanonical, encodeCanonical } from "../codec.ts";
-import { deadlineOf, unlessAborted } from "../deadline.ts";
+import { deadlineOf } from "../deadline.ts";
 import { JoinRefusedError } from "../errors.ts";
 import type { FormationLoop } from "../loop/formation-loop.ts";
 import type { ClusterMachine } from "../machine/machine.ts";
@@ -43,8 +43,6 @@ export interface DoorOptions {
 const admissionTimeoutMs = 15_000;
 /** How long its admission may wait for a seal: there must be time left to say that it did not come. */
 const sealTimeoutMs = 10_000;
-/** How long to wait until voters that did not sign are asked again. */
-const sealPauseMs = 100;
 /** Strangers hold connections here: this many at once, and no longer a word than a request is. */
 const maxNewcomers = 64;
 const maxRequestBytes = 16 * 1024;
@@ -171,21 +169,14 @@ export class Door {
 
   /** Has the chain sealed up to a height, with patience for voters that cannot sign at this moment. */
   async #sealUpTo(height: number): Promise<void> {
-    const { machine, sealer, clock } = this.#options;
+    const { sealer, clock } = this.#options;
     const { signal, clear } = deadlineOf(
       clock,
       sealTimeoutMs,
       () => new JoinRefusedError("its admission is not sealed yet", { retryable: true }),
     );
     try {
-      while ((machine.formation.state?.sealed.height ?? 0) < height) {
-        try {
-          await sealer.seal({ signal });
-        } catch (error) {
-          if (!isFabricError(error) || !error.retryable || signal.aborted) throw error;
-          await unlessAborted(new Promise<void>((resolve) => void clock.schedule(sealPauseMs, resolve)), signal);
-        }
-      }
+      await sealer.sealUpTo(height, { signal });
     } finally {
       clear();
     }

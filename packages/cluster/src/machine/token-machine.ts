@@ -20,6 +20,8 @@ export class TokenRefusedError extends MachineRefusal {
 }
 
 const tokenId = /^[0-9a-f]{32}$/;
+/** One line that a terminal shows as it is. */
+const labelPattern = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]{1,64}$/u;
 const maxTokens = 1024;
 
 /** The token of an id as it is committed; undefined where there is none. */
@@ -28,18 +30,26 @@ export function readToken(store: StoreReader, id: string): TokenRecord | undefin
   return bytes === undefined ? undefined : readStored("token", () => parseToken(decodeCanonical(bytes, "token")));
 }
 
+/** Every token that is kept, by id. */
+export function listTokens(store: StoreReader): readonly TokenRecord[] {
+  return [...store.range(trees.tokens)].flatMap(({ key }) => readToken(store, textOfKey(key)) ?? []);
+}
+
 function parseToken(value: unknown): TokenRecord {
-  const { tokenId: id, publicKey, expiresMs, usesLeft } = (value ?? {}) as Record<string, unknown>;
+  const { tokenId: id, publicKey, expiresMs, usesLeft, label } = (value ?? {}) as Record<string, unknown>;
   if (typeof id !== "string" || !tokenId.test(id)) throw new TokenRefusedError("a token id is 32 hex characters");
   for (const number of [expiresMs, usesLeft]) {
     if (!Number.isSafeInteger(number) || (number as number) < 0)
       throw new TokenRefusedError("expiry and uses are whole numbers");
   }
+  if (label !== undefined && (typeof label !== "string" || !labelPattern.test(label)))
+    throw new TokenRefusedError("a label is one printable line of at most 64 characters");
   return {
     tokenId: id,
     publicKey: parseNodeId(publicKey),
     expiresMs: expiresMs as number,
     usesLeft: usesLeft as number,
+    ...(label === undefined ? {} : { label }),
   };
 }
 

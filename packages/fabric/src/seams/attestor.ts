@@ -122,6 +122,8 @@ export interface TokenRecord {
   /** Milliseconds since the epoch, by committed time. */
   readonly expiresMs: number;
   readonly usesLeft: number;
+  /** What its maker calls it: one printable line of at most 64 characters. */
+  readonly label?: string;
 }
 
 /** A join token as it is handed to a newcomer: a secret. */

@@ -1,6 +1,6 @@
 import type { CommandSpec } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
-import { clientFlags, durationFlag, numberFlag, show, withNode } from "./common.ts";
+import { clientFlags, durationFlag, show, withNode } from "./common.ts";
 
 /** `revoada leave`. */
 export const leaveCommand: CommandSpec = {
@@ -22,26 +22,28 @@ export const leaveCommand: CommandSpec = {
     }),
 };
 
-/** `revoada token create`. */
-export const tokenCreateCommand: CommandSpec = {
-  path: ["token", "create"],
-  summary: "make a join token: a secret that lets nodes in",
-  arguments: [],
+/** `revoada node remove`. */
+export const nodeRemoveCommand: CommandSpec = {
+  path: ["node", "remove"],
+  summary: "take a node out of the cluster for ever; its key is never let in again",
+  details: [
+    "Its seat goes to another node first. For a node that is coming back use SIGTERM and a restart; for one that you can still",
+    "reach, revoada leave on it is gentler. Ask on a master.",
+  ],
+  arguments: [{ name: "NODE", required: true }],
   flags: [
-    { name: "ttl", value: "DURATION", summary: "how long it is good for (default: 24h)" },
-    { name: "uses", value: "N", summary: "how many nodes it lets in (default: 64)" },
+    { name: "timeout", value: "DURATION", summary: "how long handing its seat over may take (default: 60s)" },
     ...clientFlags,
   ],
-  examples: [{ command: "revoada token create --ttl 1h --uses 1", meaning: "for one node, within the hour" }],
+  examples: [
+    { command: "revoada node remove 4f1c9a20", meaning: "the node id, or a beginning of it that no other has" },
+  ],
   run: (invocation) =>
     withNode(invocation, async (node) => {
-      const ttlMs = durationFlag(invocation, "ttl");
-      const uses = numberFlag(invocation, "uses", { least: 1, most: 1_000_000 });
-      const token = await node.createToken({
-        ...(ttlMs === undefined ? {} : { ttlMs }),
-        ...(uses === undefined ? {} : { uses }),
-      });
-      show(invocation, { token }, () => `${token}\n`);
+      const [id = ""] = invocation.arguments;
+      const timeoutMs = durationFlag(invocation, "timeout");
+      const { removed } = await node.removeNode(id, timeoutMs === undefined ? {} : { timeoutMs });
+      show(invocation, { removed }, () => `node ${removed} was removed for ever\n`);
       return exitCodes.ok;
     }),
 };
