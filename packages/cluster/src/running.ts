@@ -127,9 +127,7 @@ export class RunningCluster {
       logger,
     });
     stack.push(() => door.stop());
-    const leader = (): NodeId | undefined => consensus.status().leader ?? this.likelyLeader();
-    const { loop } = this;
-    this.removal = new Removal({ attestor, transport, consensus, machine, loop, sealer, clock, logger, leader });
+    this.removal = this.#createRemoval();
     stack.push(() => this.removal.stop());
     this.catalog = this.#createCatalog(catalogLayer, stack);
     this.localFace = parts.factory.create({
@@ -197,6 +195,13 @@ export class RunningCluster {
       logger: this.#logger,
       signTimeoutMs: 4 * this.#declaration.strategy.consensus.electionTimeoutMs,
     });
+  }
+
+  #createRemoval(): Removal {
+    const { attestor, clock } = this.#layers;
+    const { transport, consensus, machine, loop, sealer } = this;
+    const leader = (): NodeId | undefined => consensus.status().leader ?? this.likelyLeader();
+    return new Removal({ attestor, transport, consensus, machine, loop, sealer, clock, logger: this.#logger, leader });
   }
 
   /** Transport, then who is there, then who agrees, then genesis, then the loops, and the face last. */

@@ -2,7 +2,7 @@ import { replicasOf, type NodeId } from "@revoada/fabric";
 import { memoryAddress } from "@revoada/fabric/memory";
 import { encode } from "cborg";
 import { describe, expect, test } from "vitest";
-import { ClusterKit, TestNode } from "./doubles/cluster-kit.ts";
+import { ClusterKit, type TestNode } from "./doubles/cluster-kit.ts";
 import { nodeId } from "./doubles/keys.ts";
 
 const remove = { name: "/revoada/remove/1", channel: "gossip" } as const;
