@@ -139,10 +139,8 @@ export class RunningCluster {
     });
     stack.push(() => this.localFace[Symbol.asyncDispose]());
     this.remoteFace = layers.remoteFace?.({ transport, replicas: () => this.#replicas() });
-    if (this.remoteFace !== undefined) {
-      const { remoteFace } = this;
-      stack.push(() => remoteFace[Symbol.asyncDispose]());
-    }
+    const { remoteFace } = this;
+    if (remoteFace !== undefined) stack.push(() => remoteFace[Symbol.asyncDispose]());
   }
 
   #createDirectory(): Directory {
