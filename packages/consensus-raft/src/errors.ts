@@ -19,8 +19,9 @@ export class RaftNotLeaderError extends FabricError {
 
 /** No leader with a quorum was found in time. Nothing was appended. */
 export class RaftNoQuorumError extends FabricError {
-  constructor(what: string, waitedMs: number) {
-    super("RAFT_NO_QUORUM", `no leader took the ${what} within ${Math.round(waitedMs)} ms`, { retryable: true });
+  constructor(what: string, waitedMs: number | undefined) {
+    const within = waitedMs === undefined ? "in time" : `within ${Math.round(waitedMs)} ms`;
+    super("RAFT_NO_QUORUM", `no leader took the ${what} ${within}`, { retryable: true });
   }
 }
 
@@ -34,12 +35,27 @@ export class RaftBackpressureError extends FabricError {
 /** The encoded command is larger than one entry may be. Nothing was appended. */
 export class RaftTooLargeError extends FabricError {
   readonly bytes: number;
-  readonly limit: number;
+  /** Undefined where it is another replica's. */
+  readonly limit: number | undefined;
 
-  constructor(bytes: number, limit: number) {
-    super("RAFT_TOO_LARGE", `a command of ${bytes} bytes, at most ${limit}`);
+  constructor(bytes: number, limit: number | undefined) {
+    super(
+      "RAFT_TOO_LARGE",
+      `a command of ${bytes} bytes, ${limit === undefined ? "more than the leader takes" : `at most ${limit}`}`,
+    );
     this.bytes = bytes;
     this.limit = limit;
+  }
+}
+
+/** The codec could not turn the command into bytes, or the leader's could make nothing of them. Nothing was appended. */
+export class RaftBadCommandError extends FabricError {
+  constructor(why: string, cause?: unknown) {
+    super(
+      "RAFT_BAD_COMMAND",
+      `the command has no bytes that could be read back: ${why}`,
+      cause === undefined ? {} : { cause },
+    );
   }
 }
 

@@ -16,6 +16,7 @@ export { snapshotProtocol } from "./driver/snapshots.ts";
 export { decodeConfiguration, encodeConfiguration } from "./core/configuration-codec.ts";
 export {
   RaftBackpressureError,
+  RaftBadCommandError,
   RaftBadFrameError,
   RaftBadSnapshotError,
   RaftChangeInProgressError,

@@ -325,7 +325,9 @@ export class Connection {
       return this.#fail(id, new TypeError("the handler answered with no bytes"), protocol);
     const refusal = this.#refusal(payload.length);
     if (refusal !== undefined) {
-      this.#fail(id, refusal, protocol);
+      // The handler has acted: a code that says that nothing was taken would be a lie to whoever asks again.
+      const lost = new ClosedError(`the answer was lost: ${refusal.message}`);
+      this.#fail(id, isFabricError(refusal, "TRANSPORT_BACKPRESSURE") ? lost : refusal, protocol);
       return this.#dropSlowReader();
     }
     const { outbox } = this.wire;

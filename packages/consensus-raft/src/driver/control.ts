@@ -31,6 +31,7 @@ export class Control {
   readonly #around: ControlSurroundings;
   readonly #requests = new Map<number, Request>();
   #nextId = firstControlId;
+  #stopped: RaftStoppedError | undefined;
 
   constructor(around: ControlSurroundings) {
     this.#around = around;
@@ -65,6 +66,7 @@ export class Control {
     timeoutMs: number | undefined,
     eventOf: (id: number) => Event,
   ): Promise<void> {
+    if (this.#stopped !== undefined) return Promise.reject(this.#stopped);
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
     if (this.#requests.size >= maxRequests)
       return Promise.reject(new RaftBackpressureError(`${maxRequests} changes and transfers`));
@@ -132,10 +134,14 @@ export class Control {
 
   /** The core that was asked is gone. */
   abandon(cause: unknown): void {
-    for (const id of this.#requests.keys()) this.#fail(id, new RaftOutcomeUnknownError("the log failed", cause));
+    for (const [id, { to }] of this.#requests) {
+      const why = "the log failed";
+      this.#fail(id, to === undefined ? new RaftOutcomeUnknownError(why, cause) : new RaftTransferFailedError(to, why));
+    }
   }
 
   stop(error: RaftStoppedError): void {
+    this.#stopped = error;
     for (const [id, request] of this.#requests) {
       this.#fail(id, request.kind === "change" ? new RaftOutcomeUnknownError("the replica stopped", error) : error);
     }

@@ -1,7 +1,8 @@
 import type { NodeId, Protocol } from "@revoada/fabric";
 import { isFabricError } from "@revoada/fabric";
-import { RaftOutcomeUnknownError } from "../errors.ts";
+import { RaftBadCommandError, RaftOutcomeUnknownError } from "../errors.ts";
 import {
+  answerAheadMs,
   decodeForward,
   decodeOutcomes,
   decodeReadIndex,
@@ -17,11 +18,8 @@ import type { Reads } from "./reads.ts";
 /** Asks the leader, at most once. */
 export const forwardProtocol: Protocol = { name: "/revoada/raft-forward/1", channel: "consensus" };
 
-/** The leader answers a little before its asker gives up, so that an outcome that is known is not lost. */
-const answerAheadMs = 50;
-
 type AnyOptions<Result> = Pick<ResolvedOptions<never, Result>, "transport" | "groupId" | "limits"> & {
-  readonly codec: { encodeResult(result: Result): Uint8Array };
+  readonly codec: { encodeResult(result: Result): Uint8Array; decodeCommand(bytes: Uint8Array): unknown };
 };
 
 /** Forwards commands to `to` and resolves with what became of each. */
@@ -85,14 +83,40 @@ function proposeAll<Result>(
       if (open === 0) resolve(outcomes);
     };
     commands.forEach((command, at) => {
+      const refuse = (error: unknown): void => settle(at, refusalOf(error));
+      // What no codec can read would stop every replica once it is in the log.
+      const unreadable = whyUnreadable(options, command);
+      if (unreadable !== undefined) return refuse(unreadable);
       proposals.submit(
         command,
-        { timeoutMs, localOnly: true },
-        ({ index, term, result }) => settle(at, { ok: true, index, term, result: options.codec.encodeResult(result) }),
-        (error) => settle(at, refusalOf(error)),
+        { timeoutMs, localOnly: "at once" },
+        ({ index, term, result }) => settle(at, successOf(options, index, term, result)),
+        refuse,
       );
     });
   });
+}
+
+function whyUnreadable(options: AnyOptions<never>, command: Uint8Array): Error | undefined {
+  try {
+    options.codec.decodeCommand(command);
+    return undefined;
+  } catch (error) {
+    return new RaftBadCommandError(describe(error), error);
+  }
+}
+
+/** It took effect, whatever can be told of it. */
+function successOf<Result>(options: AnyOptions<Result>, index: number, term: number, result: Result): ForwardedOutcome {
+  try {
+    return { ok: true, index, term, result: options.codec.encodeResult(result) };
+  } catch (error) {
+    return refusalOf(new RaftOutcomeUnknownError(`its result could not be encoded: ${describe(error)}`));
+  }
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function refusalOf(error: unknown): ForwardedOutcome {

@@ -1,13 +1,20 @@
-import type { AppliedEntry, LogEntry, LogIndex, StateMachine, Term } from "@revoada/fabric";
+import {
+  InvariantError,
+  type AppliedEntry,
+  type LogEntry,
+  type LogIndex,
+  type StateMachine,
+  type Term,
+} from "@revoada/fabric";
 import { decodeConfiguration } from "../core/configuration-codec.ts";
-import { RaftMachineFailedError } from "../errors.ts";
+import { RaftMachineFailedError, RaftStoppedError } from "../errors.ts";
 
 /** Does one thing at a time with the machine: applying, flushing, taking and restoring snapshots, in the order asked for. */
 export class MachineRunner<Command, Result> {
   readonly machine: StateMachine<Command, Result>;
   readonly #decode: (bytes: Uint8Array) => Command;
   readonly #failed: (error: RaftMachineFailedError) => void;
-  #tasks: (() => Promise<void>)[] = [];
+  #tasks: { readonly run: () => Promise<void>; readonly drop: () => void }[] = [];
   #busy = false;
   #stopped = false;
   #idle: (() => void)[] = [];
@@ -28,35 +35,51 @@ export class MachineRunner<Command, Result> {
    */
   apply(entries: readonly LogEntry[], done: (results: readonly (Result | undefined)[]) => void): void {
     if (this.#busy) {
-      this.#enqueue(async () => done(await this.#applyNow(entries)));
+      this.#enqueue(async () => this.#finish(entries, await this.#applyNow(entries), done));
       return;
     }
     if (this.#stopped) return;
     try {
       const results = this.#applyNow(entries);
-      if (results instanceof Promise) this.#enqueue(async () => done(await results));
-      else done(results);
+      if (results instanceof Promise) this.#enqueue(async () => this.#finish(entries, await results, done));
+      else this.#finish(entries, results, done);
     } catch (error) {
       this.#fail(error);
     }
   }
 
+  #finish(
+    entries: readonly LogEntry[],
+    results: readonly (Result | undefined)[],
+    done: (results: readonly (Result | undefined)[]) => void,
+  ): void {
+    // Nobody must be told the result of somebody else's command.
+    if (results.length !== entries.length)
+      throw new InvariantError(`the machine gave ${results.length} results for ${entries.length} entries`);
+    done(results);
+  }
+
   /** Runs `work` when the machine is free, and resolves as it does. Rejects where the runner has stopped. */
   exclusive<T>(work: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#enqueue(async () => {
-        try {
-          resolve(await work());
-        } catch (error) {
-          reject(error);
-        }
-      });
+      this.#enqueue(
+        async () => {
+          try {
+            resolve(await work());
+          } catch (error) {
+            reject(error);
+          }
+        },
+        () => reject(new RaftStoppedError()),
+      );
     });
   }
 
   stop(): void {
     this.#stopped = true;
+    const dropped = this.#tasks;
     this.#tasks = [];
+    for (const { drop } of dropped) drop();
   }
 
   idle(): Promise<void> {
@@ -87,9 +110,9 @@ export class MachineRunner<Command, Result> {
     this.#failed(new RaftMachineFailedError("apply", error));
   }
 
-  #enqueue(task: () => Promise<void>): void {
-    if (this.#stopped) return;
-    this.#tasks.push(task);
+  #enqueue(run: () => Promise<void>, drop: () => void = () => {}): void {
+    if (this.#stopped) return drop();
+    this.#tasks.push({ run, drop });
     if (this.#busy) return;
     this.#busy = true;
     void this.#drain();
@@ -100,7 +123,7 @@ export class MachineRunner<Command, Result> {
       const task = this.#tasks.shift();
       if (task === undefined) break;
       try {
-        await task();
+        await task.run();
       } catch (error) {
         this.#fail(error);
       }

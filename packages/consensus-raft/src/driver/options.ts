@@ -17,7 +17,13 @@ import { defaultCoreLimits, type CoreLimits } from "../core/types.ts";
 import { walLogStore } from "../wal/index.ts";
 import { maxGroupBytes } from "../wire/cbor.ts";
 
-/** How commands and results become bytes. Decoding gets bytes of other replicas and checks them. */
+/**
+ * How commands and results become bytes. Decoding gets bytes of other replicas and checks them.
+ *
+ * What `encodeCommand` returns belongs to the log from then on and must not change any more: it is being written and sent while
+ * `propose` waits. A command that `decodeCommand` throws at is refused with `RAFT_BAD_COMMAND` before it is appended, where it
+ * was forwarded; one that stands in the log already stops the replica.
+ */
 export interface RaftCodec<Command, Result> {
   encodeCommand(command: Command): Uint8Array;
   decodeCommand(bytes: Uint8Array): Command;
@@ -30,6 +36,8 @@ export interface RaftLimits extends CoreLimits {
   /** Proposals that wait for a leader or for their turn. */
   readonly maxWaitingProposals: number;
   readonly maxWaitingBytes: number;
+  /** Proposals whose callers wait, appended and forwarded ones included. */
+  readonly maxPendingProposals: number;
   /** Payload of one forwarded request, and how many of them may be out at once. */
   readonly maxForwardBytes: number;
   readonly maxForwardsInFlight: number;
@@ -69,6 +77,11 @@ export interface RaftOptions<Command, Result> {
   readonly logStore?: () => LogStore;
   /** Binds frames and files to one cluster or group: those of others are dropped. At most 32 bytes. */
   readonly groupId?: Uint8Array;
+  /**
+   * False where this replica's own callers want `RAFT_NOT_LEADER`, with who does lead, instead of being forwarded there. What other
+   * replicas forward is taken all the same. True unless told.
+   */
+  readonly forward?: boolean;
   /** Whom to ask where no leader has been heard, for nodes that do not replicate. */
   readonly hintLeader?: () => NodeId | undefined;
   readonly logger?: Logger;
@@ -83,9 +96,23 @@ export interface ResolvedOptions<Command, Result> extends RaftOptions<Command, R
   readonly snapshotIntervalEntries: number;
   readonly logStore: () => LogStore;
   readonly groupId: Uint8Array;
+  readonly forward: boolean;
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly limits: RaftLimits;
+}
+
+const maxFramedBytes = 15 * 1024 * 1024;
+
+/** A longer wait counts as this one: timers of hosts do not go further than some weeks. */
+const longestWaitMs = 24 * 60 * 60 * 1000;
+
+/** How long a caller wants to wait, where it says so. Throws `FABRIC_INVALID_VALUE`. */
+export function checkTimeout(timeoutMs: number | undefined): number | undefined {
+  if (timeoutMs === undefined) return undefined;
+  if (typeof timeoutMs !== "number" || !(timeoutMs > 0) || timeoutMs === Infinity)
+    throw new InvalidValueError("timeoutMs", timeoutMs, "a finite number of milliseconds above 0");
+  return Math.min(timeoutMs, longestWaitMs);
 }
 
 function checkPositive(path: string, value: number): void {
@@ -99,6 +126,7 @@ function limitsFor(electionTimeoutMs: number, snapshotIntervalEntries: number, g
     snapshotStallMs: Math.max(10_000, 10 * electionTimeoutMs),
     maxWaitingProposals: 100_000,
     maxWaitingBytes: 64 * 1024 * 1024,
+    maxPendingProposals: 500_000,
     maxForwardBytes: 1024 * 1024,
     maxForwardsInFlight: 64,
     proposalTimeoutMs: Math.max(10_000, 10 * electionTimeoutMs),
@@ -111,6 +139,11 @@ function limitsFor(electionTimeoutMs: number, snapshotIntervalEntries: number, g
   };
   for (const [name, value] of Object.entries(limits)) {
     if (name !== "trailingEntries") checkPositive(`limits.${name}`, value as number);
+  }
+  for (const name of ["maxCommandBytes", "maxForwardBytes"] as const) {
+    const bytes = limits[name];
+    // A transport carries at most 16 MiB at once, and there is more in a frame than one command.
+    if (bytes > maxFramedBytes) throw new InvalidValueError(`limits.${name}`, bytes, `at most ${maxFramedBytes} bytes`);
   }
   return limits;
 }
@@ -134,6 +167,7 @@ export function resolveOptions<Command, Result>(
     snapshotDirectory: options.snapshotDirectory ?? "snapshots",
     snapshotIntervalEntries,
     groupId,
+    forward: options.forward ?? true,
     logger,
     metrics,
     logStore: options.logStore ?? ((): LogStore => walLogStore({ disk, random, clock, groupId, logger, metrics })),

@@ -16,25 +16,9 @@ import {
   type RaftStoppedError,
   RaftTooLargeError,
 } from "../errors.ts";
-import { forwardedError, maxForwardedCommands, type ForwardedOutcome } from "../wire/forward.ts";
+import { answerAheadMs, forwardedError, maxForwardedCommands, type ForwardedOutcome } from "../wire/forward.ts";
 import type { RaftLimits } from "./options.ts";
-
-/** One command on its way, and who waits for it. */
-interface Proposal<Result> {
-  readonly payload: Uint8Array;
-  readonly resolve: (committed: Committed<Result>) => void;
-  readonly reject: (error: unknown) => void;
-  /** When its caller stops waiting. */
-  readonly deadlineMs: number;
-  /** Since when it looks for a leader. */
-  readonly sinceMs: number;
-  /** Refused rather than forwarded where this replica does not lead: it has been forwarded once already. */
-  readonly localOnly: boolean;
-  term: number;
-  settled: boolean;
-  /** Takes back what listens for the caller's abort. */
-  release: (() => void) | undefined;
-}
+import { type Proposal, WaitingLine } from "./waiting-line.ts";
 
 /** A batch on its way to a leader. */
 interface Forwarded<Result> {
@@ -76,6 +60,17 @@ const definiteTransportCodes = [
 
 const encodedOverheadBytes = 16;
 
+/** What a caller says with a command. */
+export interface SubmitOptions {
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+  readonly localOnly?: Proposal<unknown>["localOnly"];
+}
+
+function overtaken(index: number): string {
+  return `another leader's entry stands at ${index}`;
+}
+
 /**
  * Commands between their callers and the log.
  *
@@ -84,8 +79,7 @@ const encodedOverheadBytes = 16;
  */
 export class Proposals<Result> {
   readonly #around: ProposalSurroundings<Result>;
-  #waiting: Proposal<Result>[] = [];
-  #waitingBytes = 0;
+  readonly #waiting: WaitingLine<Result> = new WaitingLine<Result>();
   /** In the log of this replica, by index. */
   readonly #appended = new Map<number, Proposal<Result>>();
   /** Handed to the core, until it says what became of them. */
@@ -93,7 +87,11 @@ export class Proposals<Result> {
   #nextOffer = 1;
   /** Sent to a leader, until it answers. */
   readonly #forwards = new Set<Forwarded<Result>>();
+  /** All whose callers wait, wherever they are. */
+  #pending = 0;
   #flushAsked = false;
+  /** False where nobody in line is to be refused for want of leadership. */
+  #mayHoldLocalOnly = false;
   #retryAtMs = 0;
   /** Since when nothing can be learnt about what was appended: leadership is gone. */
   #lostSinceMs: number | undefined;
@@ -103,57 +101,74 @@ export class Proposals<Result> {
     this.#around = around;
   }
 
+  /** Proposals whose callers wait. */
   get pending(): number {
-    return this.#waiting.length + this.#appended.size;
+    return this.#pending;
+  }
+
+  /** Those among them that no leader has taken yet. */
+  get waiting(): number {
+    return this.#waiting.size;
   }
 
   get needsSweep(): boolean {
-    return this.#waiting.length > 0 || this.#appended.size > 0 || this.#forwards.size > 0;
+    return this.#waiting.size > 0 || this.#appended.size > 0 || this.#forwards.size > 0;
   }
 
   /** Takes a command. Exactly one of the two callbacks is called, later or at once. */
   submit(
     payload: Uint8Array,
-    options: { readonly signal?: AbortSignal; readonly timeoutMs?: number; readonly localOnly?: boolean },
+    options: SubmitOptions,
     resolve: (committed: Committed<Result>) => void,
     reject: (error: unknown) => void,
   ): void {
+    const refusal = this.#refusal(payload, options.signal);
+    if (refusal !== undefined) {
+      reject(refusal.reason);
+      return this.#countRefusal(refusal.reason);
+    }
     const { limits, clock } = this.#around;
-    if (this.#stopped !== undefined) return reject(this.#stopped);
-    if (payload.length > limits.maxCommandBytes)
-      return reject(new RaftTooLargeError(payload.length, limits.maxCommandBytes));
-    if (options.signal?.aborted === true) return reject(options.signal.reason);
-    const full =
-      this.#waiting.length >= limits.maxWaitingProposals ||
-      this.#waitingBytes + payload.length > limits.maxWaitingBytes;
-    if (full) return reject(new RaftBackpressureError(`${this.#waiting.length} proposals`));
     const nowMs = clock.monotonicMs();
     const proposal: Proposal<Result> = {
       payload,
       resolve,
       reject,
       deadlineMs: nowMs + (options.timeoutMs ?? limits.proposalTimeoutMs),
+      localOnly: options.localOnly,
       sinceMs: nowMs,
-      localOnly: options.localOnly === true,
-      term: 0,
+      sentMs: nowMs,
+      waits: false,
       settled: false,
+      term: 0,
       release: undefined,
     };
+    this.#pending += 1;
+    if (proposal.localOnly !== undefined) this.#mayHoldLocalOnly = true;
     if (options.signal !== undefined) this.#listen(proposal, options.signal);
     this.#waiting.push(proposal);
-    this.#waitingBytes += payload.length;
     this.#askFlush();
   }
 
+  /** Why a command is not taken at all. */
+  #refusal(payload: Uint8Array, signal: AbortSignal | undefined): { readonly reason: unknown } | undefined {
+    const { limits } = this.#around;
+    if (this.#stopped !== undefined) return { reason: this.#stopped };
+    if (payload.length > limits.maxCommandBytes)
+      return { reason: new RaftTooLargeError(payload.length, limits.maxCommandBytes) };
+    if (signal?.aborted === true) return { reason: signal.reason };
+    const full =
+      this.#waiting.size >= limits.maxWaitingProposals ||
+      this.#pending >= limits.maxPendingProposals ||
+      this.#waiting.bytes + payload.length > limits.maxWaitingBytes;
+    return full ? { reason: new RaftBackpressureError(`${this.#pending} proposals`) } : undefined;
+  }
+
   #listen(proposal: Proposal<Result>, signal: AbortSignal): void {
-    const onAbort = (): void => {
-      const definite = this.#waiting.includes(proposal);
+    const onAbort = (): void =>
       this.#fail(
         proposal,
-        definite ? signal.reason : new RaftOutcomeUnknownError("its caller stopped waiting", signal.reason),
+        proposal.waits ? signal.reason : new RaftOutcomeUnknownError("its caller stopped waiting", signal.reason),
       );
-      if (definite) this.#takeWaiting((each) => !each.settled);
-    };
     signal.addEventListener("abort", onAbort, { once: true });
     proposal.release = (): void => signal.removeEventListener("abort", onAbort);
   }
@@ -170,33 +185,34 @@ export class Proposals<Result> {
 
   /** Sends on what waits, if there is somewhere to send it. */
   flush(): void {
-    if (this.#waiting.length === 0 || this.#stopped !== undefined) return;
+    if (this.#waiting.size === 0 || this.#stopped !== undefined) return;
     if (this.#around.isLeader()) return this.#offer();
-    this.#refuseLocalOnly();
     const leader = this.#around.leader();
+    this.#refuseLocalOnly(leader);
     if (leader === undefined || this.#around.clock.monotonicMs() < this.#retryAtMs) return;
-    while (this.#waiting.length > 0 && this.#forwards.size < this.#around.limits.maxForwardsInFlight)
-      this.#forwardSome(leader);
+    while (this.#waiting.size > 0 && !this.#forwardsAreFull) this.#forwardSome(leader);
   }
 
-  #refuseLocalOnly(): void {
-    for (const proposal of this.#waiting) if (proposal.localOnly) this.#fail(proposal, this.#around.notLeader());
-    this.#takeWaiting((each) => !each.settled);
+  get #forwardsAreFull(): boolean {
+    return this.#forwards.size >= this.#around.limits.maxForwardsInFlight;
   }
 
-  /** Keeps those that `keep` says, and counts their bytes anew. */
-  #takeWaiting(keep: (proposal: Proposal<Result>) => boolean): void {
-    this.#waiting = this.#waiting.filter(keep);
-    this.#waitingBytes = 0;
-    for (const proposal of this.#waiting) this.#waitingBytes += proposal.payload.length;
+  #refuseLocalOnly(leader: NodeId | undefined): void {
+    if (!this.#mayHoldLocalOnly) return;
+    this.#mayHoldLocalOnly = false;
+    for (const proposal of this.#waiting.list()) {
+      if (proposal.localOnly === undefined) continue;
+      if (proposal.localOnly === "at once" || leader !== undefined) this.#fail(proposal, this.#around.notLeader());
+      else this.#mayHoldLocalOnly = true;
+    }
   }
 
   #offer(): void {
-    const batch = this.#waiting;
-    this.#waiting = [];
-    this.#waitingBytes = 0;
+    const batch = this.#waiting.take(Infinity, Infinity, 0);
     const id = this.#nextOffer;
     this.#nextOffer += 1;
+    const nowMs = this.#around.clock.monotonicMs();
+    for (const proposal of batch) proposal.sentMs = nowMs;
     this.#offered.set(id, batch);
     this.#around.dispatch({ type: "propose", id, payloads: batch.map((proposal) => proposal.payload) });
   }
@@ -208,8 +224,11 @@ export class Proposals<Result> {
     this.#lostSinceMs = undefined;
     for (let at = 0; at < effect.count; at += 1) {
       const proposal = batch[at] as Proposal<Result>;
+      const index = effect.firstIndex + at;
       proposal.term = effect.term;
-      this.#appended.set(effect.firstIndex + at, proposal);
+      const overwritten = this.#appended.get(index);
+      if (overwritten !== undefined) this.#fail(overwritten, new RaftOutcomeUnknownError(overtaken(index)));
+      this.#appended.set(index, proposal);
     }
     if (effect.count === batch.length) this.#offered.delete(effect.id);
   }
@@ -219,47 +238,42 @@ export class Proposals<Result> {
     const batch = this.#offered.get(effect.id);
     if (batch === undefined) return false;
     this.#offered.delete(effect.id);
-    const rest = batch.slice(effect.from).filter((proposal) => !proposal.settled);
-    if (effect.reason === "backpressure" || effect.reason === "too-large") {
-      const error =
-        effect.reason === "backpressure" ? new RaftBackpressureError("bytes that have not committed") : undefined;
-      for (const proposal of rest) {
-        this.#fail(
-          proposal,
-          error ?? new RaftTooLargeError(proposal.payload.length, this.#around.limits.maxCommandBytes),
-        );
-      }
-    } else {
-      this.#waitAgain(rest);
+    const rest = batch.slice(effect.from);
+    const { maxCommandBytes } = this.#around.limits;
+    for (const proposal of rest) {
+      if (effect.reason === "backpressure")
+        this.#fail(proposal, new RaftBackpressureError("bytes that have not committed"));
+      else if (effect.reason === "too-large" && proposal.payload.length > maxCommandBytes)
+        this.#fail(proposal, new RaftTooLargeError(proposal.payload.length, maxCommandBytes));
     }
+    this.#waitAgain(rest);
     return true;
   }
 
   /** Refused for certain by whoever does not lead: it may look for a leader on. */
   #waitAgain(proposals: readonly Proposal<Result>[]): void {
-    this.#waiting = [...proposals.filter((proposal) => !proposal.settled), ...this.#waiting];
-    this.#takeWaiting(() => true);
-    if (!this.#around.isLeader()) this.#refuseLocalOnly();
-    this.#retryAtMs = this.#around.clock.monotonicMs() + this.#around.electionTimeoutMs / 5;
+    const nowMs = this.#around.clock.monotonicMs();
+    // What a leader kept them for does not count as looking for one.
+    for (const proposal of proposals) proposal.sinceMs += nowMs - proposal.sentMs;
+    this.#waiting.pushFront(proposals);
+    this.#retryAtMs = nowMs + this.#around.electionTimeoutMs / 5;
+    this.#mayHoldLocalOnly = true;
+    if (!this.#around.isLeader()) this.#refuseLocalOnly(this.#around.leader());
   }
 
   #forwardSome(leader: NodeId): void {
     const { limits, clock } = this.#around;
-    let bytes = 0;
-    let count = 0;
-    while (count < this.#waiting.length && count < maxForwardedCommands) {
-      bytes += (this.#waiting[count] as Proposal<Result>).payload.length + encodedOverheadBytes;
-      if (bytes > limits.maxForwardBytes && count > 0) break;
-      count += 1;
-    }
-    const batch = this.#waiting.splice(0, count);
-    for (const proposal of batch) this.#waitingBytes -= proposal.payload.length;
+    const batch = this.#waiting.take(maxForwardedCommands, limits.maxForwardBytes, encodedOverheadBytes);
     const nowMs = clock.monotonicMs();
-    const timeoutMs = Math.max(1, Math.max(...batch.map((proposal) => proposal.deadlineMs)) - nowMs);
+    let lastMs = nowMs + 1;
+    for (const proposal of batch) {
+      proposal.sentMs = nowMs;
+      lastMs = Math.max(lastMs, proposal.deadlineMs);
+    }
     const forwarded: Forwarded<Result> = { leader, batch, lostSinceMs: undefined };
     this.#forwards.add(forwarded);
     const commands = batch.map((proposal) => proposal.payload);
-    const outcomes = this.#around.forward(leader, commands, timeoutMs);
+    const outcomes = this.#around.forward(leader, commands, lastMs - nowMs);
     outcomes.then(
       (answers) => this.#onForwarded(forwarded, answers),
       (error: unknown) => this.#onForwardFailed(forwarded, error),
@@ -273,19 +287,16 @@ export class Proposals<Result> {
     const again: Proposal<Result>[] = [];
     outcomes.forEach((outcome, at) => {
       const proposal = batch[at] as Proposal<Result>;
-      if (outcome.ok) {
-        this.#succeed(proposal, outcome.index, outcome.term, outcome.result);
-      } else if (outcome.code === "RAFT_NOT_LEADER" || outcome.code === "RAFT_STOPPED") {
-        again.push(proposal);
-      } else {
-        this.#fail(proposal, forwardedError(outcome));
-      }
+      if (outcome.ok) this.#succeed(proposal, outcome.index, outcome.term, outcome.result);
+      else if (outcome.code === "RAFT_NOT_LEADER" || outcome.code === "RAFT_STOPPED") again.push(proposal);
+      else this.#fail(proposal, forwardedError(outcome, proposal.payload.length));
     });
     if (again.length > 0) this.#waitAgain(again);
     this.flush();
   }
 
   #succeed(proposal: Proposal<Result>, index: number, term: number, bytes: Uint8Array): void {
+    if (proposal.settled) return;
     let result: Result;
     try {
       result = this.#around.decodeResult(bytes);
@@ -299,10 +310,7 @@ export class Proposals<Result> {
   #onForwardFailed(forwarded: Forwarded<Result>, error: unknown): void {
     const { batch } = forwarded;
     if (!this.#forwards.delete(forwarded)) return;
-    if (isFabricError(error, ...definiteTransportCodes)) {
-      this.#waitAgain(batch);
-      return;
-    }
+    if (isFabricError(error, ...definiteTransportCodes)) return this.#waitAgain(batch);
     for (const proposal of batch)
       this.#fail(proposal, new RaftOutcomeUnknownError("the leader's answer was lost", error));
     this.flush();
@@ -321,7 +329,7 @@ export class Proposals<Result> {
         this.#settle(proposal);
         proposal.resolve({ index, term, result: results[at] as Result });
       } else {
-        this.#fail(proposal, new RaftOutcomeUnknownError(`another leader's entry stands at ${index}`));
+        this.#fail(proposal, new RaftOutcomeUnknownError(overtaken(index)));
       }
     }
   }
@@ -347,7 +355,7 @@ export class Proposals<Result> {
       }
     }
     this.#retryAtMs = 0;
-    if (this.#waiting.length > 0) this.#askFlush();
+    if (this.#waiting.size > 0) this.#askFlush();
   }
 
   /** Everything that was appended here is out of sight: the log was lost or the replica stops. */
@@ -361,54 +369,63 @@ export class Proposals<Result> {
 
   /** Lets go of whoever has waited long enough. */
   sweep(): void {
-    const { clock, electionTimeoutMs } = this.#around;
-    const nowMs = clock.monotonicMs();
-    const patienceMs = 4 * electionTimeoutMs;
-    let expired = false;
-    for (const proposal of this.#waiting) {
-      if (nowMs < Math.min(proposal.deadlineMs, proposal.sinceMs + patienceMs)) continue;
-      expired = true;
-      this.#fail(proposal, new RaftNoQuorumError("proposal", nowMs - proposal.sinceMs));
-    }
-    if (expired) this.#takeWaiting((each) => !each.settled);
-    const lost = this.#lostSinceMs !== undefined && nowMs >= this.#lostSinceMs + 2 * electionTimeoutMs;
+    const nowMs = this.#around.clock.monotonicMs();
+    if (this.#waiting.size > 0) this.#sweepWaiting(nowMs);
+    const lost = this.#lostSinceMs !== undefined && nowMs >= this.#lostSinceMs + 2 * this.#around.electionTimeoutMs;
     for (const [index, proposal] of this.#appended) {
       if (!lost && nowMs < proposal.deadlineMs) continue;
       this.#appended.delete(index);
       const why = lost ? "the leader that had appended it lost its place" : "it did not commit in time";
       this.#fail(proposal, new RaftOutcomeUnknownError(why));
     }
-    this.#giveUpForwards(nowMs);
+    this.#sweepForwards(nowMs);
     this.flush();
   }
 
-  /** A leader that was replaced and does not answer soon, because it stands still or is cut off, may not answer for long. */
-  #giveUpForwards(nowMs: number): void {
-    for (const forwarded of this.#forwards) {
-      const { lostSinceMs, batch } = forwarded;
-      if (lostSinceMs === undefined || nowMs < lostSinceMs + 2 * this.#around.electionTimeoutMs) continue;
-      this.#forwards.delete(forwarded);
-      for (const proposal of batch)
-        this.#fail(proposal, new RaftOutcomeUnknownError("the leader that it was sent to lost its place"));
+  /** Looking for a leader has its patience; waiting for room on the way to one that is known has only the deadline. */
+  #sweepWaiting(nowMs: number): void {
+    const around = this.#around;
+    const crowded = this.#forwardsAreFull && !around.isLeader() && around.leader() !== undefined;
+    const patienceMs = crowded ? Infinity : 4 * around.electionTimeoutMs;
+    for (const proposal of this.#waiting.list()) {
+      if (nowMs < Math.min(proposal.deadlineMs, proposal.sinceMs + patienceMs)) continue;
+      const error = crowded
+        ? new RaftBackpressureError(`${this.#forwards.size} forwarded requests`)
+        : new RaftNoQuorumError("proposal", nowMs - proposal.sinceMs);
+      this.#fail(proposal, error);
     }
   }
 
-  /** Refuses what waits and takes nothing more. */
+  /** Each caller has its own deadline; and a leader that was replaced, stands still or is cut off may not answer for long. */
+  #sweepForwards(nowMs: number): void {
+    for (const forwarded of this.#forwards) {
+      const { lostSinceMs, batch } = forwarded;
+      const lost = lostSinceMs !== undefined && nowMs >= lostSinceMs + 2 * this.#around.electionTimeoutMs;
+      if (lost) this.#forwards.delete(forwarded);
+      const why = lost ? "the leader that it was sent to lost its place" : "the leader did not answer in time";
+      for (const proposal of batch) {
+        if (lost || nowMs >= proposal.deadlineMs + answerAheadMs)
+          this.#fail(proposal, new RaftOutcomeUnknownError(why));
+      }
+    }
+  }
+
+  /** Refuses what waits, gives up what is on its way, and takes nothing more. */
   stop(error: RaftStoppedError): void {
     if (this.#stopped !== undefined) return;
     this.#stopped = error;
-    for (const proposal of this.#waiting) this.#fail(proposal, error);
-    this.#takeWaiting(() => false);
+    for (const proposal of this.#waiting.list()) this.#fail(proposal, error);
     this.abandon("the replica stopped", error);
-  }
-
-  /** Takes commands again. */
-  resume(): void {
-    this.#stopped = undefined;
+    for (const { batch } of this.#forwards)
+      for (const proposal of batch)
+        this.#fail(proposal, new RaftOutcomeUnknownError("the replica stopped before the leader answered", error));
+    this.#forwards.clear();
   }
 
   #settle(proposal: Proposal<Result>): void {
     proposal.settled = true;
+    this.#pending -= 1;
+    if (proposal.waits) this.#waiting.leave(proposal);
     proposal.release?.();
   }
 
@@ -416,6 +433,10 @@ export class Proposals<Result> {
     if (proposal.settled) return;
     this.#settle(proposal);
     proposal.reject(error);
+    this.#countRefusal(error);
+  }
+
+  #countRefusal(error: unknown): void {
     const code = isFabricError(error) ? error.code : "ABORTED";
     this.#around.metrics.count("revoada_raft_proposals_refused_total", 1, { code });
   }

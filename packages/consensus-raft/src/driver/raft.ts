@@ -1,19 +1,20 @@
-import type {
-  Committed,
-  Configuration,
-  Consensus,
-  ConsensusStatus,
-  Generation,
-  LogIndex,
-  NodeId,
-  ReplicaId,
-  StateMachine,
-  StoreId,
-  Term,
+import {
+  type Committed,
+  type Configuration,
+  type Consensus,
+  type ConsensusStatus,
+  describeValue,
+  type Generation,
+  type LogIndex,
+  type NodeId,
+  type ReplicaId,
+  type StateMachine,
+  type StoreId,
+  type Term,
 } from "@revoada/fabric";
 import { checkConfiguration } from "../core/configuration.ts";
-import { RaftNotLeaderError, RaftStoppedError } from "../errors.ts";
-import { resolveOptions, type RaftOptions, type ResolvedOptions } from "./options.ts";
+import { RaftBadCommandError, RaftNotLeaderError, RaftStoppedError } from "../errors.ts";
+import { checkTimeout, resolveOptions, type RaftOptions, type ResolvedOptions } from "./options.ts";
 import { MachineRunner } from "./machine-runner.ts";
 import { Replica } from "./replica.ts";
 
@@ -81,11 +82,35 @@ class Raft<Command, Result> implements Consensus<Command, Result> {
     options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
   ): Promise<Committed<Result>> {
     return new Promise((resolve, reject) => {
-      this.#running().proposals.submit(this.#options.codec.encodeCommand(command), options, resolve, reject);
+      const { proposals } = this.#running();
+      const timeoutMs = checkTimeout(options.timeoutMs);
+      const payload = this.#encode(command);
+      proposals.submit(
+        payload,
+        {
+          ...(options.signal === undefined ? {} : { signal: options.signal }),
+          ...(timeoutMs === undefined ? {} : { timeoutMs }),
+          ...(this.#options.forward ? {} : { localOnly: "once a leader is known" as const }),
+        },
+        resolve,
+        reject,
+      );
     });
   }
 
+  #encode(command: Command): Uint8Array {
+    let payload: unknown;
+    try {
+      payload = this.#options.codec.encodeCommand(command);
+    } catch (error) {
+      throw new RaftBadCommandError(error instanceof Error ? error.message : String(error), error);
+    }
+    if (payload instanceof Uint8Array) return payload;
+    throw new RaftBadCommandError(`the codec made ${describeValue(payload)} of it`);
+  }
+
   async readBarrier(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {}): Promise<LogIndex> {
+    checkTimeout(options.timeoutMs);
     return this.#running().reads.wait(options);
   }
 
@@ -147,7 +172,7 @@ class Raft<Command, Result> implements Consensus<Command, Result> {
   ): Promise<void> {
     const replica = this.#running();
     if (!replica.isLeader) throw this.#notLeader(replica);
-    const timeoutMs = options.timeoutMs ?? 3 * this.#options.electionTimeoutMs;
+    const timeoutMs = checkTimeout(options.timeoutMs) ?? 3 * this.#options.electionTimeoutMs;
     await replica.control.transfer(to, timeoutMs, options.signal);
   }
 

@@ -1,5 +1,12 @@
-import { FabricError } from "@revoada/fabric";
-import { RaftBadFrameError } from "../errors.ts";
+import type { FabricError } from "@revoada/fabric";
+import {
+  RaftBackpressureError,
+  RaftBadCommandError,
+  RaftBadFrameError,
+  RaftNoQuorumError,
+  RaftOutcomeUnknownError,
+  RaftTooLargeError,
+} from "../errors.ts";
 import { encodeFrameValue, frameVersion, openFrame, TupleReader } from "./cbor.ts";
 
 /** What a replica asks of the leader on behalf of its own callers. */
@@ -11,6 +18,9 @@ export type ForwardRequest =
 export type ForwardedOutcome =
   | { readonly ok: true; readonly index: number; readonly term: number; readonly result: Uint8Array }
   | { readonly ok: false; readonly code: string; readonly message: string; readonly retryable: boolean };
+
+/** The leader answers a little before its asker gives up, so that an outcome that is known is not lost. */
+export const answerAheadMs = 50;
 
 /** More commands than a replica puts into one request. */
 export const maxForwardedCommands = 4096;
@@ -77,7 +87,23 @@ export function decodeReadIndex(bytes: Uint8Array, groupId: Uint8Array): number 
   return index;
 }
 
-/** A refusal as it travelled: its code is what counts. */
-export function forwardedError(outcome: ForwardedOutcome & { readonly ok: false }): FabricError {
-  return new FabricError(outcome.code, outcome.message, { retryable: outcome.retryable });
+/**
+ * A refusal as it travelled. Only what is known to be definite is believed to be; whatever else a leader says leaves the
+ * outcome open.
+ */
+export function forwardedError(outcome: ForwardedOutcome & { readonly ok: false }, bytes: number): FabricError {
+  switch (outcome.code) {
+    case "RAFT_NO_QUORUM":
+      return new RaftNoQuorumError("forwarded proposal", undefined);
+    case "RAFT_BACKPRESSURE":
+      return new RaftBackpressureError(`on the leader: ${outcome.message}`);
+    case "RAFT_TOO_LARGE":
+      return new RaftTooLargeError(bytes, undefined);
+    case "RAFT_BAD_COMMAND":
+      return new RaftBadCommandError(`on the leader: ${outcome.message}`);
+    case "RAFT_OUTCOME_UNKNOWN":
+      return new RaftOutcomeUnknownError(`on the leader: ${outcome.message}`);
+    default:
+      return new RaftOutcomeUnknownError(`the leader answered ${outcome.code}: ${outcome.message}`);
+  }
 }
