@@ -512,6 +512,79 @@ describe("flow", () => {
     expect(cluster.node(2).core.lastIndex).toBe(11);
   });
 
+  test("a follower whose disk does not keep up holds no more than its bound, and gets the rest once it does", () => {
+    const limits = { maxBacklogBytes: 1000, maxMessageBytes: 400, maxInFlightBytes: 100_000 };
+    const cluster = new TestCluster([1, 2, 3], () => ({ limits }));
+    const leader = cluster.elect(1);
+    const slow = cluster.node(3);
+    slow.holdWrites = true;
+    for (let at = 0; at < 50; at += 1) {
+      cluster.propose(1, "x".repeat(100));
+      cluster.settle();
+    }
+    const held = slow.pendingWrites.flatMap((write) => write.entries);
+    expect(held.length).toBeGreaterThan(5);
+    expect(held.reduce((sum, each) => sum + each.payload.length, 0)).toBeLessThanOrEqual(1000 + 400);
+    cluster.run(200);
+    expect(slow.pendingWrites.flatMap((write) => write.entries).length).toBe(held.length);
+    slow.holdWrites = false;
+    slow.completeWrites();
+    cluster.run(400);
+    expect(slow.log()).toEqual(leader.log());
+  });
+
+  test("a leader whose disk does not keep up refuses what it could not hold, although its followers commit", () => {
+    const cluster = new TestCluster([1, 2, 3], () => ({ limits: { maxBacklogBytes: 1000 } }));
+    const leader = cluster.elect(1);
+    leader.holdWrites = true;
+    const refused: Effect[] = [];
+    for (let at = 0; at < 20; at += 1) {
+      refused.push(...of(leader.step({ type: "propose", id: at, payloads: [new Uint8Array(100)] }), "reject"));
+      cluster.settle();
+    }
+    expect([leader.core.lastIndex, leader.core.commitIndex]).toEqual([8, 8]);
+    expect(refused).toHaveLength(13);
+    expect(refused[0]).toMatchObject({ reason: "backpressure", from: 0 });
+    leader.holdWrites = false;
+    leader.completeWrites();
+    expect(of(leader.step({ type: "propose", id: 99, payloads: [new Uint8Array(100)] }), "proposed")).toHaveLength(1);
+  });
+
+  test("a node whose disk hangs does not pile up answers that wait for it", () => {
+    const node = new TestNode(2, {
+      configuration: configurationOf(replicas(1, 2, 3)),
+      limits: { maxBacklogWrites: 10 },
+    });
+    node.holdWrites = true;
+    for (let round = 1; round <= 100; round += 1)
+      node.receive(1, 1, { type: "heartbeat", round, commit: 0, repairIndex: 0 });
+    expect(node.pendingWrites).toHaveLength(10);
+    node.completeWrites();
+    node.takeSent();
+    node.receive(1, 1, { type: "heartbeat", round: 101, commit: 0, repairIndex: 0 });
+    expect(node.takeSent()).toMatchObject([{ type: "heartbeat-response", round: 101 }]);
+  });
+
+  test("what waits for a slow machine is let go from memory beyond its bound, and applied from the disk", () => {
+    const cluster = new TestCluster([1, 2, 3], () => ({ limits: { maxBacklogBytes: 1000, cacheBytes: 100 } }));
+    cluster.elect(1);
+    const slow = cluster.node(2);
+    slow.holdApply = true;
+    for (let at = 0; at < 50; at += 1) {
+      cluster.propose(1, `${at}`.padEnd(100));
+      cluster.settle();
+    }
+    cluster.run(100);
+    expect([slow.core.commitIndex, slow.core.appliedIndex]).toEqual([51, 0]);
+    slow.holdApply = false;
+    slow.effects = [];
+    slow.step({ type: "applied", index: 1 });
+    const [first] = of(slow.effects, "apply");
+    expect([first?.from, first?.entries]).toEqual([2, undefined]);
+    cluster.run(100);
+    expect(slow.core.appliedIndex).toBe(51);
+  });
+
   test("a message that is lost is sent again after a heartbeat, though nothing follows it", () => {
     const cluster = new TestCluster([1, 2, 3]);
     cluster.elect(1);
@@ -613,6 +686,15 @@ describe("a corrupt log", () => {
     expect([broken.core.role, broken.takeSent()]).toEqual(["follower", []]);
     broken.receive(2, 9, { type: "vote-request", pre: false, transfer: true, lastIndex: 99, lastTerm: 9 });
     expect(broken.takeSent()).toEqual([]);
+  });
+
+  test("is confessed in every answer, to a leader of an earlier term too", () => {
+    const cluster = corrupted();
+    const broken = cluster.node(3);
+    broken.receive(2, 7, { type: "heartbeat", round: 1, commit: 0, repairIndex: 0 });
+    broken.takeSent();
+    broken.receive(1, 1, { type: "append", prevIndex: 0, prevTerm: 0, commit: 0, entries: [] });
+    expect(broken.takeSent()).toMatchObject([{ type: "append-response", success: false, term: 7, repair: "corrupt" }]);
   });
 
   test("does not count for a commit before it is refilled, and does afterwards", () => {

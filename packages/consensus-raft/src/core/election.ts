@@ -5,7 +5,8 @@ import { becomeFollower, restartElectionTimer } from "./roles.ts";
 import type { CoreState } from "./state.ts";
 import type { Message } from "./types.ts";
 
-function mayCampaign(core: CoreState): boolean {
+/** True where an election could be won and its vote kept. */
+export function mayCampaign(core: CoreState): boolean {
   if (core.isLeader || !core.mayStand || core.storage !== "ok" || core.installing !== undefined) return false;
   // A disk that hangs could not keep the promise that a vote is.
   const oldest = core.log.oldestWriteMs;

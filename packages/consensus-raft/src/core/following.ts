@@ -15,7 +15,8 @@ export interface Following {
   repairedTerm: number;
 }
 
-function repairState(core: CoreState, following: Following): RepairState {
+/** What this replica's answers say of its log. */
+export function repairState(core: CoreState, following: Following): RepairState {
   if (core.storage === "corrupt") return "corrupt";
   return following.repairedTerm === core.term ? "refilled" : "sound";
 }
@@ -59,6 +60,8 @@ export function handleAppend(
   // Nothing that a correct leader sends: not accepting it is all that can be done.
   if (configurations === undefined) return;
   const fresh = entries.findIndex((entry) => !core.log.matches(entry.index, entry.term));
+  // A disk that does not keep up is given no more to hold: what is not taken is not acknowledged, and sent again.
+  if (fresh >= 0 && core.log.writingBytes >= core.limits.maxBacklogBytes) return;
   if (fresh >= 0) appendFrom(core, entries, fresh, configurations);
   const last = prevIndex + entries.length;
   commitTo(core, Math.min(message.commit, last));

@@ -1,5 +1,6 @@
 import type { NodeId } from "@revoada/fabric";
 import { quorumValue } from "./configuration.ts";
+import { voidLease } from "./lease.ts";
 import { hasDeparted, syncProgress } from "./membership.ts";
 import type { Progress } from "./progress.ts";
 import { advanceRepairs, broadcastHeartbeat, finishRound } from "./reads.ts";
@@ -16,9 +17,11 @@ export function becomeLeader(core: CoreState): void {
   core.leader = core.self.id;
   core.votes.clear();
   core.progress.clear();
-  core.uncommittedBytes = 0;
+  core.uncommittedBytes = core.log.bytesBetween(core.commitIndex + 1, core.log.lastIndex);
   core.termStartIndex = core.log.lastIndex + 1;
+  if (core.lease !== undefined) core.lease.givenAway = false;
   syncProgress(core);
+  voidLease(core);
   core.effect({ type: "role-changed" });
   appendOwn(core, "noop", empty);
   core.heartbeatDueMs = core.nowMs + core.heartbeatMs;
@@ -46,6 +49,7 @@ export function tickLeader(core: CoreState): void {
   if (core.transfer !== undefined && core.nowMs >= core.transfer.deadlineMs) {
     core.effect({ type: "transfer-done", id: core.transfer.id, success: false });
     core.transfer = undefined;
+    voidLease(core);
   }
   for (const peer of core.progress.values()) {
     if (core.nowMs >= peer.snapshotDeadlineMs) {
@@ -65,6 +69,14 @@ function forgetPeer(core: CoreState, peer: Progress): void {
 /** The process stood still: silence of others proves nothing about them, and one's own leadership must be confirmed anew. */
 export function resumeLeader(core: CoreState): void {
   for (const peer of core.progress.values()) peer.lastHeardMs = core.nowMs;
+  voidLease(core);
+  broadcastHeartbeat(core);
+}
+
+/** The clock that leases are counted on may have stood still. */
+export function clockJumped(core: CoreState): void {
+  if (!core.isLeader || core.lease === undefined) return;
+  voidLease(core);
   broadcastHeartbeat(core);
 }
 
@@ -80,10 +92,13 @@ export function handlePropose(core: CoreState, id: number, payloads: readonly Ui
   if (refused !== undefined) return core.reject(id, refused);
   const firstIndex = core.log.lastIndex + 1;
   let count = 0;
+  let backlogBytes = core.log.writingBytes;
   for (const payload of payloads) {
     const bytes = payload.length + entryOverheadBytes;
     if (payload.length > core.limits.maxCommandBytes) break;
     if (core.uncommittedBytes > 0 && core.uncommittedBytes + bytes > core.limits.maxUncommittedBytes) break;
+    if (backlogBytes > 0 && backlogBytes + bytes > core.limits.maxBacklogBytes) break;
+    backlogBytes += bytes;
     appendOwn(core, "command", payload);
     count += 1;
   }
@@ -153,6 +168,7 @@ export function handleHeartbeatResponse(
   const peer = answering(core, message, message.repair);
   if (peer === undefined) return;
   peer.round = Math.max(peer.round, Math.min(message.round, core.round));
+  if (core.lease !== undefined) peer.confirmedMs = core.lease.sentMs(peer.round);
   finishRound(core);
   advanceRepairs(core);
   maybeCommit(core);
@@ -201,5 +217,6 @@ function continueTransfer(core: CoreState, peer: Progress): void {
   if (transfer === undefined || transfer.to !== peer.id || transfer.told) return;
   if (peer.matchIndex !== core.log.lastIndex) return;
   transfer.told = true;
+  if (core.lease !== undefined) core.lease.givenAway = true;
   core.send(peer, { type: "timeout-now" });
 }

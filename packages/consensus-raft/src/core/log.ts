@@ -6,6 +6,7 @@ import { entryOverheadBytes, type CoreLogState } from "./types.ts";
 interface PendingWrite {
   readonly seq: number;
   readonly sinceMs: number;
+  readonly bytes: number;
   upTo: number;
 }
 
@@ -25,6 +26,8 @@ export class CoreLog {
   #firstCached: number;
   #cachedBytes = 0;
   #writes: PendingWrite[] = [];
+  /** What unfinished writes hold in memory. */
+  writingBytes = 0;
   baseIndex: number;
   baseTerm: number;
   lastIndex: number;
@@ -116,8 +119,9 @@ export class CoreLog {
     return bytes;
   }
 
-  startWrite(seq: number, nowMs: number): void {
-    this.#writes.push({ seq, sinceMs: nowMs, upTo: this.lastIndex });
+  startWrite(seq: number, nowMs: number, bytes: number): void {
+    this.#writes.push({ seq, sinceMs: nowMs, bytes, upTo: this.lastIndex });
+    this.writingBytes += bytes;
   }
 
   /** Takes a completion, and with it those of all earlier writes. */
@@ -126,6 +130,7 @@ export class CoreLog {
     for (const write of this.#writes) {
       if (write.seq > seq) break;
       done += 1;
+      this.writingBytes -= write.bytes;
       this.durableIndex = Math.max(this.durableIndex, write.upTo);
     }
     if (done > 0) this.#writes.splice(0, done);
@@ -140,9 +145,13 @@ export class CoreLog {
     return this.#writes.length > 0;
   }
 
-  /** Lets durable, applied entries go from memory, oldest first, down to `maxBytes`. */
-  trimCache(appliedIndex: number, maxBytes: number): void {
-    const limit = Math.min(appliedIndex, this.durableIndex);
+  get unfinishedWrites(): number {
+    return this.#writes.length;
+  }
+
+  /** Lets durable entries up to `index` go from memory, oldest first, down to `maxBytes`. */
+  trimCache(index: number, maxBytes: number): void {
+    const limit = Math.min(index, this.durableIndex);
     while (this.#cachedBytes > maxBytes && this.#firstCached <= limit) this.#dropFirst();
     this.#repack();
   }
@@ -159,6 +168,7 @@ export class CoreLog {
   reset(index: number, term: number): void {
     this.#clearCache(index + 1);
     this.#writes = [];
+    this.writingBytes = 0;
     this.baseIndex = index;
     this.baseTerm = term;
     this.lastIndex = index;

@@ -20,6 +20,8 @@ export class Progress {
   lastHeardMs: number;
   /** The last heartbeat round that it answered. */
   round: number = 0;
+  /** When the latest round that it answered, and that still counts, was sent. Kept where there are leases only. */
+  confirmedMs: number = -Infinity;
   /** The commit index that it was last told of. */
   toldCommit = 0;
   /** `matchIndex` at the last heartbeat answer: without progress since, something was lost on the way. */

@@ -9,17 +9,19 @@ import type {
 } from "@revoada/fabric";
 import { InvariantError } from "@revoada/fabric";
 import { isLearner } from "./configuration.ts";
-import { handleVoteRequest, handleVoteResponse, ownVoteDurable, preCampaign } from "./election.ts";
+import { handleVoteRequest, handleVoteResponse, mayCampaign, ownVoteDurable, preCampaign } from "./election.ts";
 import {
   handleAppend,
   handleHeartbeat,
   handleSnapshotInstalled,
   handleSnapshotReceived,
   handleTimeoutNow,
+  repairState,
   type Following,
 } from "./following.ts";
 import {
   announceCommit,
+  clockJumped,
   handleAppendResponse,
   handleHeartbeatResponse,
   handlePropose,
@@ -28,10 +30,11 @@ import {
   resumeLeader,
   tickLeader,
 } from "./leading.ts";
+import { holdsLease } from "./lease.ts";
 import { afterCommit, handleChange } from "./membership.ts";
 import { handleRead } from "./reads.ts";
 import { handleApplied, handleLogRead, handlePersisted, maybeApply } from "./replication.ts";
-import { becomeFollower, hasLiveLeader, restartElectionTimer } from "./roles.ts";
+import { becomeFollower, forgetLeader, hasLiveLeader, restartElectionTimer } from "./roles.ts";
 import { CoreState } from "./state.ts";
 import { asIndex, type CoreLimits, type CoreOptions, type Effect, type Event, type Message } from "./types.ts";
 
@@ -54,6 +57,8 @@ export class RaftCore {
     const alone = voters?.length === 1 && this.#state.configuration?.outgoing === undefined && this.#state.isVoter;
     // There is nobody to wait for.
     if (alone) this.#state.electionDeadlineMs = options.nowMs;
+    // Whom it heard in its earlier life is forgotten, the lease that counts on its vote perhaps not run out.
+    else if (options.leaseReads !== undefined && this.#state.term > 0) this.#state.leaderHeardMs = options.nowMs;
   }
 
   get term(): number {
@@ -104,6 +109,12 @@ export class RaftCore {
   /** True once this leader may answer reads and change voters: an entry of its own term has committed. */
   get isSettled(): boolean {
     return this.#state.isLeader && this.#state.commitIndex >= this.#state.termStartIndex;
+  }
+
+  /** True while reads are answered at once, because nobody else can lead. */
+  holdsLease(nowMs: number): boolean {
+    this.#state.nowMs = Math.max(this.#state.nowMs, nowMs);
+    return holdsLease(this.#state);
   }
 
   get role(): Exclude<ConsensusRole, "stopped"> {
@@ -179,8 +190,13 @@ export class RaftCore {
         return core.isLeader ? resumeLeader(core) : restartElectionTimer(core);
       case "message":
         return this.#receive(core, event.message);
+      case "clock-jumped":
+        return clockJumped(core);
+      case "forget-leader":
+        return forgetLeader(core);
       case "campaign":
-        return core.isLeader ? undefined : preCampaign(core);
+        // Its own vote is one that a leader who was heard just now may count on.
+        return hasLiveLeader(core) ? undefined : preCampaign(core);
       case "propose":
         return handlePropose(core, event.id, event.payloads);
       case "announce":
@@ -239,7 +255,7 @@ export class RaftCore {
   #tick(core: CoreState): void {
     if (core.isLeader) return tickLeader(core);
     if (core.nowMs < core.electionDeadlineMs) return;
-    if (core.mayStand && core.storage === "ok") return preCampaign(core);
+    if (mayCampaign(core)) return preCampaign(core);
     restartElectionTimer(core);
     if (core.leader === undefined) return;
     core.leader = undefined;
@@ -249,6 +265,8 @@ export class RaftCore {
   #receive(core: CoreState, message: Message): void {
     // Meant for a store that this one is not: a disk was wiped, or an address is another's now.
     if (message.to !== core.self.id || message.toStore !== core.self.storeId || message.from === core.self.id) return;
+    // A disk that hangs cannot back what would be answered: what else comes is lost, as on a network.
+    if (!core.isLeader && core.log.unfinishedWrites >= core.limits.maxBacklogWrites) return;
     if (message.term > core.term && !this.#meetLaterTerm(core, message)) return;
     if (message.term < core.term) return this.#meetEarlierTerm(core, message);
     switch (message.type) {
@@ -293,14 +311,15 @@ export class RaftCore {
   #meetEarlierTerm(core: CoreState, message: Message): void {
     const to: ReplicaId = { id: message.from, storeId: message.fromStore };
     if (message.type === "append" || message.type === "heartbeat") {
-      const { lastIndex } = core.log;
+      const { lastIndex, lastTerm } = core.log;
       const body = {
         type: "append-response",
         success: false,
         index: lastIndex,
-        hintIndex: 0,
-        hintTerm: 0,
-        repair: "sound",
+        hintIndex: lastIndex,
+        hintTerm: lastTerm,
+        // Whoever asked may lead in this term by the time that it is answered.
+        repair: repairState(core, this.#following),
       } as const;
       return core.sendAfterTerm(to, body);
     }

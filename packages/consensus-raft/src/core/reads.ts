@@ -1,9 +1,18 @@
 import { quorumValue } from "./configuration.ts";
+import { holdsLease } from "./lease.ts";
 import type { Progress } from "./progress.ts";
 import type { CoreState } from "./state.ts";
 
-/** Sends every follower a heartbeat of the current round. */
-export function broadcastHeartbeat(core: CoreState): void {
+function beginRound(core: CoreState): number {
+  core.round += 1;
+  core.lease?.begin(core.round, core.nowMs);
+  return core.round;
+}
+
+/** Sends every follower a heartbeat, of a round that has just begun or of the latest one. */
+export function broadcastHeartbeat(core: CoreState, fresh = false): void {
+  // A lease counts from the send of what was answered, so no two sends may look alike.
+  if (!fresh && core.lease !== undefined) beginRound(core);
   core.heartbeatDueMs = core.nowMs + core.heartbeatMs;
   for (const peer of core.progress.values()) {
     // A follower is told of no more than it is known to have: its own log beyond may be another.
@@ -15,6 +24,7 @@ export function broadcastHeartbeat(core: CoreState): void {
 
 export function handleRead(core: CoreState, id: number): void {
   if (!core.isLeader) return core.reject(id, "not-leader");
+  if (holdsLease(core)) return core.effect({ type: "read-ready", ids: [id], index: core.commitIndex });
   const waiting = core.reads.queued.length + core.reads.inRound.length;
   if (waiting >= core.limits.maxPendingReads) return core.reject(id, "backpressure");
   core.reads.queued.push(id);
@@ -30,12 +40,11 @@ export function handleRead(core: CoreState, id: number): void {
 export function startRound(core: CoreState): void {
   const { reads } = core;
   if (reads.inRound.length > 0 || reads.queued.length === 0 || core.commitIndex < core.termStartIndex) return;
-  core.round += 1;
   reads.inRound = reads.queued;
   reads.queued = [];
   reads.index = core.commitIndex;
-  reads.round = core.round;
-  broadcastHeartbeat(core);
+  reads.round = beginRound(core);
+  broadcastHeartbeat(core, true);
   finishRound(core);
 }
 
@@ -65,9 +74,8 @@ export function advanceRepairs(core: CoreState): void {
   for (const peer of core.progress.values()) {
     if (!peer.corrupt || peer.repairIndex > 0) continue;
     if (peer.repairRound === 0) {
-      core.round += 1;
-      peer.repairRound = core.round;
-      broadcastHeartbeat(core);
+      peer.repairRound = beginRound(core);
+      broadcastHeartbeat(core, true);
     }
     if (othersConfirmed(core, peer)) peer.repairIndex = core.commitIndex;
   }

@@ -148,4 +148,6 @@ export function handleApplied(core: CoreState, index: number): void {
 export function handlePersisted(core: CoreState): void {
   maybeCommit(core);
   maybeApply(core);
+  // A machine that does not keep up must not fill the memory: it gets from the disk what is let go here.
+  core.log.trimCache(core.commitIndex, core.limits.maxBacklogBytes);
 }

@@ -6,10 +6,23 @@ export function restartElectionTimer(core: CoreState): void {
   core.electionDeadlineMs = core.nowMs + core.electionTimeoutMs * (1 + core.random());
 }
 
-/** True while a leader must be presumed: it was heard within the shortest election timeout. */
+/**
+ * True while a leader must be presumed: one was heard within the shortest election timeout. That it is not followed any more,
+ * because a later term was seen meanwhile, changes nothing: its lease may count on this voter.
+ */
 export function hasLiveLeader(core: CoreState): boolean {
-  if (core.leader === undefined) return false;
   return core.isLeader || core.nowMs - core.leaderHeardMs < core.electionTimeoutMs;
+}
+
+/**
+ * Gives the leader up although it was heard a moment ago, so that others may be voted for. Not where leases are in use: its own
+ * would count on this voter for what is left of it.
+ */
+export function forgetLeader(core: CoreState): void {
+  if (core.role !== "follower" || core.leader === undefined || core.lease !== undefined) return;
+  core.leader = undefined;
+  core.leaderHeardMs = -Infinity;
+  core.effect({ type: "role-changed" });
 }
 
 /** Follows `leader`, or nobody yet, in `term`. What a leader had promised to callers is lost with the place. */

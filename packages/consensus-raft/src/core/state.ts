@@ -1,7 +1,8 @@
 import type { Configuration, LogBase, LogEntry, NodeId, ReplicaId } from "@revoada/fabric";
 import { InvariantError } from "@revoada/fabric";
 import { ConfigurationHistory, isVoter } from "./configuration.ts";
-import { CoreLog } from "./log.ts";
+import { Lease } from "./lease.ts";
+import { CoreLog, entryBytes } from "./log.ts";
 import type { Progress } from "./progress.ts";
 import {
   asIndex,
@@ -53,6 +54,8 @@ export class CoreState {
   readonly random: () => number;
   readonly log: CoreLog;
   readonly configurations: ConfigurationHistory;
+  /** Present where reads go by lease. */
+  readonly lease: Lease | undefined;
 
   nowMs = 0;
   term: number;
@@ -64,7 +67,7 @@ export class CoreState {
   storage: "ok" | "corrupt" | "failed";
 
   electionDeadlineMs = 0;
-  /** When a leader of the current term was last heard; what a follower's lease counts from. */
+  /** When a leader was last heard, of whatever term: nobody else gets this vote for T. */
   leaderHeardMs: number = -Infinity;
   /** What voters answered in the election under way, by node. */
   votes: Map<NodeId, { readonly storeId: string; readonly granted: boolean }> = new Map();
@@ -93,6 +96,7 @@ export class CoreState {
   #hardStateSeq = 0;
   #hardStateDirty = false;
   #entries: LogEntry[] = [];
+  #entriesBytes = 0;
   #truncateFrom: number | undefined;
   #release: Message[] = [];
   #effects: Effect[] = [];
@@ -105,6 +109,8 @@ export class CoreState {
     this.limits = { ...defaultCoreLimits, ...options.limits };
     this.snapshotIntervalEntries = options.snapshotIntervalEntries;
     this.random = options.random;
+    const { leaseReads } = options;
+    this.lease = leaseReads && new Lease(Math.max(0, options.electionTimeoutMs - leaseReads.marginMs));
     this.log = new CoreLog(log);
     const base = log.base.configuration;
     const known = base === undefined ? [] : [{ index: log.base.index, configuration: base }];
@@ -184,6 +190,7 @@ export class CoreState {
   append(entry: LogEntry): void {
     this.log.append(entry);
     this.#entries.push(entry);
+    this.#entriesBytes += entryBytes(entry);
   }
 
   truncate(from: number): void {
@@ -225,9 +232,10 @@ export class CoreState {
       entries: this.#entries,
       release: this.#release,
     });
-    this.log.startWrite(this.#seq, this.nowMs);
+    this.log.startWrite(this.#seq, this.nowMs, this.#entriesBytes);
     this.#hardStateDirty = false;
     this.#entries = [];
+    this.#entriesBytes = 0;
     this.#truncateFrom = undefined;
     this.#release = [];
   }

@@ -22,13 +22,20 @@ export interface CoreLimits {
   /** Sent to one follower and not yet acknowledged. */
   readonly maxInFlightBytes: number;
   readonly maxInFlightMessages: number;
-  /** Entries that are durable and applied stay in memory up to this, to serve followers without reading the disk. */
+  /**
+   * Entries that are durable and applied stay in memory up to this, to serve followers without reading the disk. Those that wait
+   * for a slow machine stay up to `maxBacklogBytes`, and are read from the disk beyond.
+   */
   readonly cacheBytes: number;
   /** Handed to the machine in one step. */
   readonly maxApplyBytes: number;
   readonly maxApplyEntries: number;
   /** Reads that wait for a round. */
   readonly maxPendingReads: number;
+  /** Handed to the disk and not durable yet. More is refused as backpressure on a leader, and left to be sent again elsewhere. */
+  readonly maxBacklogBytes: number;
+  /** Writes that are not durable yet; one that does not lead takes no message beyond them. */
+  readonly maxBacklogWrites: number;
   /** A write that takes longer makes a leader step down: its disk hangs. */
   readonly storageStallMs: number;
   /** Without progress for so long, a snapshot transfer is given up and the follower probed again. */
@@ -64,6 +71,14 @@ export interface CoreOptions {
   /** Applied entries between two snapshots. */
   readonly snapshotIntervalEntries: number;
   readonly limits?: Partial<CoreLimits>;
+  /**
+   * Reads by lease. Every replica of a group must be given it or none: a voter that was restarted keeps the promise of its
+   * earlier life, to vote for nobody within T of having heard a leader, only where it knows that somebody counts on it.
+   */
+  readonly leaseReads?: {
+    /** A lease lasts T less this: clocks may differ in speed by so much of T. */
+    readonly marginMs: number;
+  };
 }
 
 /** What every message carries. `term` is the sender's, except in a pre-vote, where it is the one that it would campaign in. */
@@ -123,6 +138,10 @@ export type Event =
   | { readonly type: "tick" }
   /** The process did not run for a while: timers start again, and what rests on recent contact is void. */
   | { readonly type: "stalled" }
+  /** The wall clock jumped against the monotonic one, which may have stood still: leases are void. */
+  | { readonly type: "clock-jumped" }
+  /** Gives the leader up before its silence has lasted an election timeout: its connections were closed, say. */
+  | { readonly type: "forget-leader" }
   | { readonly type: "message"; readonly message: Message }
   | { readonly type: "campaign" }
   | { readonly type: "propose"; readonly id: number; readonly payloads: readonly Uint8Array[] }
@@ -224,6 +243,8 @@ export const defaultCoreLimits: CoreLimits = {
   maxApplyBytes: 8 * 1024 * 1024,
   maxApplyEntries: 4096,
   maxPendingReads: 100_000,
+  maxBacklogBytes: 64 * 1024 * 1024,
+  maxBacklogWrites: 16_384,
   storageStallMs: 5_000,
   snapshotStallMs: 10_000,
 };

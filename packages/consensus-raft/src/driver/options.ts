@@ -66,6 +66,14 @@ export interface RaftOptions<Command, Result> {
   readonly electionTimeoutMs?: number;
   /** Where on `disk` snapshot files lie, and nothing else does: one directory per group. `snapshots` unless told. */
   readonly snapshotDirectory?: string;
+  /**
+   * Reads without a round of their own, for as long as a quorum is known to vote for nobody else. False unless told. Every replica
+   * of a group must be given the same: a voter that was restarted then votes for nobody for T. Rests on monotonic clocks that run
+   * at nearly the same speed everywhere.
+   */
+  readonly leaseReads?: boolean;
+  /** How much shorter than T a lease is, for clocks that differ in speed. T/10 unless told: one may run a tenth faster than another. */
+  readonly leaseMarginMs?: number;
   /** Applied entries between two compactions. 10,000 unless told. */
   readonly snapshotIntervalEntries?: number;
   /**
@@ -93,6 +101,8 @@ export interface RaftOptions<Command, Result> {
 export interface ResolvedOptions<Command, Result> extends RaftOptions<Command, Result> {
   readonly electionTimeoutMs: number;
   readonly snapshotDirectory: string;
+  readonly leaseReads: boolean;
+  readonly leaseMarginMs: number;
   readonly snapshotIntervalEntries: number;
   readonly logStore: () => LogStore;
   readonly groupId: Uint8Array;
@@ -156,6 +166,9 @@ export function resolveOptions<Command, Result>(
   const snapshotIntervalEntries = options.snapshotIntervalEntries ?? 10_000;
   checkPositive("electionTimeoutMs", electionTimeoutMs);
   checkPositive("snapshotIntervalEntries", snapshotIntervalEntries);
+  const leaseMarginMs = options.leaseMarginMs ?? electionTimeoutMs / 10;
+  if (!(leaseMarginMs > 0 && leaseMarginMs < electionTimeoutMs))
+    throw new InvalidValueError("leaseMarginMs", leaseMarginMs, `above 0 and below ${electionTimeoutMs}`);
   const groupId = options.groupId ?? new Uint8Array(0);
   if (groupId.length > maxGroupBytes) throw new InvalidValueError("groupId", groupId, `at most ${maxGroupBytes} bytes`);
   const { disk, random, clock } = options;
@@ -165,6 +178,8 @@ export function resolveOptions<Command, Result>(
     ...options,
     electionTimeoutMs,
     snapshotDirectory: options.snapshotDirectory ?? "snapshots",
+    leaseReads: options.leaseReads ?? false,
+    leaseMarginMs,
     snapshotIntervalEntries,
     groupId,
     forward: options.forward ?? true,

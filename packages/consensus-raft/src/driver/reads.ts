@@ -25,6 +25,8 @@ export interface ReadSurroundings {
   leader(): NodeId | undefined;
   notLeader(): Error;
   appliedIndex(): number;
+  /** Before a question that a lease may answer: whether the clocks still agree. */
+  checkClocks(): void;
   forwardRead(to: NodeId, timeoutMs: number): Promise<number>;
 }
 
@@ -41,6 +43,8 @@ export class Reads {
   readonly #asked = new Map<number, readonly Reader[]>();
   /** Know their index and wait for the machine; ordered by index, as answers are. */
   #behind: { readonly index: number; readonly readers: readonly Reader[] }[] = [];
+  /** What the machine holds. The core may still have to hear of it. */
+  #appliedIndex = 0;
   #nextId = firstReadId;
   #count = 0;
   #forwarding = false;
@@ -106,6 +110,7 @@ export class Reads {
       this.#nextId += 1;
       this.#asked.set(id, this.#waiting);
       this.#waiting = [];
+      this.#around.checkClocks();
       return this.#around.dispatch({ type: "read", id });
     }
     for (const reader of this.#waiting) if (reader.indexOnly) this.#fail(reader, this.#around.notLeader());
@@ -168,8 +173,9 @@ export class Reads {
 
   #known(index: number, readers: readonly Reader[]): void {
     const here: Reader[] = [];
+    const appliedIndex = Math.max(this.#appliedIndex, this.#around.appliedIndex());
     for (const reader of readers) {
-      if (reader.indexOnly || index <= this.#around.appliedIndex()) this.#succeed(reader, index);
+      if (reader.indexOnly || index <= appliedIndex) this.#succeed(reader, index);
       else here.push(reader);
     }
     if (here.length === 0) return;
@@ -179,6 +185,7 @@ export class Reads {
 
   /** The machine holds everything up to `index`. */
   onApplied(index: number): void {
+    this.#appliedIndex = Math.max(this.#appliedIndex, index);
     while (this.#behind.length > 0 && (this.#behind[0] as { readonly index: number }).index <= index) {
       const group = this.#behind.shift() as { readonly index: number; readonly readers: readonly Reader[] };
       for (const reader of group.readers) this.#succeed(reader, group.index);
@@ -191,6 +198,8 @@ export class Reads {
   }
 
   sweep(): void {
+    // A snapshot that was installed took the place of entries that would have been applied one after another.
+    this.onApplied(this.#around.appliedIndex());
     const nowMs = this.#around.clock.monotonicMs();
     const expire = (reader: Reader): void => {
       if (nowMs >= reader.deadlineMs) this.#fail(reader, new RaftNoQuorumError("read", nowMs - reader.sinceMs));

@@ -15,6 +15,7 @@ import type { Effect, Event } from "../core/types.ts";
 import { RaftNotLeaderError, RaftStoppedError } from "../errors.ts";
 import { ForeignFrameError } from "../wire/cbor.ts";
 import { decodeMessages } from "../wire/messages.ts";
+import { ClockWatch } from "./clock-watch.ts";
 import { Control } from "./control.ts";
 import { answerForward, askForwarded, askReadIndex, forwardProtocol } from "./forwarding.ts";
 import type { MachineRunner } from "./machine-runner.ts";
@@ -45,6 +46,8 @@ export class Replica<Command, Result> {
   readonly control: Control;
   readonly #snapshots: Snapshots<Command, Result>;
   readonly #ticker: Ticker;
+  /** Present where reads go by lease. */
+  readonly #clocks: ClockWatch | undefined;
   #core!: RaftCore;
   #store!: LogStore;
   #storeId!: StoreId;
@@ -83,14 +86,18 @@ export class Replica<Command, Result> {
     this.reads = new Reads({
       ...shared,
       appliedIndex: () => this.#core.appliedIndex,
+      checkClocks: () => this.#checkClocks(),
       forwardRead: (to, timeoutMs) => askReadIndex(this.#options, to, timeoutMs),
     });
     this.control = new Control(shared);
     this.#snapshots = new Snapshots(this.#snapshotSurroundings(), runner);
+    // Two windows overlap a lease at most, and together they stay within its margin.
+    if (options.leaseReads) this.#clocks = new ClockWatch(clock, electionTimeoutMs, options.leaseMarginMs / 2);
     this.#ticker = new Ticker(clock, electionTimeoutMs, {
       wakeMs: () => this.#core.wakeMs,
       tick: () => this.#tick(),
       stalled: () => this.#stalled(),
+      checkClocks: () => this.#checkClocks(),
       needsSweep: () => this.proposals.needsSweep || this.reads.needsSweep,
       sweep: () => this.#sweep(),
     });
@@ -137,6 +144,7 @@ export class Replica<Command, Result> {
       random: () => random.float(),
       log: log.state,
       appliedIndex: this.#runner.machine.position().index,
+      ...(this.#options.leaseReads ? { leaseReads: { marginMs: this.#options.leaseMarginMs } } : {}),
       nowMs: clock.monotonicMs(),
     });
     const queue: WriteQueue = new WriteQueue(log.store, clock, metrics, {
@@ -173,12 +181,14 @@ export class Replica<Command, Result> {
       logger.debug("a frame was dropped", { from: context.peer, error });
       return;
     }
+    if (this.#stopped) return;
     for (const message of messages) this.#inbox.push({ type: "message", message });
     this.#drain();
   }
 
   /** Brings an event to the core and carries out what follows, after what is being carried out already. */
   dispatch(event: Event): void {
+    if (this.#stopped) return;
     this.#inbox.push(event);
     this.#drain();
   }
@@ -354,6 +364,12 @@ export class Replica<Command, Result> {
   #stalled(): void {
     this.#options.metrics.count("revoada_raft_stalls_total");
     this.dispatch({ type: "stalled" });
+  }
+
+  #checkClocks(): void {
+    if (this.#clocks?.jumped() !== true) return;
+    this.#options.logger.warn("the wall clock jumped: leases are void");
+    this.dispatch({ type: "clock-jumped" });
   }
 
   #sweep(): void {

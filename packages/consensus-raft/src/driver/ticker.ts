@@ -7,6 +7,8 @@ export interface TickerTarget {
   tick(): void;
   /** The process stood still for longer than half an election timeout. */
   stalled(): void;
+  /** Before a tick: whether the clocks still agree. */
+  checkClocks(): void;
   needsSweep(): boolean;
   sweep(): void;
 }
@@ -65,6 +67,7 @@ export class Ticker {
 
   #fire(): void {
     this.#cancel = undefined;
+    this.#target.checkClocks();
     const nowMs = this.#clock.monotonicMs();
     const lateMs = nowMs - this.#dueMs;
     this.#dueMs = Infinity;

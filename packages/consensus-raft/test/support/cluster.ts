@@ -64,6 +64,7 @@ export interface NodeOptions {
   readonly baseIndex?: number;
   readonly baseTerm?: number;
   readonly nowMs?: number;
+  readonly leaseReads?: { readonly marginMs: number };
 }
 
 /** What a disk holds: written only by persist effects that have completed. */
@@ -125,6 +126,7 @@ export class TestNode {
       appliedIndex: Math.max(options.appliedIndex ?? 0, stored.baseIndex),
       snapshotIntervalEntries: options.snapshotIntervalEntries ?? 1_000_000,
       ...(options.limits === undefined ? {} : { limits: options.limits }),
+      ...(options.leaseReads === undefined ? {} : { leaseReads: options.leaseReads }),
       nowMs: this.nowMs,
       log: {
         hardState: {
