@@ -87,7 +87,7 @@ describe("a configuration", () => {
 
   test("may hold the strategy itself, and remembers where it stood", async () => {
     const { config } = load({ file: "zone: a\nstrategy:\n  name: own\n" });
-    expect((await config).strategy).toEqual({ source: "revoada.yaml:3:3", value: { name: "own" } });
+    expect((await config).strategy).toMatchObject({ source: "revoada.yaml:3:3", value: { name: "own" } });
   });
 
   test("takes a token as it is and a file that holds one as a path", async () => {

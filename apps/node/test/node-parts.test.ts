@@ -43,8 +43,8 @@ describe("a declaration", () => {
     expect((await declare({ strategy: path })).id()).toBe("raw/slow/cluster_3m_nw");
     writeFileSync(path, JSON.stringify({ ...prescribedHomelab(), reconciliationCadenceMs: "often" }));
     await expect(declare({ strategy: path })).rejects.toMatchObject({
-      code: "FABRIC_INVALID_VALUE",
-      message: expect.stringContaining(`${path}.reconciliationCadenceMs`),
+      code: "CONFIG_INVALID",
+      message: expect.stringMatching(/slow\.json:1:\d+: strategy\.reconciliationCadenceMs: expected a number/),
     });
   });
 
@@ -77,12 +77,12 @@ describe("a declaration", () => {
     const committed = await declare({});
     await checkDeclaration({}, committed);
     await checkDeclaration({ topology: "cluster_3m_nw", strategy: "homelab" }, committed);
-    await checkDeclaration({ strategy: { source: "x", value: prescribedHomelab() } }, committed);
+    await checkDeclaration({ strategy: { source: "x", value: prescribedHomelab(), placeOf: () => "x" } }, committed);
     const mismatch = { code: "CLUSTER_DECLARATION_MISMATCH" };
     await expect(checkDeclaration({ topology: "quorum_3m" }, committed)).rejects.toMatchObject(mismatch);
     await expect(checkDeclaration({ minNodes: 5 }, committed)).rejects.toMatchObject(mismatch);
     await expect(
-      checkDeclaration({ strategy: { source: "x", value: prescribedSolo() } }, committed),
+      checkDeclaration({ strategy: { source: "x", value: prescribedSolo(), placeOf: () => "x" } }, committed),
     ).rejects.toMatchObject(mismatch);
   });
 });

@@ -2,6 +2,7 @@ import { renderCompletion, shells, type Shell } from "./completion.ts";
 import type { CommandSpec } from "./command.ts";
 import { applyCommand } from "./commands/apply.ts";
 import { chainExportCommand, chainShowCommand, chainVerifyCommand } from "./commands/chain.ts";
+import { configSchemaCommand, configShowCommand, configValidateCommand } from "./commands/config.ts";
 import { identityCommand, versionCommand, walInspectCommand, walVerifyCommand } from "./commands/local.ts";
 import { leaveCommand, nodeRemoveCommand } from "./commands/node.ts";
 import { deleteCommand, getCommand, listCommand, watchCommand } from "./commands/resources.ts";
@@ -47,6 +48,9 @@ export const commands: readonly CommandSpec[] = [
   tokenRevokeCommand,
   nodeRemoveCommand,
   leaveCommand,
+  configShowCommand,
+  configValidateCommand,
+  configSchemaCommand,
   identityCommand,
   walInspectCommand,
   walVerifyCommand,

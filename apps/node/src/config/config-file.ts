@@ -1,4 +1,4 @@
-import { isMap, isScalar, LineCounter, parseDocument, type Document, type Node } from "yaml";
+import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document, type Node } from "yaml";
 import { hint } from "../cli/suggest.ts";
 import { ConfigInvalidError } from "../errors.ts";
 import { readBounded } from "../files.ts";
@@ -8,6 +8,8 @@ import { settings, type SettingName } from "./settings.ts";
 export interface FileValue {
   readonly value: unknown;
   readonly source: string;
+  /** The place of what stands under a path in the value, or of the closest thing around it that is there. */
+  readonly placeOf: (path: readonly string[]) => string;
 }
 
 /** Larger files are no configurations. */
@@ -34,15 +36,36 @@ export async function readConfigFile(shownPath: string, path: string): Promise<R
         `no such setting: ${JSON.stringify(name)}${hint(name, known)}`,
       );
     }
-    values.set(name as SettingName, { value: plainOf(document, value as Node | null, source), source });
+    const plain = plainOf(document, value as Node | null, source);
+    values.set(name as SettingName, {
+      value: plain,
+      source,
+      placeOf: (inside) => placeOf(nodeAt(document, [name, ...inside]) ?? ((value ?? key) as Node)),
+    });
   }
   return values;
 }
 
 /** Reads a file that holds one plain value, such as a strategy. Rejects as {@link readConfigFile} does. */
 export async function readPlainFile(shownPath: string, path: string): Promise<FileValue> {
-  const { document } = parseYaml(shownPath, await readBounded(path, maxFileBytes, shownPath));
-  return { value: plainOf(document, document.contents, shownPath), source: shownPath };
+  const { document, placeOf } = parseYaml(shownPath, await readBounded(path, maxFileBytes, shownPath));
+  return {
+    value: plainOf(document, document.contents, shownPath),
+    source: shownPath,
+    placeOf: (inside) => {
+      const node = nodeAt(document, inside);
+      return node === undefined ? shownPath : placeOf(node);
+    },
+  };
+}
+
+/** What stands under a path; where nothing does, the closest thing around it. */
+function nodeAt(document: Document, path: readonly string[]): Node | undefined {
+  for (let length = path.length; length >= 0; length -= 1) {
+    const node: unknown = document.getIn(path.slice(0, length), true);
+    if (isNode(node) && node.range) return node;
+  }
+  return undefined;
 }
 
 function plainOf(document: Document, node: Node | null, source: string): unknown {

@@ -22,7 +22,7 @@ export interface NodeConfig {
   readonly topology?: string;
   readonly minNodes?: number;
   /** A name, a path, or a value out of a file with the place that it stands at. */
-  readonly strategy?: string | { readonly source: string; readonly value: unknown };
+  readonly strategy?: string | FileValue;
   readonly listen?: string;
   readonly advertise?: string;
   readonly faceListen?: string;
@@ -41,9 +41,22 @@ export interface ConfigSources {
 /** A value that was found, and where. */
 interface Found {
   readonly value: unknown;
+  readonly layer: "file" | "environment" | "flag";
   readonly source: string;
   /** What a path in it is relative to. */
   readonly folder: string;
+  /** Where it stands in a file, for values that hold others. */
+  readonly placeOf?: FileValue["placeOf"];
+}
+
+/** One setting, what it is, and who said so. */
+export interface ExplainedSetting {
+  readonly name: SettingName;
+  /** Absent where nobody said anything and no default stands in: the data directory, or the cluster, decides then. */
+  readonly value?: unknown;
+  readonly layer: "default" | Found["layer"];
+  /** `--zone`, `REVOADA_ZONE`, or file, line and column; absent for defaults. */
+  readonly source?: string;
 }
 
 /**
@@ -52,6 +65,24 @@ interface Found {
  * Rejects with `CONFIG_INVALID`, saying which flag, variable, or file, line and column is wrong, or `CLI_FILE_UNAVAILABLE`.
  */
 export async function loadConfig(sources: ConfigSources): Promise<NodeConfig> {
+  return assemble(await finderOf(sources), sources.workingDirectory);
+}
+
+/** Every setting with its value and the layer that it comes from. Rejects as {@link loadConfig} does. */
+export async function explainConfig(sources: ConfigSources): Promise<readonly ExplainedSetting[]> {
+  const find = await finderOf(sources);
+  const config: Readonly<Record<string, unknown>> = { ...assemble(find, sources.workingDirectory) };
+  return (Object.keys(settings) as SettingName[]).map((name) => {
+    const found = find(name);
+    const value = name === "strategy" && typeof config[name] === "object" ? found?.value : config[name];
+    const known = value === undefined ? {} : { value };
+    return found === undefined
+      ? { name, ...known, layer: "default" }
+      : { name, ...known, layer: found.layer, source: found.source };
+  });
+}
+
+async function finderOf(sources: ConfigSources): Promise<(name: SettingName) => Found | undefined> {
   const { environment, workingDirectory } = sources;
   const path = sources.flag("config") ?? nonEmpty(environment["REVOADA_CONFIG"]);
   const file =
@@ -59,16 +90,16 @@ export async function loadConfig(sources: ConfigSources): Promise<NodeConfig> {
       ? new Map<SettingName, FileValue>()
       : await readConfigFile(path, resolve(workingDirectory, path));
   const folder = path === undefined ? workingDirectory : dirname(resolve(workingDirectory, path));
-  const find = (name: SettingName): Found | undefined => {
+  return (name: SettingName): Found | undefined => {
     const flag = settings[name].flag.name;
     const given = sources.flag(flag);
-    if (given !== undefined) return { value: given, source: `--${flag}`, folder: workingDirectory };
+    if (given !== undefined) return { value: given, layer: "flag", source: `--${flag}`, folder: workingDirectory };
     const variable = nonEmpty(environment[variableOf(name)]);
-    if (variable !== undefined) return { value: variable, source: variableOf(name), folder: workingDirectory };
+    if (variable !== undefined)
+      return { value: variable, layer: "environment", source: variableOf(name), folder: workingDirectory };
     const said = file.get(name);
-    return said === undefined ? undefined : { value: said.value, source: said.source, folder };
+    return said === undefined ? undefined : { ...said, layer: "file", folder };
   };
-  return assemble(find, workingDirectory);
 }
 
 function assemble(find: (name: SettingName) => Found | undefined, workingDirectory: string): NodeConfig {
@@ -90,7 +121,11 @@ function assemble(find: (name: SettingName) => Found | undefined, workingDirecto
         ? undefined
         : typeof strategy === "string"
           ? located(strategy, strategyPlace.folder)
-          : { source: strategyPlace.source, value: strategy },
+          : {
+              value: strategy,
+              source: strategyPlace.source,
+              placeOf: strategyPlace.placeOf ?? (() => strategyPlace.source),
+            },
     listen: read("listen"),
     advertise: read("advertise"),
     faceListen: read("faceListen"),

@@ -1,9 +1,16 @@
 import { ClusterDeclaration, DeclarationMismatchError } from "@revoada/cluster";
-import { parseStrategy, prescribedStrategies, type FabricFace, type FabricStrategy } from "@revoada/fabric";
+import {
+  isFabricError,
+  parseStrategy,
+  prescribedStrategies,
+  type FabricFace,
+  type FabricStrategy,
+  type InvalidValueError,
+} from "@revoada/fabric";
 import { topologyByName } from "@revoada/topology";
 import { hint } from "../cli/suggest.ts";
 import type { NodeConfig } from "../config/config.ts";
-import { readPlainFile } from "../config/config-file.ts";
+import { readPlainFile, type FileValue } from "../config/config-file.ts";
 import { ConfigInvalidError } from "../errors.ts";
 
 const defaultStrategy = "homelab";
@@ -54,7 +61,7 @@ function mismatch(given: string, committed: ClusterDeclaration): DeclarationMism
 
 /** A strategy by its name, out of a file, or as it stood in the configuration. */
 async function askedStrategy(asked: NonNullable<NodeConfig["strategy"]>): Promise<FabricStrategy> {
-  if (typeof asked !== "string") return parseStrategy(asked.value, asked.source);
+  if (typeof asked !== "string") return strategyOf(asked);
   const prescribed = Object.hasOwn(prescribedStrategies, asked) ? prescribedStrategies[asked] : undefined;
   if (prescribed !== undefined) return prescribed();
   const isFile = /[/\\]|\.(ya?ml|json)$/i.test(asked);
@@ -65,8 +72,18 @@ async function askedStrategy(asked: NonNullable<NodeConfig["strategy"]>): Promis
       `unknown strategy ${JSON.stringify(asked)}${hint(asked, known)} (known: ${known.join(", ")}, or a file)`,
     );
   }
-  const { value, source } = await readPlainFile(asked, asked);
-  return parseStrategy(value, source);
+  return strategyOf(await readPlainFile(asked, asked));
+}
+
+/** Mistakes are told by file, line and column, and by the path of the field. */
+function strategyOf({ value, placeOf }: FileValue): FabricStrategy {
+  try {
+    return parseStrategy(value, "strategy");
+  } catch (error) {
+    if (!isFabricError(error, "FABRIC_INVALID_VALUE")) throw error;
+    const inside = (error as InvalidValueError).path.split(".").slice(1);
+    throw new ConfigInvalidError(placeOf(inside), error.message);
+  }
 }
 
 function minNodesOf(asked: Asked): { readonly minNodes?: number } {

@@ -1,23 +1,12 @@
 import { loadConfig } from "../../config/config.ts";
-import { settings } from "../../config/settings.ts";
-import type { CommandSpec, FlagSpec, Invocation } from "../command.ts";
+import type { CommandSpec, Invocation } from "../command.ts";
 import { exitCodeOf, exitCodes } from "../exit-codes.ts";
 import { renderError } from "../output.ts";
-
-const configFlag: FlagSpec = {
-  name: "config",
-  value: "FILE",
-  summary: "settings as YAML or JSON (default: $REVOADA_CONFIG)",
-  completes: "file",
-};
+import { settingFlags, sourcesOf } from "./config.ts";
 
 async function up(invocation: Invocation): Promise<number> {
   const { io } = invocation;
-  const config = await loadConfig({
-    flag: (name) => invocation.value(name),
-    environment: io.environment,
-    workingDirectory: io.workingDirectory,
-  });
+  const config = await loadConfig(sourcesOf(invocation));
   // Loaded here and not above: commands that only ask a daemon start in half the time without everything that a daemon is made of.
   const [{ createLogger }, { startNode }] = await Promise.all([
     import("../../daemon/logger.ts"),
@@ -43,7 +32,7 @@ export const upCommand: CommandSpec = {
     "--bootstrap nor --join. SIGTERM and SIGINT hand leadership over and stop, keeping the seat; a second one stops at once.",
   ],
   arguments: [],
-  flags: [...Object.values(settings).map(({ flag }): FlagSpec => flag), configFlag],
+  flags: settingFlags,
   examples: [
     { command: "revoada up --bootstrap --topology solo --strategy solo", meaning: "a cluster of one" },
     {

@@ -1,0 +1,131 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { prescribedDatacenter, prescribedHomelab, prescribedSolo } from "@revoada/fabric";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { describe, expect, test } from "vitest";
+import { commands } from "../src/cli/commands.ts";
+import { runCli } from "../src/cli/run.ts";
+import { configSchema } from "../src/config/schema.ts";
+import { settings } from "../src/config/settings.ts";
+import { captureIo, temporaryDirectory } from "./helpers.ts";
+
+const schemaFile = new URL("../schema/revoada.schema.json", import.meta.url);
+
+async function run(
+  line: string,
+  given: { readonly file?: string; readonly environment?: Readonly<Record<string, string>> } = {},
+): Promise<{ readonly code: number; readonly out: string; readonly err: string; readonly folder: string }> {
+  const folder = temporaryDirectory();
+  if (given.file !== undefined) writeFileSync(join(folder, "revoada.yaml"), given.file);
+  const io = captureIo({ environment: given.environment ?? {}, workingDirectory: folder });
+  const code = await runCli(line.split(" "), commands, io);
+  return { code, out: io.out(), err: io.err(), folder };
+}
+
+describe("config show", () => {
+  test("tells which layer set each value, and the exact place", async () => {
+    const { out, folder } = await run("config show --config revoada.yaml --zone eu-1 -o json", {
+      file: "logLevel: warn\nlisten: 127.0.0.1:7400\nzone: file\n",
+      environment: { REVOADA_LISTEN: "127.0.0.1:7401" },
+    });
+    const shown = JSON.parse(out) as { readonly settings: readonly { readonly name: string }[] };
+    const of = (name: string) => shown.settings.find((setting) => setting.name === name);
+    expect(of("zone")).toEqual({ name: "zone", value: "eu-1", layer: "flag", source: "--zone" });
+    expect(of("listen")).toEqual({
+      name: "listen",
+      value: "127.0.0.1:7401",
+      layer: "environment",
+      source: "REVOADA_LISTEN",
+    });
+    expect(of("logLevel")).toEqual({ name: "logLevel", value: "warn", layer: "file", source: "revoada.yaml:1:11" });
+    expect(of("dataDir")).toEqual({ name: "dataDir", value: join(folder, "revoada-data"), layer: "default" });
+    expect(of("topology")).toEqual({ name: "topology", layer: "default" });
+    expect(shown.settings.map(({ name }) => name)).toEqual(Object.keys(settings));
+  });
+
+  test("shows origins to people where they are asked for, and never a token", async () => {
+    const token = "rvd1AAAA_secret";
+    const { out } = await run(`config show --origin --join ${token}`);
+    expect(out).not.toContain("secret");
+    expect(out).toMatch(/^join +\(a token\) +--join$/m);
+    expect((await run("config show")).out).not.toContain("default\n");
+  });
+});
+
+describe("config validate", () => {
+  test("says what a founder would declare, and makes nothing", async () => {
+    const { code, out, folder } = await run("config validate --topology quorum_3m");
+    expect([code, out]).toEqual([0, "valid; a founder would declare raw/homelab-3node/quorum_3m\n"]);
+    expect(() => readFileSync(join(folder, "revoada-data"))).toThrow("ENOENT");
+  });
+
+  test("names file, line, column, path and expectation of a mistake deep in a strategy", async () => {
+    const strategy = { ...prescribedHomelab(), consensus: { ...prescribedHomelab().consensus, quorumSize: "three" } };
+    const file = `zone: a\nstrategy:\n${JSON.stringify(strategy, undefined, 2).replaceAll(/^/gm, "  ")}\n`;
+    const { code, err } = await run("config validate --config revoada.yaml", { file });
+    const line = file.split("\n").findIndex((text) => text.includes("three")) + 1;
+    expect(code).toBe(2);
+    expect(err).toMatch(
+      new RegExp(`^error CONFIG_INVALID: revoada.yaml:${line}:\\d+: strategy.consensus.quorumSize: expected a number`),
+    );
+  });
+
+  test("names the closest place of a field that is missing", async () => {
+    const { code, err } = await run("config validate --config revoada.yaml", {
+      file: "strategy:\n  name: own\n  consensus: {protocol: raft}\n",
+    });
+    expect([code, err.startsWith("error CONFIG_INVALID: revoada.yaml:3:14: strategy.consensus.")]).toEqual([2, true]);
+  });
+
+  test("refuses combinations that founding would refuse, with the same code", async () => {
+    const { code, err } = await run("config validate --strategy solo --topology quorum_3m");
+    expect([code, err.split(":")[0]]).toEqual([2, "error CLUSTER_STANDALONE_TOPOLOGY"]);
+    expect((await run("config validate --topology quorum_3n")).err).toContain("TOPOLOGY_UNKNOWN");
+  });
+});
+
+describe("the schema of revoada.yaml", () => {
+  const validate = new Ajv2020({ strict: true, strictRequired: false }).compile(configSchema() as object);
+  const accepts = (value: unknown): boolean => validate(value);
+
+  test("is shipped as the code makes it, and printed by config schema", async () => {
+    const made = `${JSON.stringify(configSchema(), undefined, 2)}\n`;
+    expect(JSON.parse(readFileSync(schemaFile, "utf8"))).toEqual(JSON.parse(made));
+    expect((await run("config schema")).out).toBe(made);
+  });
+
+  test("takes what the node takes", () => {
+    for (const strategy of [prescribedHomelab(), prescribedSolo(), prescribedDatacenter(), "homelab", "own.yaml"])
+      expect(accepts({ strategy })).toBe(true);
+    expect(accepts({})).toBe(true);
+    const all = {
+      dataDir: "data",
+      bootstrap: true,
+      topology: "pair",
+      minNodes: 3,
+      listen: "[::1]:0",
+      advertise: "node.example:7400",
+      faceListen: "0.0.0.0:6443",
+      adminListen: "127.0.0.1:0",
+      zone: "eu-1",
+      logLevel: "debug",
+    };
+    expect(accepts(all)).toBe(true);
+  });
+
+  test("refuses what the node refuses", () => {
+    const { consensus } = prescribedHomelab();
+    const wrong: readonly unknown[] = [
+      { zones: "a" },
+      { zone: "-a" },
+      { listen: "nowhere" },
+      { logLevel: "loud" },
+      { minNodes: 0 },
+      { bootstrap: true, join: "token" },
+      { strategy: { ...prescribedHomelab(), more: 1 } },
+      { strategy: { ...prescribedHomelab(), consensus: { ...consensus, protocol: "paxos" } } },
+      { strategy: { ...prescribedHomelab(), placement: { policy: "zone-aware" } } },
+    ];
+    for (const value of wrong) expect([value, accepts(value)]).toEqual([value, false]);
+  });
+});
