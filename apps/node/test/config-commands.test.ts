@@ -9,7 +9,7 @@ import { configSchema } from "../src/config/schema.ts";
 import { settings } from "../src/config/settings.ts";
 import { captureIo, temporaryDirectory } from "./helpers.ts";
 
-const schemaFile = new URL("../schema/revoada.schema.json", import.meta.url);
+const schemaFile = new URL("../src/config/revoada.schema.json", import.meta.url);
 
 async function run(
   line: string,

@@ -17,7 +17,7 @@ const defaultRemoveTimeoutMs = 60_000;
 const maxTimeoutMs = 600_000;
 
 /** The one of `ids` that is meant by `given`: the whole id, or a beginning that no other has. */
-export function resolveId(what: string, given: unknown, ids: Iterable<string>): string {
+function resolveId(what: string, given: unknown, ids: Iterable<string>): string {
   if (typeof given !== "string" || !/^[0-9a-f]+$/.test(given) || given.length < shortestPrefix) {
     throw new InvalidValueError(what, given, `an id, or at least ${shortestPrefix} hex characters that it begins with`);
   }

@@ -9,7 +9,7 @@ import { outputFlag, renderTable, type Cell } from "../output.ts";
 import { show } from "./common.ts";
 
 /** The flag that names the file of settings. */
-export const configFlag: FlagSpec = {
+const configFlag: FlagSpec = {
   name: "config",
   value: "FILE",
   summary: "settings as YAML or JSON (default: $REVOADA_CONFIG)",
@@ -34,7 +34,7 @@ export function sourcesOf(invocation: Invocation): ConfigSources {
 
 function shown(value: unknown): string {
   if (value === undefined) return "-";
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 function rowOf(setting: ExplainedSetting, withOrigin: boolean): readonly Cell[] {
