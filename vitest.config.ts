@@ -38,7 +38,9 @@ function workspaceProjects(): TestProjectInlineConfiguration[] {
     for (const entry of readdirSync(join(root, group), { withFileTypes: true })) {
       const folder = join(group, entry.name);
       if (!entry.isDirectory() || !existsSync(join(root, folder, "package.json"))) continue;
-      projects.push(project(entry.name, folder, { exclude: ["**/node_modules/**", "test/processes/**"] }));
+      projects.push(
+        project(entry.name, folder, { exclude: ["**/node_modules/**", "test/processes/**", "test/torture/**"] }),
+      );
     }
   }
   return projects;
@@ -56,6 +58,13 @@ export default defineConfig({
         include: ["test/processes/**/*.test.ts"],
         fileParallelism: false,
         sequence: { groupOrder: 1 },
+        testTimeout: 120_000,
+        hookTimeout: 120_000,
+      }),
+      project("bench-torture", "apps/bench", {
+        include: ["test/torture/**/*.test.ts"],
+        fileParallelism: false,
+        sequence: { groupOrder: 2 },
         testTimeout: 120_000,
         hookTimeout: 120_000,
       }),
