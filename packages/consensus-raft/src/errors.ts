@@ -117,6 +117,20 @@ export class RaftMachineFailedError extends FabricError {
   }
 }
 
+/** A peer asked for a group that does not take part here: not yet, or not any more. Nothing was done. */
+export class RaftUnknownGroupError extends FabricError {
+  constructor(groupId: string) {
+    super("RAFT_UNKNOWN_GROUP", `group ${groupId} is not here`, { retryable: true });
+  }
+}
+
+/** The host runs a replica of this group already. */
+export class RaftDuplicateGroupError extends FabricError {
+  constructor(groupId: string) {
+    super("RAFT_DUPLICATE_GROUP", `group ${groupId} is here already: shut it down first`);
+  }
+}
+
 /** Bytes of a peer or a file are not what they should be. */
 export class RaftBadFrameError extends FabricError {
   constructor(what: string) {

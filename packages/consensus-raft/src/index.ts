@@ -8,6 +8,8 @@
  * @packageDocumentation
  */
 export { raft } from "./driver/raft.ts";
+export { raftHost, type GroupOptions, type RaftHost, type RaftHostOptions } from "./groups/host.ts";
+export { groupsProtocol } from "./groups/host-frame.ts";
 export type { RaftCodec, RaftLimits, RaftOptions } from "./driver/options.ts";
 export type { CoreLimits } from "./core/types.ts";
 export { forwardProtocol } from "./driver/forwarding.ts";
@@ -20,6 +22,7 @@ export {
   RaftBadFrameError,
   RaftBadSnapshotError,
   RaftChangeInProgressError,
+  RaftDuplicateGroupError,
   RaftLogCorruptError,
   RaftMachineBehindError,
   RaftMachineFailedError,
@@ -29,5 +32,6 @@ export {
   RaftStoppedError,
   RaftTooLargeError,
   RaftTransferFailedError,
+  RaftUnknownGroupError,
 } from "./errors.ts";
 export * from "./wal/index.ts";

@@ -15,6 +15,7 @@ import {
 } from "@revoada/fabric";
 import { defaultCoreLimits, type CoreLimits } from "../core/types.ts";
 import { walLogStore } from "../wal/index.ts";
+import type { HostLink } from "./host-link.ts";
 import { maxGroupBytes } from "../wire/cbor.ts";
 
 /**
@@ -107,6 +108,8 @@ export interface ResolvedOptions<Command, Result> extends RaftOptions<Command, R
   readonly logStore: () => LogStore;
   readonly groupId: Uint8Array;
   readonly forward: boolean;
+  /** The host that runs this replica beside others; absent where it is alone on its transport. */
+  readonly host?: HostLink;
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly limits: RaftLimits;

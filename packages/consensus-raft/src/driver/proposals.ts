@@ -56,6 +56,7 @@ const definiteTransportCodes = [
   "TRANSPORT_SELF_DIAL",
   "RAFT_BAD_FRAME",
   "RAFT_STOPPED",
+  "RAFT_UNKNOWN_GROUP",
 ];
 
 const encodedOverheadBytes = 16;

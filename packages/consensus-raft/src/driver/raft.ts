@@ -14,6 +14,7 @@ import {
 } from "@revoada/fabric";
 import { checkConfiguration } from "../core/configuration.ts";
 import { RaftBadCommandError, RaftNotLeaderError, RaftStoppedError } from "../errors.ts";
+import type { HostLink } from "./host-link.ts";
 import { checkTimeout, resolveOptions, type RaftOptions, type ResolvedOptions } from "./options.ts";
 import { MachineRunner } from "./machine-runner.ts";
 import { Replica } from "./replica.ts";
@@ -29,6 +30,14 @@ const noStore = "0".repeat(32) as StoreId;
  */
 export function raft<Command, Result>(options: RaftOptions<Command, Result>): Consensus<Command, Result> {
   return new Raft(resolveOptions(options));
+}
+
+/** Makes one replica of a group that shares its host with others. */
+export function groupReplica<Command, Result>(
+  options: RaftOptions<Command, Result>,
+  host: HostLink,
+): Consensus<Command, Result> {
+  return new Raft({ ...resolveOptions(options), host });
 }
 
 /** Members and nothing but members: callers may hand in objects that know more. */

@@ -18,6 +18,7 @@ import { decodeMessages } from "../wire/messages.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import { Control } from "./control.ts";
 import { answerForward, askForwarded, askReadIndex, forwardProtocol } from "./forwarding.ts";
+import type { Ticks } from "./host-link.ts";
 import type { MachineRunner } from "./machine-runner.ts";
 import { openLog, type OpenedLog } from "./opening.ts";
 import type { ResolvedOptions } from "./options.ts";
@@ -25,7 +26,7 @@ import { Outbox, raftProtocol } from "./outbox.ts";
 import { Proposals } from "./proposals.ts";
 import { Reads } from "./reads.ts";
 import { snapshotProtocol, Snapshots } from "./snapshots.ts";
-import { Ticker } from "./ticker.ts";
+import { Ticker, type TickerTarget } from "./ticker.ts";
 import { WriteQueue } from "./write-queue.ts";
 
 /** What a replica tells its owner. */
@@ -45,7 +46,7 @@ export class Replica<Command, Result> {
   readonly reads: Reads;
   readonly control: Control;
   readonly #snapshots: Snapshots<Command, Result>;
-  readonly #ticker: Ticker;
+  readonly #ticker: Ticks;
   /** Present where reads go by lease. */
   readonly #clocks: ClockWatch | undefined;
   #core!: RaftCore;
@@ -93,14 +94,15 @@ export class Replica<Command, Result> {
     this.#snapshots = new Snapshots(this.#snapshotSurroundings(), runner);
     // Two windows overlap a lease at most, and together they stay within its margin.
     if (options.leaseReads) this.#clocks = new ClockWatch(clock, electionTimeoutMs, options.leaseMarginMs / 2);
-    this.#ticker = new Ticker(clock, electionTimeoutMs, {
+    const target: TickerTarget = {
       wakeMs: () => this.#core.wakeMs,
       tick: () => this.#tick(),
       stalled: () => this.#stalled(),
       checkClocks: () => this.#checkClocks(),
       needsSweep: () => this.proposals.needsSweep || this.reads.needsSweep,
       sweep: () => this.#sweep(),
-    });
+    };
+    this.#ticker = options.host?.ticks(target) ?? new Ticker(clock, electionTimeoutMs, target);
   }
 
   #snapshotSurroundings(): ConstructorParameters<typeof Snapshots>[0] {
@@ -362,7 +364,7 @@ export class Replica<Command, Result> {
   }
 
   #stalled(): void {
-    this.#options.metrics.count("revoada_raft_stalls_total");
+    if (this.#options.host === undefined) this.#options.metrics.count("revoada_raft_stalls_total");
     this.dispatch({ type: "stalled" });
   }
 

@@ -1,0 +1,212 @@
+import {
+  InvalidValueError,
+  silentLogger,
+  silentMetrics,
+  type Clock,
+  type Consensus,
+  type Disk,
+  type Logger,
+  type LogStore,
+  type Metrics,
+  type NodeId,
+  type Random,
+  type Transport,
+} from "@revoada/fabric";
+import type { HostLink, Ticks } from "../driver/host-link.ts";
+import type { RaftLimits, RaftOptions } from "../driver/options.ts";
+import { groupReplica } from "../driver/raft.ts";
+import type { TickerTarget } from "../driver/ticker.ts";
+import { RaftDuplicateGroupError, RaftStoppedError } from "../errors.ts";
+import { walLogStore } from "../wal/index.ts";
+import { maxGroupBytes } from "../wire/cbor.ts";
+import { GroupConsensus } from "./group-consensus.ts";
+import { GroupTicks } from "./group-ticks.ts";
+import { GroupTransport, type SharedTransport } from "./group-transport.ts";
+import { HostClock, type HostClockOwner } from "./host-clock.ts";
+import { groupKey } from "./host-frame.ts";
+import { HostOutbox } from "./host-outbox.ts";
+import { labelled } from "./labels.ts";
+import { Switchboard } from "./switchboard.ts";
+
+/** What a host of many groups is made of. */
+export interface RaftHostOptions {
+  /** This node; the same that the transport has proven. */
+  readonly id: NodeId;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Holds the logs and snapshots of all groups, each in places of its own. */
+  readonly disk: Disk;
+  /** T of every group, the same on all hosts. 150 unless told. */
+  readonly electionTimeoutMs?: number;
+  readonly logger?: Logger;
+  readonly metrics?: Metrics;
+  /** Bounds of every group that does not bring its own. */
+  readonly limits?: Partial<RaftLimits>;
+}
+
+/** What a group brings that is its own. See `RaftOptions`. */
+export interface GroupOptions<Command, Result> extends Omit<
+  RaftOptions<Command, Result>,
+  keyof RaftHostOptions | "groupId" | "snapshotDirectory"
+> {
+  /** Names the group on every host and on the disk: 1 to 32 bytes. */
+  readonly groupId: Uint8Array;
+  /** Bounds of this group; the host's unless told. */
+  readonly limits?: Partial<RaftLimits>;
+}
+
+/** Many groups in one process, over one transport and one disk. */
+export interface RaftHost extends AsyncDisposable {
+  readonly id: NodeId;
+  /**
+   * Makes this node's replica of one group, which takes part from its `start` on, as one of `raft` does. Shut down, it can be made
+   * again. Throws `RAFT_DUPLICATE_GROUP` while there is one, `RAFT_STOPPED` after the host's shutdown, `FABRIC_INVALID_VALUE`.
+   */
+  group<Command, Result>(options: GroupOptions<Command, Result>): Consensus<Command, Result>;
+  /** Ids of the groups that were made and not shut down. */
+  groups(): readonly Uint8Array[];
+  /** Shuts every group down. The transport goes on, it is its owner's. */
+  shutdown(): Promise<void>;
+}
+
+/**
+ * Makes a host of many groups: each is a replicated log of its own, and all share what costs.
+ *
+ * @example
+ * ```ts
+ * const host = raftHost({ id, transport, clock, random, disk });
+ * const orders = host.group({ groupId: new TextEncoder().encode("orders"), codec, bootstrap });
+ * await orders.start(machine);
+ * ```
+ */
+export function raftHost(options: RaftHostOptions): RaftHost {
+  const electionTimeoutMs = options.electionTimeoutMs ?? 150;
+  if (!Number.isFinite(electionTimeoutMs) || electionTimeoutMs <= 0)
+    throw new InvalidValueError("electionTimeoutMs", electionTimeoutMs, "a number above 0");
+  return new Host({ ...options, electionTimeoutMs });
+}
+
+interface Group {
+  readonly groupId: Uint8Array;
+  readonly consensus: { shutdown(): Promise<void> };
+}
+
+class Host implements RaftHost, HostClockOwner {
+  readonly id: NodeId;
+  readonly #options: RaftHostOptions & { readonly electionTimeoutMs: number };
+  readonly #logger: Logger;
+  readonly #metrics: Metrics;
+  readonly #clock: HostClock;
+  readonly #outbox: HostOutbox;
+  readonly #switchboard: Switchboard;
+  readonly #groups = new Map<string, Group>();
+  readonly #ticks = new Set<GroupTicks>();
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: RaftHostOptions & { readonly electionTimeoutMs: number }) {
+    this.id = options.id;
+    this.#options = options;
+    this.#logger = options.logger ?? silentLogger;
+    this.#metrics = options.metrics ?? silentMetrics;
+    this.#clock = new HostClock(options.clock, options.electionTimeoutMs, this);
+    this.#outbox = new HostOutbox(options.transport, this.#metrics);
+    this.#switchboard = new Switchboard(options.transport, this.#metrics, (work) => this.#clock.together(work));
+  }
+
+  group<Command, Result>(options: GroupOptions<Command, Result>): Consensus<Command, Result> {
+    if (this.#stopping !== undefined) throw new RaftStoppedError();
+    const { groupId } = options;
+    if (!(groupId instanceof Uint8Array) || groupId.length === 0 || groupId.length > maxGroupBytes)
+      throw new InvalidValueError("groupId", groupId, `1 to ${maxGroupBytes} bytes`);
+    const key = groupKey(groupId);
+    if (this.#groups.has(key)) throw new RaftDuplicateGroupError(key);
+    const replica = groupReplica(this.#optionsOf(options, key), this.#linkOf(key));
+    const consensus: Consensus<Command, Result> = new GroupConsensus(replica, () => {
+      if (this.#groups.get(key)?.consensus === consensus) this.#groups.delete(key);
+    });
+    this.#groups.set(key, { groupId: groupId.slice(), consensus });
+    return consensus;
+  }
+
+  groups(): readonly Uint8Array[] {
+    return [...this.#groups.values()].map(({ groupId }) => groupId.slice());
+  }
+
+  #optionsOf<Command, Result>(options: GroupOptions<Command, Result>, key: string): RaftOptions<Command, Result> {
+    const { id, random, disk, electionTimeoutMs } = this.#options;
+    const groupId = options.groupId.slice();
+    const logger = this.#logger.child({ group: key });
+    const metrics = labelled(this.#metrics, { group: key });
+    const clock = this.#clock;
+    const directory = `groups/${key}/wal`;
+    const store = { disk, random, clock, groupId, logger, metrics, directory };
+    return {
+      logStore: (): LogStore => walLogStore(store),
+      ...options,
+      id,
+      transport: new GroupTransport(this.#transportOf(key)),
+      clock,
+      random,
+      disk,
+      electionTimeoutMs,
+      groupId,
+      snapshotDirectory: `groups/${key}/snapshots`,
+      logger,
+      metrics,
+      limits: { ...this.#options.limits, ...options.limits },
+    };
+  }
+
+  #transportOf(key: string): SharedTransport {
+    return {
+      transport: this.#options.transport,
+      post: (to, frame) => {
+        this.#outbox.add(to, frame);
+        this.#clock.endTurn();
+      },
+      handle: (protocol, handler) => this.#switchboard.handle(key, protocol, handler),
+    };
+  }
+
+  #linkOf(_key: string): HostLink {
+    return {
+      ticks: (target: TickerTarget): Ticks => {
+        const ticks: GroupTicks = new GroupTicks(this.#clock, this.#options.electionTimeoutMs, target, () =>
+          this.#ticks.delete(ticks),
+        );
+        this.#ticks.add(ticks);
+        return ticks;
+      },
+    };
+  }
+
+  turnOver(): void {
+    this.#outbox.flush();
+  }
+
+  stalled(): void {
+    this.#metrics.count("revoada_raft_stalls_total");
+    for (const ticks of this.#ticks) ticks.stalled();
+  }
+
+  failed(error: unknown): void {
+    this.#logger.error("a group threw where it should not", { error });
+  }
+
+  shutdown(): Promise<void> {
+    this.#stopping ??= this.#shutDown();
+    return this.#stopping;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+
+  async #shutDown(): Promise<void> {
+    await Promise.all([...this.#groups.values()].map(({ consensus }) => consensus.shutdown()));
+    this.#outbox.flush();
+    this.#switchboard.stop();
+    this.#clock.stop();
+  }
+}
