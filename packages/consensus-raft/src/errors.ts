@@ -106,6 +106,17 @@ export class RaftMachineBehindError extends FabricError {
   }
 }
 
+/** The newest snapshot file fails its check, and the log does not lead on from any other. */
+export class RaftSnapshotDamagedError extends FabricError {
+  constructor(path: string, fallbackIndex: number, baseIndex: number) {
+    super(
+      "RAFT_SNAPSHOT_DAMAGED",
+      `${path} fails its check, and the log, which begins after ${baseIndex}, does not lead on from ${fallbackIndex}: ` +
+        "put a copy of the file back, or let the replica join anew with an empty store",
+    );
+  }
+}
+
 /** The machine threw: it and its log no longer say the same, so the replica stops. */
 export class RaftMachineFailedError extends FabricError {
   constructor(what: string, cause: unknown) {

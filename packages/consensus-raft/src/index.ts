@@ -14,7 +14,7 @@ export type { RaftCodec, RaftLimits, RaftOptions } from "./driver/options.ts";
 export type { CoreLimits } from "./core/types.ts";
 export { forwardProtocol } from "./driver/forwarding.ts";
 export { raftProtocol } from "./driver/outbox.ts";
-export { snapshotProtocol } from "./driver/snapshots.ts";
+export { snapshotProtocol } from "./driver/snapshot-frames.ts";
 export { decodeConfiguration, encodeConfiguration } from "./core/configuration-codec.ts";
 export {
   RaftBackpressureError,
@@ -29,6 +29,7 @@ export {
   RaftNoQuorumError,
   RaftNotLeaderError,
   RaftOutcomeUnknownError,
+  RaftSnapshotDamagedError,
   RaftStoppedError,
   RaftTooLargeError,
   RaftTransferFailedError,

@@ -11,7 +11,7 @@ import {
 import { decodeConfiguration } from "../core/configuration-codec.ts";
 import { checkConfiguration } from "../core/configuration.ts";
 import type { CoreLogState, IndexedConfiguration } from "../core/types.ts";
-import { RaftLogCorruptError, RaftMachineBehindError } from "../errors.ts";
+import { RaftLogCorruptError, RaftMachineBehindError, RaftSnapshotDamagedError } from "../errors.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { latestSnapshot, readSnapshot } from "./snapshot-files.ts";
 
@@ -29,7 +29,7 @@ const scanBytes = 4 * 1024 * 1024;
  *
  * The snapshot of a machine that does not survive restarts is loaded; a log that ends before the machine's position, or tells
  * another story there, is begun anew behind it: a snapshot was being installed. Rejects with `RAFT_MACHINE_BEHIND`,
- * `RAFT_LOG_CORRUPT`, and with what the log store rejects with.
+ * `RAFT_SNAPSHOT_DAMAGED`, `RAFT_LOG_CORRUPT`, and with what the log store rejects with.
  */
 export async function openLog<Command, Result>(
   options: ResolvedOptions<Command, Result>,
@@ -38,7 +38,7 @@ export async function openLog<Command, Result>(
   const store = options.logStore();
   try {
     const recovered = await bootstrap(options, store, await store.open());
-    await loadSnapshot(options, machine);
+    await loadSnapshot(options, machine, recovered);
     const scanned = await scanConfigurations(store, recovered);
     const log = await align(store, recovered, scanned, machine);
     const state: CoreLogState = {
@@ -74,16 +74,19 @@ async function bootstrap<Command, Result>(
   return { ...log, base };
 }
 
+/** Where the newest snapshot is damaged, an older one does as well, if the log leads on from it. */
 async function loadSnapshot<Command, Result>(
   options: ResolvedOptions<Command, Result>,
   machine: StateMachine<Command, Result>,
+  log: RecoveredLog,
 ): Promise<void> {
   if (machine.durable || machine.position().index > 0) return;
-  const { logger } = options;
-  const latest = await latestSnapshot(options, (path, error) =>
-    logger.error("a snapshot file fails its check", { path, error }),
-  );
-  if (latest !== undefined) await machine.restore(latest.base, readSnapshot(options, latest.path));
+  const { found, bad } = await latestSnapshot(options);
+  for (const path of bad) options.logger.error("a snapshot file fails its check", { path });
+  const index = found?.base.index ?? 0;
+  const [newest] = bad;
+  if (newest !== undefined && index < log.base.index) throw new RaftSnapshotDamagedError(newest, index, log.base.index);
+  if (found !== undefined) await machine.restore(found.base, readSnapshot(options, found.path));
 }
 
 async function scanConfigurations(store: LogStore, log: RecoveredLog): Promise<readonly IndexedConfiguration[]> {

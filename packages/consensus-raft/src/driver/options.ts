@@ -16,6 +16,7 @@ import {
 import { defaultCoreLimits, type CoreLimits } from "../core/types.ts";
 import { walLogStore } from "../wal/index.ts";
 import type { HostLink } from "./host-link.ts";
+import { maxChunkBytes } from "./snapshot-files.ts";
 import { maxGroupBytes } from "../wire/cbor.ts";
 
 /**
@@ -49,6 +50,16 @@ export interface RaftLimits extends CoreLimits {
   readonly snapshotChunkBytes: number;
   readonly maxSnapshotBytes: number;
   readonly snapshotRequestTimeoutMs: number;
+  /** Chunks of one snapshot that may be under way to one follower. */
+  readonly snapshotWindow: number;
+  /** Snapshots that may be sent at once, all of the same file. */
+  readonly maxSnapshotTransfers: number;
+  /** How long a transfer that was cut off can be taken up where it ended: sender and receiver keep what they have for so long. */
+  readonly snapshotKeepMs: number;
+  /** The longest that a machine's view is held, until a snapshot of it is in a file: views of stores keep old pages from being used anew. */
+  readonly snapshotViewMs: number;
+  /** Entries that a compaction leaves in the log, beyond `trailingEntries`, for the sake of a snapshot that is being sent. */
+  readonly maxHeldEntries: number;
   /** How long a shutdown waits for writes and for the machine. */
   readonly shutdownMs: number;
 }
@@ -144,9 +155,14 @@ function limitsFor(electionTimeoutMs: number, snapshotIntervalEntries: number, g
     maxForwardsInFlight: 64,
     proposalTimeoutMs: Math.max(10_000, 10 * electionTimeoutMs),
     trailingEntries: snapshotIntervalEntries,
-    snapshotChunkBytes: 1024 * 1024,
+    snapshotChunkBytes: 256 * 1024,
     maxSnapshotBytes: 64 * 1024 * 1024 * 1024,
     snapshotRequestTimeoutMs: Math.max(5000, 5 * electionTimeoutMs),
+    snapshotWindow: 4,
+    maxSnapshotTransfers: 2,
+    snapshotKeepMs: Math.max(60_000, 60 * electionTimeoutMs),
+    snapshotViewMs: 10 * 60_000,
+    maxHeldEntries: 1_000_000,
     shutdownMs: 5000,
     ...given,
   };
@@ -158,6 +174,9 @@ function limitsFor(electionTimeoutMs: number, snapshotIntervalEntries: number, g
     // A transport carries at most 16 MiB at once, and there is more in a frame than one command.
     if (bytes > maxFramedBytes) throw new InvalidValueError(`limits.${name}`, bytes, `at most ${maxFramedBytes} bytes`);
   }
+  const { snapshotChunkBytes } = limits;
+  if (snapshotChunkBytes > maxChunkBytes)
+    throw new InvalidValueError("limits.snapshotChunkBytes", snapshotChunkBytes, `at most ${maxChunkBytes} bytes`);
   return limits;
 }
 

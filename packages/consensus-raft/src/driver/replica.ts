@@ -25,7 +25,8 @@ import type { ResolvedOptions } from "./options.ts";
 import { Outbox, raftProtocol } from "./outbox.ts";
 import { Proposals } from "./proposals.ts";
 import { Reads } from "./reads.ts";
-import { snapshotProtocol, Snapshots } from "./snapshots.ts";
+import { snapshotProtocol } from "./snapshot-frames.ts";
+import { Snapshots } from "./snapshots.ts";
 import { Ticker, type TickerTarget } from "./ticker.ts";
 import { WriteQueue } from "./write-queue.ts";
 
@@ -111,6 +112,7 @@ export class Replica<Command, Result> {
       storeId: () => this.#storeId,
       dispatch: (event) => this.dispatch(event),
       baseAt: (index) => this.#baseAt(index),
+      firstIndex: () => this.#core.firstIndex,
       compact: (base) => this.#inTurn(() => this.#store.compact(base)),
       reset: (base) => this.#inTurn(() => this.#store.reset(base, this.#core.hardState())),
       machineFailed: (what, error) => this.fail(new Error(`${what}: ${String(error)}`, { cause: error })),
@@ -129,6 +131,7 @@ export class Replica<Command, Result> {
 
   /** Opens the log and makes a core of it. */
   async open(): Promise<void> {
+    await this.#snapshots.open();
     this.#adopt(await openLog(this.#options, this.#runner.machine));
   }
 
@@ -220,6 +223,7 @@ export class Replica<Command, Result> {
       this.proposals.onRoleChanged();
       this.reads.onRoleChanged();
       this.control.onRoleChanged(this.#core.isLeader, this.#core.leader);
+      this.#snapshots.onLeader(this.#core.leader, this.#core.term);
       this.#noteQuorum();
       this.#owner.changed();
     }
@@ -347,7 +351,7 @@ export class Replica<Command, Result> {
           throw error;
         }
         resolve();
-      });
+      }, reject);
     });
   }
 
@@ -490,7 +494,7 @@ export class Replica<Command, Result> {
       cancel = clock.schedule(limits.shutdownMs, resolve);
     });
     // What was appended is written out; what the machine has begun it may end.
-    await Promise.race([Promise.all([this.#queue.idle(), this.#runner.idle()]), patience]);
+    await Promise.race([Promise.all([this.#queue.idle(), this.#runner.idle(), this.#snapshots.idle()]), patience]);
     this.#queue.stop();
     this.#runner.stop();
     const closed = this.#store.close().catch((error: unknown) => logger.warn("the log could not be closed", { error }));

@@ -1,5 +1,6 @@
 import { isFabricError, type Clock, type LogBatch, type LogEntry, type LogStore, type Metrics } from "@revoada/fabric";
 import type { Effect } from "../core/types.ts";
+import { RaftStoppedError } from "../errors.ts";
 
 export type Persist = Extract<Effect, { readonly type: "persist" }>;
 
@@ -8,6 +9,11 @@ export interface WriteOutcome {
   /** All of these are durable, in this order. */
   durable(writes: readonly Persist[]): void;
   failed(error: unknown): void;
+}
+
+interface Task {
+  readonly work: () => Promise<void>;
+  readonly dropped: (reason: Error) => void;
 }
 
 /** A full disk is asked again after this long; what waits is not lost meanwhile. */
@@ -52,7 +58,7 @@ export class WriteQueue {
   readonly #clock: Clock;
   readonly #metrics: Metrics;
   readonly #outcome: WriteOutcome;
-  #waiting: (Persist | (() => Promise<void>))[] = [];
+  #waiting: (Persist | Task)[] = [];
   #busy = false;
   #dead = false;
   #idle: (() => void)[] = [];
@@ -70,17 +76,19 @@ export class WriteQueue {
     this.#run();
   }
 
-  /** Runs `work` after all writes so far and before all later ones. */
-  task(work: () => Promise<void>): void {
-    if (this.#dead) return;
-    this.#waiting.push(work);
+  /** Runs `work` after all writes so far and before all later ones, or calls `dropped` where the queue ends before. */
+  task(work: () => Promise<void>, dropped: Task["dropped"] = () => {}): void {
+    if (this.#dead) return dropped(new RaftStoppedError(undefined));
+    this.#waiting.push({ work, dropped });
     this.#run();
   }
 
   /** Nothing is written from now on but what is in flight. */
   stop(): void {
     this.#dead = true;
+    const dropped = this.#waiting;
     this.#waiting = [];
+    for (const each of dropped) if ("work" in each) each.dropped(new RaftStoppedError(undefined));
   }
 
   /** Resolves once nothing is in flight or waiting. */
@@ -107,11 +115,11 @@ export class WriteQueue {
       for (;;) {
         const next = this.#waiting[0];
         if (next === undefined) return;
-        if (typeof next === "function") {
+        if ("work" in next) {
           this.#waiting.shift();
-          await next();
+          await next.work();
         } else {
-          const end = this.#waiting.findIndex((each) => typeof each === "function");
+          const end = this.#waiting.findIndex((each) => "work" in each);
           await this.#flush(this.#waiting.splice(0, end < 0 ? this.#waiting.length : end) as Persist[]);
         }
       }

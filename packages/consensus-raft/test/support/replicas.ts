@@ -113,6 +113,8 @@ export interface Member {
 export type MemberOptions = Partial<RaftOptions<string, string>> & {
   readonly machine?: ListMachine;
   readonly disk?: MemoryDisk;
+  /** Puts something between the replica and its transport. */
+  readonly wrap?: (transport: Transport) => Transport;
 };
 
 /** Replicas on one virtual clock, one memory network and a disk each. */
@@ -139,7 +141,7 @@ export class World {
       electionTimeoutMs: T,
       ...options,
       id,
-      transport,
+      transport: options.wrap?.(transport) ?? transport,
       clock: host,
       random: seededRandom(`node-${n}-${this.#lives}`),
       disk,

@@ -34,7 +34,12 @@ export interface MachinePosition {
   readonly configuration?: Configuration;
 }
 
-/** A consistent picture of a machine at `position`. `chunks` may be read once; `dispose` frees what it holds. */
+/**
+ * A consistent picture of a machine at `position`. `chunks` may be read once; `dispose` frees what it holds.
+ *
+ * It is read while the machine goes on. Taking it should cost next to nothing, and a chunk no more than a few milliseconds: nobody
+ * else gets a turn meanwhile. The reader sees to turns between chunks.
+ */
 export interface MachineSnapshot {
   readonly position: MachinePosition;
   chunks(): AsyncIterable<Uint8Array>;
@@ -53,14 +58,17 @@ export interface StateMachine<Command, Result> {
   position(): MachinePosition;
   /** The index below which the log is no longer needed by this machine after a crash; `durable` machines only, else 0. */
   flushedIndex(): LogIndex;
-  /** Makes all that was applied survive a crash. */
+  /** Makes all that was applied before the call survive a crash. `apply` may be called meanwhile. */
   flush(): Promise<void>;
   /** One result per entry, in order; those of no-ops and configurations are ignored. */
   apply(
     entries: readonly AppliedEntry<Command>[],
   ): readonly (Result | undefined)[] | Promise<readonly (Result | undefined)[]>;
   snapshot(): Promise<MachineSnapshot>;
-  /** Replaces everything, atomically: after a crash in the middle the old state is there. Bytes are those of `snapshot`. */
+  /**
+   * Replaces everything, atomically: after a crash in the middle, or a rejection, the old state is there. Bytes are those of
+   * `snapshot`, in chunks cut elsewhere.
+   */
   restore(position: MachinePosition, chunks: AsyncIterable<Uint8Array>): Promise<void>;
 }
 
