@@ -15,16 +15,18 @@ import {
   memoryDisk,
   openable,
   seededRandom,
+  sharedWal,
   verifyWal,
   type MemoryDisk,
 } from "./wal-support.ts";
+import { crcOf, crcOfRange } from "../src/wal/crc.ts";
 
-const goldenFile = new URL("testdata/wal-v1.hex", import.meta.url);
+const goldenFile = (name: string): URL => new URL(`testdata/${name}.hex`, import.meta.url);
 const id = (letter: string) =>
   ({ id: letter.repeat(64), storeId: letter.repeat(32) }) as Configuration["voters"][number];
 const groupId = new Uint8Array(32).fill(0xc1);
 
-/** One of each record, in the order in which the golden file has them. */
+/** One of each record of a log of one group, in the order in which the golden files have them. */
 async function writeGolden(disk: MemoryDisk): Promise<void> {
   const log = openable(disk, { random: seededRandom(1), groupId, segmentBytes: 16384 });
   await log.open();
@@ -51,8 +53,37 @@ async function onlySegment(disk: MemoryDisk): Promise<{ path: string; bytes: Buf
   return { path, bytes: Buffer.from(await file.read(0, await file.size())) };
 }
 
-function goldenBytes(): Buffer {
-  return Buffer.from(readFileSync(goldenFile, "utf8").replaceAll(/\s/g, ""), "hex");
+/** One of each record that only a log of many groups has. */
+async function writeGoldenShared(disk: MemoryDisk): Promise<void> {
+  const wal = sharedWal({
+    disk,
+    random: seededRandom(2),
+    clusterId: groupId,
+    segmentBytes: 16384,
+    allocateBytes: 4096,
+  });
+  const [one, two, gone] = [
+    wal.store(Buffer.from("one")),
+    wal.store(Buffer.from("two")),
+    wal.store(Buffer.from("gone")),
+  ];
+  for (const store of [one, two, gone]) await store.open();
+  await Promise.all([
+    one.append(batch([entry(1, 1, "first of one")], { hardState: hardState(1, 0, "node-a") })),
+    two.append(batch([entry(1, 4, "first of two"), entry(2, 5, new Uint8Array(1100))])),
+    gone.append(batch([entry(1, 1, "of a group that goes")])),
+  ]);
+  await gone.close();
+  await wal.forget(Buffer.from("gone"));
+  await two.compact(base(1, 4));
+  await one.append(batch([entry(1, 2, "anew")], { truncateFrom: 1 }));
+  await two.append(batch([entry(3, 5, "x".repeat(14_000))]));
+  await one.append(batch([entry(2, 2, "in the second segment")]));
+  await wal.close();
+}
+
+function goldenBytes(name = "wal-v1"): Buffer {
+  return Buffer.from(readFileSync(goldenFile(name), "utf8").replaceAll(/\s/g, ""), "hex");
 }
 
 async function diskOf(bytes: Uint8Array): Promise<MemoryDisk> {
@@ -69,14 +100,74 @@ function reseal(bytes: Buffer): Buffer {
   return bytes;
 }
 
-describe("format 1", () => {
-  test("is what the golden file has, byte for byte", async () => {
+describe("format 2", () => {
+  test("of a log of one group is what the golden file has, byte for byte", async () => {
     const disk = memoryDisk();
     await writeGolden(disk);
     const { bytes } = await onlySegment(disk);
-    const golden = goldenBytes();
-    expect(bytes.subarray(0, golden.length).toString("hex")).toBe(golden.toString("hex"));
+    const golden = goldenBytes("wal-v2");
+    expect(bytes.subarray(0, golden.length).equals(golden)).toBe(true);
     expect(bytes.subarray(golden.length).every((byte) => byte === 0)).toBe(true);
+  });
+
+  test("of a log of many groups is what the golden file has, byte for byte, in both segments", async () => {
+    const disk = memoryDisk();
+    await writeGoldenShared(disk);
+    for (const number of [1, 2]) {
+      const file = await disk.open(`wal/000000000000000${number}.wal`);
+      const bytes = Buffer.from(await file.read(0, await file.size()));
+      const golden = goldenBytes(`wal-v2-shared-${number}`);
+      expect(bytes.subarray(0, golden.length).equals(golden)).toBe(true);
+      expect(bytes.subarray(golden.length).every((byte) => byte === 0)).toBe(true);
+    }
+  });
+
+  test("of many groups is read, with every kind of record", async () => {
+    const disk = memoryDisk();
+    await disk.makeDirectory("wal");
+    for (const number of [1, 2]) {
+      const file = await disk.open(`wal/000000000000000${number}.wal`, { create: true });
+      await file.write(0, [goldenBytes(`wal-v2-shared-${number}`)]);
+    }
+    const kinds = new Set<string>();
+    const report = await inspectWal(disk, { onRecord: (record) => void kinds.add(record.type) });
+    expect(report).toMatchObject({ verdict: "ok", shared: true, faults: [] });
+    expect(report.groups.map((group) => [Buffer.from(group.groupId).toString(), group.state, group.lastIndex])).toEqual(
+      [
+        ["one", "ok", 2],
+        ["two", "ok", 3],
+        ["gone", "forgotten", 0],
+      ],
+    );
+    expect([...kinds].toSorted()).toEqual(["base", "entry", "forget", "group", "hard-state", "truncate"]);
+  });
+
+  test("rests on CRC-32 (ISO-HDLC), native and in steps", () => {
+    const check = Buffer.from("123456789");
+    expect(crcOf(check, 0)).toBe(0xcbf43926);
+    expect(crcOfRange(check, 0, check.length, 0)).toBe(0xcbf43926);
+    const long = seededRandom("crc").bytes(1000);
+    expect(crcOf(long, 7)).toBe(crcOfRange(long, 0, long.length, 7));
+    expect(crcOfRange(long, 100, 1000, crcOfRange(long, 0, 100, 7))).toBe(crc32(long, 7));
+  });
+});
+
+describe("format 1", () => {
+  test("that an earlier release began is written on as such, and goes on in format 2", async () => {
+    const disk = await diskOf(goldenBytes());
+    const log = openable(disk, { groupId, segmentBytes: 16384 });
+    await log.open();
+    await log.append(batch([entry(5, 3, "y".repeat(3000))]));
+    await log.append(batch([entry(6, 3, "z".repeat(9000))]));
+    await log.close();
+    const versions = await Promise.all(
+      ["0000000000000001.wal", "0000000000000002.wal"].map(async (name) => {
+        const file = await disk.open(`wal/${name}`);
+        return Buffer.from(await file.read(0, 12)).readUInt32LE(8);
+      }),
+    );
+    expect(versions).toEqual([1, 2]);
+    expect(await contentsOf(disk, { groupId })).toMatchObject({ integrity: "ok", entries: { length: 4 } });
   });
 
   test("of the golden file is read, with every kind of record", async () => {
@@ -124,7 +215,7 @@ describe("format 1", () => {
 
   test("is refused with LOG_NEWER_FORMAT where the version is later, with LOG_CORRUPT where it only looks so", async () => {
     const damaged = goldenBytes();
-    damaged[8] = 2;
+    damaged[8] = 3;
     expect(await codeOf(openable(await diskOf(damaged)).open())).toBe("LOG_CORRUPT");
     const newer = reseal(Buffer.from(damaged));
     const disk = await diskOf(newer);

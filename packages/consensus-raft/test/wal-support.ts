@@ -3,13 +3,17 @@ import { memoryDisk, seededRandom, type MemoryDisk } from "@revoada/fabric/memor
 import {
   formatWalReport,
   inspectWal,
+  sharedWal,
   verifyWal,
   walLogStore,
+  type SharedWal,
+  type SharedWalOptions,
   type WalLogStore,
   type WalOptions,
 } from "../src/wal/index.ts";
 
-export { formatWalReport, inspectWal, memoryDisk, verifyWal, seededRandom, type MemoryDisk, type WalLogStore };
+export { formatWalReport, inspectWal, memoryDisk, seededRandom, sharedWal, verifyWal };
+export type { MemoryDisk, SharedWal, SharedWalOptions, WalLogStore };
 
 /** Small segments, so that a short test rolls through many. */
 export function openable(disk: WalOptions["disk"], options: Partial<WalOptions> = {}): WalLogStore {

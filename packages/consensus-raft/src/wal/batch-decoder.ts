@@ -1,25 +1,28 @@
 import type { HardState, LogBase, LogIndex, Term } from "@revoada/fabric";
 import { applyMask, entryKindOf } from "./batch-encoder.ts";
-import { crcOfUint32 } from "./crc.ts";
+import { crcOf, crcOfUint32 } from "./crc.ts";
 import {
   alignUp,
   batchAlignBytes,
   commitMagic,
   decodeConfiguration,
+  decodeGroupDefinition,
   decodeText,
   flagMasked,
+  flagMoved,
   flagPresent,
   frameBytes,
   frameSeed,
+  groupKind,
   maxIdBytes,
   paddingByte,
   readBatchFrame,
   readUint64,
   recordAlignBytes,
-  recordCrc,
   recordType,
   viewOf,
   type BatchFrame,
+  type GroupDefinition,
 } from "./format.ts";
 
 /** A record whose check has passed. `offset` is where it begins in its segment. */
@@ -30,15 +33,32 @@ export type WalRecord = { readonly offset: number } & (
       readonly term: Term;
       readonly kind: "command" | "noop" | "configuration";
       readonly payload: Uint8Array;
+      /** True where the log held the entry already and wrote it once more. */
+      readonly moved: boolean;
     }
   | { readonly type: "hard-state"; readonly hardState: HardState }
   | { readonly type: "truncate"; readonly from: LogIndex }
   | { readonly type: "base" | "reset"; readonly base: LogBase }
   | { readonly type: "suspect"; readonly suspect: boolean }
+  /** What follows belongs to this group; `state` sums up what came before, where a segment begins. */
+  | {
+      readonly type: "group";
+      readonly number: number;
+      readonly section: number;
+      readonly state: boolean;
+      readonly definition?: GroupDefinition;
+    }
+  | { readonly type: "forget" }
+  /** The log goes on in another segment. */
+  | { readonly type: "seal"; readonly successor: number }
 );
 
 export type DecodedRecord =
   | { readonly ok: true; readonly record: WalRecord; readonly end: number; readonly crc: number }
+  | { readonly ok: false; readonly reason: string; readonly neededBytes?: number };
+
+type Checked =
+  | { readonly ok: true; readonly bodyLength: number; readonly end: number; readonly crc: number }
   | { readonly ok: false; readonly reason: string; readonly neededBytes?: number };
 
 /** Decodes the record at `at` of `bytes`, which stand at `offset` of the segment. `neededBytes` says that more are wanted. */
@@ -49,19 +69,32 @@ export function decodeRecord(
   offset: number,
   segmentSeed: number,
 ): DecodedRecord {
+  const checked = checkRecord(bytes, view, at, offset, segmentSeed);
+  if (!checked.ok) return checked;
+  const record = interpret(bytes, view, at, offset, checked.bodyLength);
+  if (record === undefined) return { ok: false, reason: "a record is out of range" };
+  return { ok: true, record, end: checked.end, crc: checked.crc };
+}
+
+function checkRecord(bytes: Uint8Array, view: DataView, at: number, offset: number, segmentSeed: number): Checked {
   if (at + frameBytes > bytes.length)
     return { ok: false, reason: "a record leaves its batch", neededBytes: frameBytes };
   const bodyLength = view.getUint32(at + 4, true);
   const end = at + frameBytes + alignUp(bodyLength, recordAlignBytes);
   if (end > bytes.length) return { ok: false, reason: "a record leaves its batch", neededBytes: end - at };
-  const body = bytes.subarray(at + frameBytes, at + frameBytes + bodyLength);
   const crc = view.getUint32(at, true);
-  if (crc !== recordCrc(bytes, at, body, frameSeed(segmentSeed, offset)))
-    return { ok: false, reason: "a record fails its check" };
+  // Head and body lie one behind the other, so one pass over both is the CRC of the record.
+  const checked = bytes.subarray(at + 4, at + frameBytes + bodyLength);
+  if (crc !== crcOf(checked, frameSeed(segmentSeed, offset))) return { ok: false, reason: "a record fails its check" };
   if (!isPadding(bytes, at + frameBytes + bodyLength, end))
     return { ok: false, reason: "a record's padding is damaged" };
-  const record = interpret(bytes, view, at, offset, body);
-  return record === undefined ? { ok: false, reason: "a record is out of range" } : { ok: true, record, end, crc };
+  return { ok: true, bodyLength, end, crc };
+}
+
+function bodyOf(bytes: Uint8Array, view: DataView, at: number, bodyLength: number): Uint8Array {
+  const stored = bytes.subarray(at + frameBytes, at + frameBytes + bodyLength);
+  const masked = (view.getUint16(at + 10, true) & flagMasked) !== 0;
+  return masked ? applyMask(stored, view.getUint32(at + 12, true)) : stored;
 }
 
 function interpret(
@@ -69,19 +102,20 @@ function interpret(
   view: DataView,
   at: number,
   offset: number,
-  stored: Uint8Array,
+  bodyLength: number,
 ): WalRecord | undefined {
-  const flags = view.getUint16(at + 10, true);
   const first = readUint64(view, at + 16);
   const second = readUint64(view, at + 24);
   if (first === undefined || second === undefined) return undefined;
-  const body = (flags & flagMasked) === 0 ? stored : applyMask(stored, view.getUint32(at + 12, true));
+  const flags = view.getUint16(at + 10, true);
+  const body = bodyOf(bytes, view, at, bodyLength);
   const present = (flags & flagPresent) !== 0;
   switch (bytes[at + 8]) {
     case recordType.entry: {
       const kind = entryKindOf(bytes[at + 9] as number);
       if (kind === undefined) return undefined;
-      return { type: "entry", offset, index: first as LogIndex, term: second as Term, kind, payload: body };
+      const moved = (flags & flagMoved) !== 0;
+      return { type: "entry", offset, index: first as LogIndex, term: second as Term, kind, payload: body, moved };
     }
     case recordType.hardState: {
       const vote = body.length > maxIdBytes ? undefined : decodeText(body);
@@ -101,9 +135,31 @@ function interpret(
     }
     case recordType.suspect:
       return { type: "suspect", offset, suspect: first === 1 };
+    case recordType.group:
+      return interpretGroup(offset, bytes[at + 9] as number, first, second, present ? body : undefined);
+    case recordType.forget:
+      return { type: "forget", offset };
+    case recordType.seal:
+      return { type: "seal", offset, successor: first };
     default:
       return undefined;
   }
+}
+
+function interpretGroup(
+  offset: number,
+  kind: number,
+  number: number,
+  section: number,
+  body: Uint8Array | undefined,
+): WalRecord | undefined {
+  const state = kind === groupKind.state;
+  if (!state && kind !== groupKind.section) return undefined;
+  if (number === 0) return undefined;
+  const common = { type: "group" as const, offset, number, section, state };
+  if (body === undefined) return state ? undefined : common;
+  const definition = decodeGroupDefinition(body);
+  return definition === undefined ? undefined : { ...common, definition };
 }
 
 function isPadding(bytes: Uint8Array, from: number, to: number): boolean {
@@ -112,11 +168,114 @@ function isPadding(bytes: Uint8Array, from: number, to: number): boolean {
 }
 
 export type DecodedBatch =
-  | { readonly ok: true; readonly records: readonly WalRecord[] }
+  | { readonly ok: true; readonly records: BatchRecords }
   | { readonly ok: false; readonly reason: string; readonly offset: number };
 
-/** Decodes a whole batch, whose begin frame has been read already. `bytes` are its `frame.length` bytes. */
-export function decodeBatch(bytes: Uint8Array, offset: number, frame: BatchFrame, segmentSeed: number): DecodedBatch {
+/**
+ * The records of a batch whose checks have passed.
+ *
+ * Entries, of which a log has millions, are numbers in columns; everything else is an object. The memory is used again for the next
+ * batch.
+ */
+export class BatchRecords {
+  count = 0;
+  /** The record itself, where it is no entry. */
+  readonly others: (WalRecord | undefined)[] = [];
+  #offsets: Float64Array<ArrayBuffer> = new Float64Array(64);
+  #lengths: Float64Array<ArrayBuffer> = new Float64Array(64);
+  #indexes: Float64Array<ArrayBuffer> = new Float64Array(64);
+  #terms: Float64Array<ArrayBuffer> = new Float64Array(64);
+  #bytes: Uint8Array = new Uint8Array(0);
+  #view: DataView = viewOf(this.#bytes);
+  #start = 0;
+
+  /** Begins anew with the bytes of a batch, which stand at `start` of the segment. */
+  begin(bytes: Uint8Array, view: DataView, start: number): void {
+    this.count = 0;
+    this.others.length = 0;
+    this.#bytes = bytes;
+    this.#view = view;
+    this.#start = start;
+  }
+
+  /** Takes over the record at `at` of the bytes. False where it makes no sense. */
+  add(at: number, bodyLength: number): boolean {
+    if (this.count === this.#offsets.length) this.#grow();
+    const place = this.count;
+    if (this.#bytes[at + 8] === recordType.entry) {
+      const index = readUint64(this.#view, at + 16);
+      const term = readUint64(this.#view, at + 24);
+      if (index === undefined || term === undefined || entryKindOf(this.#bytes[at + 9] as number) === undefined)
+        return false;
+      this.#indexes[place] = index;
+      this.#terms[place] = term;
+      this.others.push(undefined);
+    } else {
+      const record = interpret(this.#bytes, this.#view, at, this.#start + at, bodyLength);
+      if (record === undefined) return false;
+      this.others.push(record);
+    }
+    this.#offsets[place] = this.#start + at;
+    this.#lengths[place] = bodyLength;
+    this.count++;
+    return true;
+  }
+
+  offset(place: number): number {
+    return this.#offsets[place] as number;
+  }
+
+  index(place: number): number {
+    return this.#indexes[place] as number;
+  }
+
+  term(place: number): number {
+    return this.#terms[place] as number;
+  }
+
+  bodyLength(place: number): number {
+    return this.#lengths[place] as number;
+  }
+
+  isMoved(place: number): boolean {
+    return (this.#view.getUint16(this.offset(place) - this.#start + 10, true) & flagMoved) !== 0;
+  }
+
+  isConfiguration(place: number): boolean {
+    return entryKindOf(this.#bytes[this.offset(place) - this.#start + 9] as number) === "configuration";
+  }
+
+  /** The record as an object of its own. */
+  record(place: number): WalRecord {
+    const other = this.others[place];
+    if (other !== undefined) return other;
+    const offset = this.offset(place);
+    return interpret(this.#bytes, this.#view, offset - this.#start, offset, this.bodyLength(place)) as WalRecord;
+  }
+
+  #grow(): void {
+    const grown = (column: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> => {
+      const larger = new Float64Array(column.length * 2);
+      larger.set(column);
+      return larger;
+    };
+    this.#offsets = grown(this.#offsets);
+    this.#lengths = grown(this.#lengths);
+    this.#indexes = grown(this.#indexes);
+    this.#terms = grown(this.#terms);
+  }
+}
+
+/**
+ * Decodes a whole batch, whose begin frame has been read already, into `records`. `bytes` are its `frame.length` bytes.
+ */
+export function decodeBatch(
+  bytes: Uint8Array,
+  offset: number,
+  frame: BatchFrame,
+  segmentSeed: number,
+  records: BatchRecords,
+): DecodedBatch {
   const view = viewOf(bytes);
   const commitAt = frame.length - frameBytes;
   const commit = readBatchFrame(bytes, view, commitAt, commitMagic, frameSeed(segmentSeed, offset + commitAt));
@@ -126,15 +285,15 @@ export function decodeBatch(bytes: Uint8Array, offset: number, frame: BatchFrame
     return fail(commitAt, "the commit frame is that of another batch");
   }
   const inside = bytes.subarray(0, commitAt);
-  const records: WalRecord[] = [];
+  records.begin(inside, view, offset);
   let at = frameBytes;
   let recordsCrc = 0;
   for (let count = 0; count < frame.recordCount; count++) {
-    const decoded = decodeRecord(inside, view, at, offset + at, segmentSeed);
-    if (!decoded.ok) return fail(at, decoded.reason);
-    records.push(decoded.record);
-    recordsCrc = crcOfUint32(decoded.crc, recordsCrc);
-    at = decoded.end;
+    const checked = checkRecord(inside, view, at, offset + at, segmentSeed);
+    if (!checked.ok) return fail(at, checked.reason);
+    if (!records.add(at, checked.bodyLength)) return fail(at, "a record is out of range");
+    recordsCrc = crcOfUint32(checked.crc, recordsCrc);
+    at = checked.end;
   }
   if (commitAt - at >= batchAlignBytes || !isPadding(bytes, at, commitAt))
     return fail(at, "a batch's padding is damaged");

@@ -8,6 +8,7 @@ import {
   encodeConfiguration,
   encodeText,
   flagMasked,
+  flagMoved,
   flagPresent,
   frameBytes,
   frameSeed,
@@ -29,6 +30,27 @@ export interface WalStep {
   readonly base?: LogBase;
   readonly hardState?: HardState;
   readonly suspect?: boolean;
+  /** The entries are held already and are written once more, for the sake of the segment in which they stand. */
+  readonly moved?: boolean;
+  /** The group is dropped for good. */
+  readonly forget?: boolean;
+  /** The log goes on in the segment of this sequence. */
+  readonly seal?: number;
+}
+
+/** The record before the steps of one group in a batch of many groups. */
+export interface GroupMark {
+  readonly number: number;
+  /** One of `groupKind`. */
+  readonly kind: number;
+  readonly section: number;
+  readonly definition?: Uint8Array;
+}
+
+/** Steps of one group that follow one another in a batch; without a mark in a log of one group. */
+export interface Section {
+  readonly mark?: GroupMark;
+  readonly steps: readonly WalStep[];
 }
 
 /** A batch as it goes to the disk. */
@@ -70,6 +92,18 @@ export function stepBytes(step: WalStep): number {
   if (step.base !== undefined) total += recordLength(bodyOfBase(step.base)?.length ?? 0);
   if (step.hardState !== undefined) total += recordLength(encodeText(step.hardState.vote ?? "").length);
   if (step.suspect !== undefined) total += recordLength(0);
+  if (step.forget === true) total += recordLength(0);
+  if (step.seal !== undefined) total += recordLength(0);
+  return total;
+}
+
+/** Bytes that the sections' records take in a batch. */
+export function sectionsBytes(sections: readonly Section[]): number {
+  let total = 0;
+  for (const { mark, steps } of sections) {
+    if (mark !== undefined) total += recordLength(mark.definition?.length ?? 0);
+    for (const step of steps) total += stepBytes(step);
+  }
   return total;
 }
 
@@ -78,7 +112,12 @@ export function batchBytes(recordsBytes: number): number {
   return frameBytes + alignUp(recordsBytes, batchAlignBytes) + frameBytes;
 }
 
-/** Turns steps into the bytes of one batch. Its memory is used again: one batch at a time, until it has been written. */
+/** Bytes that an entry's record takes. */
+export function entryBytes(payloadLength: number): number {
+  return recordLength(payloadLength);
+}
+
+/** Turns sections into the bytes of one batch. Its memory is used again: one batch at a time, until it has been written. */
 export class BatchEncoder {
   readonly #random: Random;
   #scratch: Uint8Array<ArrayBuffer> = new Uint8Array(64 * 1024);
@@ -98,19 +137,25 @@ export class BatchEncoder {
     this.#random = random;
   }
 
-  /** `recordsBytes` is the sum of {@link stepBytes} over the steps; `offset` is where the batch will stand in its segment. */
+  /** `recordsBytes` is what {@link sectionsBytes} says; `offset` is where the batch will stand in its segment. */
   encode(
-    steps: readonly WalStep[],
+    sections: readonly Section[],
     recordsBytes: number,
     at: { readonly segmentSeed: number; readonly offset: number; readonly number: number },
   ): EncodedBatch {
     const length = batchBytes(recordsBytes);
     let byReference = 0;
-    for (const step of steps) {
-      for (const entry of step.entries) if (entry.payload.length > copyUpToBytes) byReference += entry.payload.length;
+    for (const { mark, steps } of sections) {
+      if ((mark?.definition?.length ?? 0) > copyUpToBytes) byReference += mark?.definition?.length ?? 0;
+      for (const step of steps) {
+        for (const entry of step.entries) if (entry.payload.length > copyUpToBytes) byReference += entry.payload.length;
+      }
     }
     this.#begin(length - byReference, at.offset, at.segmentSeed);
-    for (const step of steps) this.#step(step);
+    for (const { mark, steps } of sections) {
+      if (mark !== undefined) this.#mark(mark);
+      for (const step of steps) this.#step(step);
+    }
     this.#pad(at.offset + length - frameBytes - this.#position);
     const frame = { length, recordCount: this.#recordCount, number: at.number };
     writeBatchFrame(this.#head, this.#view, 0, beginMagic, frame, 0, frameSeed(at.segmentSeed, at.offset));
@@ -147,12 +192,25 @@ export class BatchEncoder {
     this.#recordsCrc = 0;
   }
 
+  #mark({ number, kind, section, definition }: GroupMark): void {
+    const flags = definition === undefined ? 0 : flagPresent;
+    this.#record(recordType.group, kind, flags, number, section, definition);
+  }
+
   #step(step: WalStep): void {
     if (step.reset !== undefined) this.#base(recordType.reset, step.reset);
     if (step.truncateFrom !== undefined) this.#record(recordType.truncate, 0, 0, step.truncateFrom, 0, undefined);
+    const entryFlags = step.moved === true ? flagMoved : 0;
     for (const entry of step.entries) {
       this.#entryOffsets.push(this.#position);
-      this.#record(recordType.entry, entryKinds.indexOf(entry.kind), 0, entry.index, entry.term, entry.payload);
+      this.#record(
+        recordType.entry,
+        entryKinds.indexOf(entry.kind),
+        entryFlags,
+        entry.index,
+        entry.term,
+        entry.payload,
+      );
     }
     if (step.base !== undefined) this.#base(recordType.base, step.base);
     if (step.hardState !== undefined) {
@@ -168,6 +226,8 @@ export class BatchEncoder {
       );
     }
     if (step.suspect !== undefined) this.#record(recordType.suspect, 0, 0, step.suspect ? 1 : 0, 0, undefined);
+    if (step.forget === true) this.#record(recordType.forget, 0, 0, 0, 0, undefined);
+    if (step.seal !== undefined) this.#record(recordType.seal, 0, 0, step.seal, 0, undefined);
   }
 
   #base(type: number, base: LogBase): void {

@@ -1,10 +1,12 @@
 import { crc32 as nativeCrc32 } from "node:zlib";
+import { InvariantError } from "@revoada/fabric";
 
 /**
  * CRC-32 (ISO-HDLC, the polynomial of zlib).
  *
  * Node brings a vectorised one, so the log needs no native dependency for it. Crossing into native code costs more than a few
- * dozen bytes take in JavaScript, therefore short ranges are done here, four bytes a step, and longer ones there.
+ * dozen bytes take in JavaScript, therefore short ranges are done here, four bytes a step, and longer ones there. That both give the
+ * published check value is seen to when the module is loaded: a log that was written with another polynomial would be lost.
  */
 const nativeFromBytes = 64;
 
@@ -71,3 +73,15 @@ export function crcOfUint32(value: number, seed: number): number {
     ) >>> 0
   );
 }
+
+/** What the CRC of the digits 1 to 9 must be, whoever computes it. */
+const checkValue = 0xcbf43926;
+
+function checkAgainst(value: number, by: string): void {
+  if (value !== checkValue)
+    throw new InvariantError(`the CRC-32 ${by} gives ${value.toString(16)} for the check digits`);
+}
+
+const checkDigits = Uint8Array.from("123456789", (digit) => digit.charCodeAt(0));
+checkAgainst(nativeCrc32(checkDigits, 0), "of this Node.js");
+checkAgainst(crcOfRange(checkDigits, 0, checkDigits.length, 0), "of this package");

@@ -62,3 +62,17 @@ export class LogCompactedError extends FabricError {
     super("LOG_COMPACTED", `entry ${index} was compacted, the log begins after ${baseIndex}`);
   }
 }
+
+/** The group was dropped from the log for good: what it voted is forgotten, so its id may not come back. */
+export class LogForgottenError extends FabricError {
+  constructor(groupId: Uint8Array) {
+    super("LOG_FORGOTTEN", `group ${Buffer.from(groupId).toString("hex")} was dropped from this log`);
+  }
+}
+
+/** The log holds as many groups as it may. Nothing was written. */
+export class LogTooManyGroupsError extends FabricError {
+  constructor(limit: number) {
+    super("LOG_TOO_MANY_GROUPS", `the log holds ${limit} groups, as many as it may`);
+  }
+}

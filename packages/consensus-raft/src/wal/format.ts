@@ -2,7 +2,7 @@
  * The bytes of a segment.
  *
  * ```
- * segment  = header (512 bytes) batch* zeros
+ * segment  = header (512 bytes) batch* seal? zeros
  * batch    = begin (32) record+ padding commit (32)          aligned to 32 bytes, so that `begin` lies in one sector
  * record   = head (32) body padding                          aligned to 8 bytes
  * ```
@@ -14,8 +14,13 @@
 import type { Configuration, Generation, LogIndex, NodeId, StoreId, Term } from "@revoada/fabric";
 import { crcOf, crcOfRange } from "./crc.ts";
 
-/** The version that this release writes, and the latest that it reads. */
-export const walFormatVersion = 1;
+/**
+ * The version that this release writes, and the latest that it reads.
+ *
+ * Version 2 is version 1 with logs of many groups (records `group` and `forget`, moved entries) and with seals. Segments of both may
+ * stand in one log: one of version 1 is written on as such, the next one is of version 2.
+ */
+export const walFormatVersion = 2;
 
 export const sectorBytes = 512;
 export const segmentHeaderBytes = 512;
@@ -35,11 +40,26 @@ export const commitMagic = 0x43564f52;
 const endMagic = 0x5a564f52;
 
 /** The kinds of record, by the number that stands for them on the disk. */
-export const recordType = { entry: 1, hardState: 2, truncate: 3, base: 4, reset: 5, suspect: 6 } as const;
+export const recordType = {
+  entry: 1,
+  hardState: 2,
+  truncate: 3,
+  base: 4,
+  reset: 5,
+  suspect: 6,
+  group: 7,
+  forget: 8,
+  seal: 9,
+} as const;
 
 export const flagMasked = 1;
-/** A vote is present in a hard state, a configuration in a base. */
+/** A vote is present in a hard state, a configuration in a base, a definition in a group. */
 export const flagPresent = 2;
+/** An entry that the log holds already, written once more so that its old segment can go. */
+export const flagMoved = 4;
+
+/** Kinds of a group record: records of the group follow, or what it amounts to where a segment begins. */
+export const groupKind = { section: 0, state: 1 } as const;
 
 const segmentMagic = Uint8Array.of(0x89, 0x52, 0x56, 0x44, 0x57, 0x41, 0x4c, 0x0a);
 const textEncoder = new TextEncoder();
@@ -47,6 +67,9 @@ const textDecoder = new TextDecoder("utf-8", { fatal: true });
 
 /** What stands in the first sector of a segment. */
 export interface SegmentHeader {
+  readonly version: number;
+  /** True where the log is that of many groups: each record then belongs to the group record before it. */
+  readonly shared: boolean;
   readonly storeId: StoreId;
   /** Empty where the log is bound to no group. */
   readonly groupId: Uint8Array;
@@ -107,10 +130,11 @@ export function encodeSegmentHeader(header: SegmentHeader): { readonly bytes: Ui
   const bytes = new Uint8Array(segmentHeaderBytes);
   const view = viewOf(bytes);
   bytes.set(segmentMagic, 0);
-  view.setUint32(8, walFormatVersion, true);
+  view.setUint32(8, header.version, true);
   view.setUint32(12, segmentHeaderBytes, true);
   bytes.set(Buffer.from(header.storeId, "hex"), 20);
   bytes[36] = header.groupId.length;
+  bytes[37] = header.shared ? 1 : 0;
   bytes.set(header.groupId, 40);
   writeUint64(view, 72, header.sequence);
   writeUint64(view, 80, header.previousSequence);
@@ -143,14 +167,15 @@ export function decodeSegmentHeader(bytes: Uint8Array): DecodedHeader {
   const seed = headerCrc(bytes, length);
   if (view.getUint32(16, true) !== seed) return { ok: false, reason: "the segment header fails its check" };
   if (version > walFormatVersion) return { ok: false, reason: `format ${version} is newer`, newerVersion: version };
-  if (version !== walFormatVersion || length !== segmentHeaderBytes)
-    return { ok: false, reason: `there is no format ${version}` };
+  if (version < 1 || length !== segmentHeaderBytes) return { ok: false, reason: `there is no format ${version}` };
   const numbers = [72, 80, 88, 96, 104, 112].map((at) => readUint64(view, at));
   const groupLength = bytes[36] as number;
   if (groupLength > maxGroupIdBytes || numbers.includes(undefined))
     return { ok: false, reason: "the segment header is out of range" };
   const [sequence, previousSequence, previousEnd, firstBatch, previousIndex, previousTerm] = numbers as number[];
   const header: SegmentHeader = {
+    version,
+    shared: version > 1 && bytes[37] === 1,
     storeId: Buffer.from(bytes.subarray(20, 36)).toString("hex") as StoreId,
     groupId: bytes.slice(40, 40 + groupLength),
     sequence: sequence as number,
@@ -204,6 +229,47 @@ export function readBatchFrame(
   const number = readUint64(view, at + 16);
   if (number === undefined || length < 2 * frameBytes || length % batchAlignBytes !== 0) return undefined;
   return { length, recordCount: view.getUint32(at + 12, true), number, recordsCrc: view.getUint32(at + 24, true) };
+}
+
+/** What a group amounts to where a section of it begins, beside its base and its hard state. */
+export interface GroupDefinition {
+  readonly id: Uint8Array;
+  readonly last: number;
+  /** The term of the entry before the first one held. */
+  readonly termBefore: number;
+  /** Where each run of one term begins, and its term, in turns. */
+  readonly runs: readonly number[];
+}
+
+export function encodeGroupDefinition(group: GroupDefinition): Uint8Array {
+  const bytes = new Uint8Array(1 + group.id.length + 16 + 8 * group.runs.length);
+  const view = viewOf(bytes);
+  bytes[0] = group.id.length;
+  bytes.set(group.id, 1);
+  let at = 1 + group.id.length;
+  for (const value of [group.last, group.termBefore, ...group.runs]) {
+    writeUint64(view, at, value);
+    at += 8;
+  }
+  return bytes;
+}
+
+/** Undefined where the bytes define no group. */
+export function decodeGroupDefinition(bytes: Uint8Array): GroupDefinition | undefined {
+  const idLength = bytes[0] ?? 0;
+  const numbers = (bytes.length - 1 - idLength) / 8;
+  if (idLength === 0 || idLength > maxGroupIdBytes || numbers < 2 || numbers % 2 !== 0) return undefined;
+  const view = viewOf(bytes);
+  const values: number[] = [];
+  for (let at = 1 + idLength; at < bytes.length; at += 8) {
+    const value = readUint64(view, at);
+    if (value === undefined) return undefined;
+    values.push(value);
+  }
+  const [last, termBefore, ...runs] = values as [number, number, ...number[]];
+  for (let at = 2; at < runs.length; at += 2) if ((runs[at] as number) <= (runs[at - 2] as number)) return undefined;
+  if (runs.length > 0 && (runs.at(-2) as number) > last) return undefined;
+  return { id: bytes.slice(1, 1 + idLength), last, termBefore, runs };
 }
 
 /** The CRC of a record: its head after the CRC itself, then its body as stored. */

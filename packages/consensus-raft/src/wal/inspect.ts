@@ -1,7 +1,8 @@
 import type { Disk, HardState, LogBase, LogIndex, StoreId } from "@revoada/fabric";
 import type { WalRecord } from "./batch-decoder.ts";
+import type { LogImage } from "./log-image.ts";
 import { recover, type WalFault } from "./recovery.ts";
-import { FileWindow, scanSegment, type SegmentEnd } from "./segment-scan.ts";
+import { FileWindow, scanSegment, type ScannedBatch, type SegmentEnd } from "./segment-scan.ts";
 import { linkSegments, surveySegments, type FoundSegment } from "./survey.ts";
 
 /** One segment as an operator sees it. */
@@ -23,12 +24,31 @@ export interface WalSegmentReport {
   readonly reason?: string;
 }
 
+/** What a log holds of one group. */
+export interface WalGroupReport {
+  /** Empty in a log of one group that is bound to none. */
+  readonly groupId: Uint8Array;
+  readonly hardState: HardState;
+  readonly base: LogBase;
+  /** The first entry held is the one behind the base. */
+  readonly lastIndex: LogIndex;
+  /**
+   * `suspect`: acknowledged records may be missing, or the group is still being refilled after damage. `forgotten`: dropped for good.
+   */
+  readonly state: "ok" | "suspect" | "forgotten";
+}
+
 /** What a log directory holds, read without changing anything. */
 export interface WalReport {
   readonly directory: string;
   /** Undefined where there is no log, or none that can be believed. */
   readonly storeId?: StoreId;
+  /** Names the group of a log of one, the cluster of a log of many. */
   readonly groupId?: Uint8Array;
+  /** True where the log is that of many groups. */
+  readonly shared: boolean;
+  readonly groups: readonly WalGroupReport[];
+  /** In a log of one group, like `base` and `lastIndex`. */
   readonly hardState?: HardState;
   readonly base?: LogBase;
   readonly lastIndex?: LogIndex;
@@ -62,7 +82,8 @@ export async function inspectWal(disk: Disk, options: InspectOptions = {}): Prom
     const end = at < 0 ? undefined : found.chain[at + 1]?.header.previousEnd;
     segments.push(await inspectSegment(disk, directory, segment, live.has(segment.name), end, options.onRecord));
   }
-  const report = { directory, segments, otherFiles: survey.others };
+  const shared = newest?.header.shared ?? false;
+  const report = { directory, segments, shared, groups: [], otherFiles: survey.others };
   if (newer.length > 0) return { ...report, verdict: "newer", faults: newer.map(headerFault) };
   if (recovery === undefined || newest === undefined) {
     const faults = survey.segments.map(headerFault);
@@ -70,9 +91,23 @@ export async function inspectWal(disk: Disk, options: InspectOptions = {}): Prom
   }
   const { image, integrity, faults } = recovery;
   const { storeId, groupId } = newest.header;
-  const verdict = integrity === "corrupt" ? "corrupt" : image.suspect ? "suspect" : "ok";
-  const { hardState, base, lastIndex } = image;
-  return { ...report, storeId, groupId, hardState, base, lastIndex, verdict, faults };
+  const verdict = integrity === "corrupt" ? "corrupt" : image.suspects > 0 ? "suspect" : "ok";
+  const groups = [...image.written()].map((group) => describeGroup(group, shared ? group.id : groupId));
+  const whole = { ...report, storeId, groupId, groups, verdict, faults } as const;
+  if (shared) return whole;
+  const { hardState, base, lastIndex } = image.only;
+  return { ...whole, hardState, base, lastIndex };
+}
+
+function describeGroup(group: LogImage, groupId: Uint8Array): WalGroupReport {
+  const { hardState, base, lastIndex } = group;
+  return {
+    groupId,
+    hardState,
+    base,
+    lastIndex,
+    state: group.forgotten ? "forgotten" : group.suspect ? "suspect" : "ok",
+  };
 }
 
 /** What {@link verifyWal} says. */
@@ -105,7 +140,17 @@ async function inspectSegment(
   end: number | undefined,
   onRecord: InspectOptions["onRecord"],
 ): Promise<WalSegmentReport> {
-  const records = { entry: 0, "hard-state": 0, truncate: 0, base: 0, reset: 0, suspect: 0 };
+  const records = {
+    entry: 0,
+    "hard-state": 0,
+    truncate: 0,
+    base: 0,
+    reset: 0,
+    suspect: 0,
+    group: 0,
+    forget: 0,
+    seal: 0,
+  };
   const { name, sequence, sizeBytes, header, seed } = segment;
   const common = { name, sequence, sizeBytes, records };
   if (header === undefined || seed === undefined) {
@@ -127,9 +172,10 @@ async function inspectSegment(
       window: await FileWindow.over(file),
       segmentSeed: seed,
       firstBatch: header.firstBatch,
-      visit(batch: { readonly records: readonly WalRecord[] }): undefined {
+      visit(batch: ScannedBatch): undefined {
         batches++;
-        for (const record of batch.records) {
+        for (let at = 0; at < batch.records.count; at++) {
+          const record = batch.records.record(at);
           records[record.type]++;
           if (record.type === "entry") lastEntry = record.index;
           if (record.type === "entry") firstEntry ??= record.index;

@@ -41,20 +41,20 @@ export async function readFromDisk(
 }
 
 function stretchAt(image: LogImage, index: number, to: number, room: number): Stretch | undefined {
-  const segment = image.locate(index);
-  if (segment === undefined) return undefined;
-  const end = Math.min(to, segment.first + segment.count);
-  const start = segment.offsetOf(index);
+  const extent = image.locate(index);
+  if (extent === undefined) return undefined;
+  const end = Math.min(to, extent.end);
+  const start = extent.offsetOf(index);
   const limit = start + Math.min(chunkBytes, room + smallChunkBytes);
   const offsets: number[] = [];
   const terms: number[] = [];
   for (let at = index; at < end; at++) {
-    const offset = segment.offsetOf(at);
+    const offset = extent.offsetOf(at);
     if (offsets.length > 0 && offset > limit) break;
     offsets.push(offset);
     terms.push(image.terms.get(at as LogIndex) as number);
   }
-  return { segment, first: index, offsets, terms };
+  return { segment: extent.segment, first: index, offsets, terms };
 }
 
 async function readStretch(

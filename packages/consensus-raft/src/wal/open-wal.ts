@@ -1,6 +1,6 @@
-import type { Disk, HardState, LogBase, Logger, LogIndex, Random, StoreId, Term } from "@revoada/fabric";
+import type { Disk, Logger, Random, StoreId } from "@revoada/fabric";
 import { LogCorruptError, LogOtherClusterError } from "./errors.ts";
-import { LogImage } from "./log-image.ts";
+import { WalImage } from "./log-image.ts";
 import { recover, type Recovery, type WalFault } from "./recovery.ts";
 import { SegmentWriter, type SegmentWriterOptions } from "./segment-writer.ts";
 import {
@@ -16,7 +16,9 @@ export interface OpenRequest {
   readonly disk: Disk;
   readonly directory: string;
   readonly random: Random;
+  /** Names the cluster, or the group of a log of one. */
   readonly groupId: Uint8Array;
+  readonly shared: boolean;
   readonly segmentBytes: number;
   readonly allocateBytes: number;
   readonly logger: Logger;
@@ -25,7 +27,7 @@ export interface OpenRequest {
 
 export interface OpenedWal {
   readonly storeId: StoreId;
-  readonly image: LogImage;
+  readonly image: WalImage;
   readonly writer: SegmentWriter;
   readonly faults: readonly WalFault[];
   /** Files to be set aside as soon as the log goes on in a new segment. */
@@ -49,25 +51,23 @@ export async function openWal(request: OpenRequest): Promise<OpenedWal> {
     const first = survey.segments[0];
     throw new LogCorruptError(first?.name ?? directory, 0, first?.reason ?? "no segment can be read");
   }
-  refuseOtherGroup(newest, request.groupId);
+  refuseOtherLog(newest, request);
   return await resumeWal(request, survey, found, newest);
 }
 
-function refuseOtherGroup(segment: ReadableSegment, groupId: Uint8Array): void {
-  const stored = segment.header.groupId;
+function refuseOtherLog(segment: ReadableSegment, request: OpenRequest): void {
+  const { groupId: stored, shared } = segment.header;
+  const kind = (many: boolean): string => (many ? "a log of many groups" : "a log of one group");
+  if (shared !== request.shared) throw new LogOtherClusterError(segment.name, kind(shared), kind(request.shared));
+  const { groupId } = request;
   if (stored.length === 0 || groupId.length === 0 || Buffer.compare(stored, groupId) === 0) return;
-  throw new LogOtherClusterError(
-    segment.name,
-    Buffer.from(stored).toString("hex"),
-    Buffer.from(groupId).toString("hex"),
-  );
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+  throw new LogOtherClusterError(segment.name, hex(stored), hex(groupId));
 }
 
 async function beginWal(request: OpenRequest): Promise<OpenedWal> {
   const storeId = Buffer.from(request.random.bytes(16)).toString("hex") as StoreId;
-  const base: LogBase = { index: 0 as LogIndex, term: 0 as Term };
-  const hardState: HardState = { term: 0 as Term, commitIndex: 0 as LogIndex };
-  const image = new LogImage(base, hardState);
+  const image = new WalImage(request.shared);
   const position = { offset: 0, allocatedBytes: 0, nextBatch: 1, highestSequence: 0 };
   const writer = new SegmentWriter(writerOptions(request, storeId, request.groupId), position, { sequence: 0, end: 0 });
   try {
@@ -102,7 +102,7 @@ async function resumeWal(
     return { storeId, image, writer, faults: recovery.faults, damaged: unused };
   }
   await settleTail(disk, tail);
-  if (image.suspect) await quarantine(disk, directory, unused);
+  if (image.suspects > 0) await quarantine(disk, directory, unused);
   else for (const name of unused) await disk.remove(`${directory}/${name}`);
   await disk.syncDirectory(directory);
   const allocatedBytes = Math.max(tail.end, (await disk.size(tail.segment.path)) ?? 0);
@@ -134,8 +134,8 @@ async function settleTail(disk: Disk, tail: NonNullable<Recovery["tail"]>): Prom
 }
 
 function writerOptions(request: OpenRequest, storeId: StoreId, groupId: Uint8Array): SegmentWriterOptions {
-  const { disk, directory, random, logger, segmentBytes, allocateBytes, onFailure } = request;
-  return { disk, directory, random, logger, segmentBytes, allocateBytes, storeId, groupId, onFailure };
+  const { disk, directory, random, logger, shared, segmentBytes, allocateBytes, onFailure } = request;
+  return { disk, directory, random, logger, shared, segmentBytes, allocateBytes, storeId, groupId, onFailure };
 }
 
 /** Makes the directory's own name durable, and those above it. */

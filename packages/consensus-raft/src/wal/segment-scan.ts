@@ -1,5 +1,5 @@
 import type { DiskFile } from "@revoada/fabric";
-import { decodeBatch, type WalRecord } from "./batch-decoder.ts";
+import { BatchRecords, decodeBatch } from "./batch-decoder.ts";
 import { isZero } from "./batch-encoder.ts";
 import {
   alignUp,
@@ -53,7 +53,8 @@ export interface ScannedBatch {
   readonly offset: number;
   readonly length: number;
   readonly number: number;
-  readonly records: readonly WalRecord[];
+  /** Valid during the visit only. */
+  readonly records: BatchRecords;
 }
 
 /** How the valid part of a segment ends. */
@@ -67,6 +68,8 @@ export interface ScanRequest {
   readonly window: FileWindow;
   readonly segmentSeed: number;
   readonly firstBatch: number;
+  /** Where to begin; behind the header unless told. */
+  readonly from?: number;
   /** Where the bytes end, as the next segment tells; undefined for the last segment. */
   readonly end?: number;
   /** Returns why the batch makes no sense, or undefined; then it was taken over. */
@@ -81,8 +84,9 @@ export interface ScanRequest {
  */
 export async function scanSegment(request: ScanRequest): Promise<SegmentEnd> {
   const { window, segmentSeed, end } = request;
-  let offset = segmentHeaderBytes;
+  let offset = request.from ?? segmentHeaderBytes;
   let number = request.firstBatch;
+  const records = new BatchRecords();
   for (;;) {
     if (offset === end) return { kind: "clean", offset };
     const begin = await window.view(offset, frameBytes);
@@ -102,7 +106,7 @@ export async function scanSegment(request: ScanRequest): Promise<SegmentEnd> {
       };
     }
     const bytes = await window.view(offset, frame.length);
-    const batch = decodeBatch(bytes, offset, frame, segmentSeed);
+    const batch = decodeBatch(bytes, offset, frame, segmentSeed, records);
     if (!batch.ok) {
       const corrupt: SegmentEnd = { kind: "corrupt", offset, reason: `${batch.reason}, at ${batch.offset}` };
       if (end !== undefined || !hasBlankSector(bytes, offset)) return corrupt;
@@ -126,7 +130,7 @@ async function judgeBlank(window: FileWindow, segmentSeed: number, offset: numbe
   if (dirtyEnd === undefined) return { kind: "clean", offset };
   const follower = await findBatch(window, segmentSeed, sectorEnd);
   if (follower !== undefined)
-    return { kind: "corrupt", offset, reason: `a batch is missing, one follows at ${follower}` };
+    return { kind: "corrupt", offset, reason: `a batch is missing, one follows at ${follower.offset}` };
   return { kind: "torn", offset, dirtyEnd, reason: "the first sector of the batch was never written" };
 }
 
@@ -157,14 +161,20 @@ async function lastDirtyByte(window: FileWindow, from: number): Promise<number |
 
 const zeroWindow: Uint8Array = new Uint8Array(windowBytes);
 
-/** Where the next valid begin frame stands, at or behind `from`. */
-async function findBatch(window: FileWindow, segmentSeed: number, from: number): Promise<number | undefined> {
-  for (let at = from; at < window.size; at += windowBytes) {
-    const bytes = await window.view(at, Math.min(windowBytes, alignUp(window.size - at, batchAlignBytes)));
+/** The next valid begin frame at or behind `from`, which is aligned, and before `to`. */
+export async function findBatch(
+  window: FileWindow,
+  segmentSeed: number,
+  from: number,
+  to: number = window.size,
+): Promise<{ readonly offset: number; readonly number: number } | undefined> {
+  for (let at = from; at < to; at += windowBytes) {
+    const bytes = await window.view(at, Math.min(windowBytes, alignUp(to - at, batchAlignBytes)));
     const view = viewOf(bytes);
     for (let inside = 0; inside + frameBytes <= bytes.length; inside += batchAlignBytes) {
-      if (readBatchFrame(bytes, view, inside, beginMagic, frameSeed(segmentSeed, at + inside)) !== undefined)
-        return at + inside;
+      if (view.getUint32(inside, true) !== beginMagic) continue;
+      const frame = readBatchFrame(bytes, view, inside, beginMagic, frameSeed(segmentSeed, at + inside));
+      if (frame !== undefined) return { offset: at + inside, number: frame.number };
     }
   }
   return undefined;

@@ -1,15 +1,17 @@
 import { isFabricError, type Disk, type DiskFile, type Logger, type Random, type StoreId } from "@revoada/fabric";
-import { batchBytes, BatchEncoder, stepBytes, type WalStep } from "./batch-encoder.ts";
+import { batchBytes, BatchEncoder, entryBytes, sectionsBytes, type Section, type WalStep } from "./batch-encoder.ts";
 import { LogFullError } from "./errors.ts";
 import {
   alignUp,
   encodeSegmentHeader,
+  groupKind,
   sectorBytes,
   segmentHeaderBytes,
   segmentName,
+  walFormatVersion,
   type SegmentHeader,
 } from "./format.ts";
-import type { LogImage } from "./log-image.ts";
+import type { LogImage, WalImage } from "./log-image.ts";
 import { Segment } from "./segment.ts";
 
 export interface SegmentWriterOptions {
@@ -22,6 +24,7 @@ export interface SegmentWriterOptions {
   readonly allocateBytes: number;
   readonly storeId: StoreId;
   readonly groupId: Uint8Array;
+  readonly shared: boolean;
   /** Called once with the first failure that may have left the files in an unknown state. */
   readonly onFailure: (what: string, cause: unknown) => void;
 }
@@ -41,6 +44,12 @@ export interface WritePosition {
 export interface ChainLink {
   readonly sequence: number;
   readonly end: number;
+}
+
+/** What one group wants written, in order. A group has one such part in a batch. */
+export interface GroupSteps {
+  readonly image: LogImage;
+  readonly steps: readonly WalStep[];
 }
 
 interface Spare {
@@ -92,21 +101,18 @@ export class SegmentWriter {
   }
 
   /**
-   * Writes and syncs the steps as one batch and applies them to `image`. Rejects with `LOG_FULL` where there was no room, and
+   * Writes and syncs the parts as one batch and applies them to `wal`. Rejects with `LOG_FULL` where there was no room, and
    * nothing was written; every other rejection leaves the files in an unknown state.
    */
-  async write(steps: readonly WalStep[], image: LogImage): Promise<void> {
-    let recordsBytes = 0;
-    let entries = 0;
-    for (const step of steps) {
-      recordsBytes += stepBytes(step);
-      entries += step.entries.length;
-    }
+  async write(parts: readonly GroupSteps[], wal: WalImage): Promise<void> {
+    const sections = this.#options.shared ? parts.map(sectionOf) : parts;
+    const recordsBytes = sectionsBytes(sections);
     const length = batchBytes(recordsBytes);
-    await this.#makeRoom(length, entries > 0, image);
+    const withEntries = parts.some((part) => part.steps.some((step) => step.entries.length > 0));
+    await this.#makeRoom(length, withEntries, wal);
     const segment = this.#segment as Segment;
     const offset = this.#offset;
-    const encoded = this.#encoder.encode(steps, recordsBytes, {
+    const encoded = this.#encoder.encode(sections, recordsBytes, {
       segmentSeed: segment.seed,
       offset,
       number: this.#nextBatch,
@@ -117,13 +123,14 @@ export class SegmentWriter {
     });
     this.#offset += length;
     this.#nextBatch++;
-    applySteps(image, segment, steps, encoded.entryOffsets);
+    segment.usedBytes = this.#offset;
+    applyParts(wal, segment, parts, encoded.entryOffsets);
     this.#prepareAhead();
   }
 
   /** Begins the first segment of a log. */
-  async begin(image: LogImage): Promise<void> {
-    await this.#roll(0, image);
+  async begin(wal: WalImage): Promise<void> {
+    await this.#roll(0, wal);
   }
 
   /** Waits for what runs in the background and lets go of the spare. */
@@ -139,9 +146,9 @@ export class SegmentWriter {
     return alignUp(Math.min(64 * 1024, this.#options.segmentBytes >>> 3), sectorBytes);
   }
 
-  async #makeRoom(length: number, withEntries: boolean, image: LogImage): Promise<void> {
+  async #makeRoom(length: number, withEntries: boolean, wal: WalImage): Promise<void> {
     const needed = length + (withEntries ? this.#reserveBytes : 0);
-    if (this.#segment === undefined || this.#offset + needed > this.#capacityBytes) await this.#roll(needed, image);
+    if (this.#segment === undefined || this.#offset + needed > this.#capacityBytes) await this.#roll(needed, wal);
     if (this.#offset + needed <= this.#allocatedBytes) return;
     await this.#ahead;
     if (this.#offset + needed > this.#allocatedBytes) await this.#extend(this.#offset + needed);
@@ -164,54 +171,76 @@ export class SegmentWriter {
   }
 
   /** Begins the next segment: complete and durable under another name before it gets its own. */
-  async #roll(needed: number, image: LogImage): Promise<void> {
+  async #roll(needed: number, wal: WalImage): Promise<void> {
     await this.#ahead;
     const { disk, directory } = this.#options;
-    const state: WalStep = {
-      entries: [],
-      base: image.base,
-      hardState: image.hardState,
-      ...(image.suspect ? { suspect: true } : {}),
-    };
-    const recordsBytes = stepBytes(state);
+    const state = stateSections(wal);
+    const recordsBytes = sectionsBytes(state);
     const stateEnd = segmentHeaderBytes + batchBytes(recordsBytes);
-    const capacityBytes = alignUp(
-      Math.max(this.#options.segmentBytes, stateEnd + needed + this.#reserveBytes),
-      sectorBytes,
-    );
+    // Where the state of many groups is large, so is the segment: what it begins with is a small part of it.
+    const plannedBytes = Math.max(this.#options.segmentBytes, minStateShare * recordsBytes);
+    const capacityBytes = alignUp(Math.max(plannedBytes, stateEnd + needed + this.#reserveBytes), sectorBytes);
     const wanted = alignUp(
       Math.max(stateEnd + needed, Math.min(capacityBytes, this.#options.allocateBytes)),
       sectorBytes,
     );
     const spare = await this.#takeSpare(wanted);
-    const sequence = this.#highestSequence + 1;
-    const link =
-      this.#segment === undefined ? this.#link : { sequence: this.#segment.header.sequence, end: this.#offset };
-    const header: SegmentHeader = {
-      storeId: this.#options.storeId,
-      groupId: this.#options.groupId,
-      sequence,
-      previousSequence: link.sequence,
-      previousEnd: link.end,
-      firstBatch: this.#nextBatch,
-      previousIndex: image.lastIndex,
-      previousTerm: image.terms.lastTerm as SegmentHeader["previousTerm"],
-      salt: this.#options.random.uint32(),
-    };
+    const header = this.#nextHeader(wal);
+    const { sequence } = header;
     const { bytes, seed } = encodeSegmentHeader(header);
     const at = { segmentSeed: seed, offset: segmentHeaderBytes, number: this.#nextBatch };
-    const encoded = this.#encoder.encode([state], recordsBytes, at);
+    const encoded = this.#encoder.encode(state, recordsBytes, at);
     await spare.file.write(0, [bytes, ...encoded.buffers]);
     await spare.file.datasync();
     await disk.rename(`${directory}/${spareName}`, `${directory}/${segmentName(sequence)}`);
     await disk.syncDirectory(directory);
+    await this.#seal(sequence);
     this.#segment = new Segment(header, seed, directory, spare.file);
-    image.segments.push(this.#segment);
+    this.#segment.usedBytes = stateEnd;
+    wal.segments.push(this.#segment);
     this.#offset = stateEnd;
     this.#allocatedBytes = spare.allocatedBytes;
     this.#capacityBytes = capacityBytes;
     this.#nextBatch++;
     this.#highestSequence = sequence;
+  }
+
+  #nextHeader(wal: WalImage): SegmentHeader {
+    const current = this.#segment;
+    const link = current === undefined ? this.#link : { sequence: current.header.sequence, end: this.#offset };
+    const { storeId, groupId, shared, random } = this.#options;
+    return {
+      version: walFormatVersion,
+      shared,
+      storeId,
+      groupId,
+      sequence: this.#highestSequence + 1,
+      previousSequence: link.sequence,
+      previousEnd: link.end,
+      firstBatch: this.#nextBatch,
+      previousIndex: (shared ? 0 : wal.only.lastIndex) as SegmentHeader["previousIndex"],
+      previousTerm: (shared ? 0 : wal.only.terms.lastTerm) as SegmentHeader["previousTerm"],
+      salt: random.uint32(),
+    };
+  }
+
+  /**
+   * Says in the segment that was written to that the log goes on in another: should that one be missing some day, the log is known to be
+   * incomplete. Written behind the end that the successor's header gives, so it may be missing itself.
+   */
+  async #seal(successor: number): Promise<void> {
+    const segment = this.#segment;
+    if (segment === undefined || segment.header.version < 2) return;
+    const sections: readonly Section[] = [{ steps: [{ entries: [], seal: successor }] }];
+    const recordsBytes = sectionsBytes(sections);
+    // Only into zeros that are there: a seal must not need room.
+    if (this.#offset + batchBytes(recordsBytes) > this.#allocatedBytes) return;
+    const at = { segmentSeed: segment.seed, offset: this.#offset, number: this.#nextBatch };
+    const { buffers } = this.#encoder.encode(sections, recordsBytes, at);
+    await segment.use(this.#options.disk, async (file) => {
+      await file.write(this.#offset, buffers);
+      await file.datasync();
+    });
   }
 
   async #takeSpare(wanted: number): Promise<Spare> {
@@ -273,19 +302,58 @@ export class SegmentWriter {
   }
 }
 
-function applySteps(
-  image: LogImage,
+/** The records that a segment begins with are at most one part in so many of it. */
+const minStateShare = 4;
+
+function sectionOf({ image, steps }: GroupSteps): Section {
+  const mark = { number: image.number, kind: groupKind.section, section: image.sections + 1 };
+  if (image.sections > 0) return { mark, steps };
+  // Damage may have taken all that there was of it.
+  const first: readonly WalStep[] = image.suspect ? [{ entries: [], suspect: true }, ...steps] : steps;
+  return { mark: { ...mark, definition: image.definition() }, steps: first };
+}
+
+/** What a segment begins with: all that is needed should the segments before it be gone. */
+function stateSections(wal: WalImage): Section[] {
+  const sections: Section[] = wal.strangersSuspect ? [{ steps: [{ entries: [], suspect: true }] }] : [];
+  for (const image of wal.written()) {
+    const suspect = image.suspect ? { suspect: true } : {};
+    const state: WalStep = { entries: [], base: image.base, hardState: image.hardState, ...suspect };
+    if (!wal.shared) return [{ steps: [state] }];
+    const mark = {
+      number: image.number,
+      kind: groupKind.state,
+      section: image.sections,
+      definition: image.definition(),
+    };
+    sections.push({ mark, steps: [image.forgotten ? { entries: [], forget: true } : state] });
+  }
+  return sections;
+}
+
+function applyParts(
+  wal: WalImage,
   segment: Segment,
-  steps: readonly WalStep[],
+  parts: readonly GroupSteps[],
   entryOffsets: readonly number[],
 ): void {
   let at = 0;
-  for (const step of steps) {
-    if (step.reset !== undefined) image.reset(step.reset);
-    if (step.truncateFrom !== undefined) image.truncate(step.truncateFrom);
-    for (const entry of step.entries) image.appendEntry(entry.index, entry.term, segment, entryOffsets[at++] as number);
-    if (step.base !== undefined) image.compact(step.base);
-    if (step.hardState !== undefined) image.hardState = step.hardState;
-    if (step.suspect !== undefined) image.suspect = step.suspect;
+  for (const { image, steps } of parts) {
+    image.sections++;
+    for (const step of steps) {
+      if (step.reset !== undefined) image.reset(step.reset);
+      if (step.truncateFrom !== undefined) image.truncate(step.truncateFrom);
+      for (const entry of step.entries) {
+        const offset = entryOffsets[at++] as number;
+        const bytes = entryBytes(entry.payload.length);
+        if (step.moved === true) image.moveEntry(entry.index, segment, offset, bytes);
+        else image.appendEntry(entry.index, entry.term, segment, offset, bytes);
+      }
+      if (step.base !== undefined) image.compact(step.base);
+      if (step.hardState !== undefined) image.hardState = step.hardState;
+      if (step.suspect !== undefined) image.suspect = step.suspect;
+      if (step.suspect === false) wal.settleStrangers();
+      if (step.forget === true) image.forget();
+    }
   }
 }

@@ -2,20 +2,16 @@ import type { Disk, DiskFile } from "@revoada/fabric";
 import type { SegmentHeader } from "./format.ts";
 import { segmentName } from "./format.ts";
 
-/**
- * One segment file as the open log knows it: where its live entries stand, and its handle.
- *
- * Live entries of a segment are contiguous: an entry that is written anew stands further back in the log than its elders.
- */
+/** One segment file as the open log knows it: its header, its handle, and who needs it. */
 export class Segment {
   readonly header: SegmentHeader;
   readonly seed: number;
   readonly name: string;
   readonly path: string;
-  /** The index of the first live entry, where `count` is not 0. */
-  first = 0;
-  count = 0;
-  #offsets: Uint32Array<ArrayBuffer> = new Uint32Array(64);
+  /** Extents that stand in it: as long as there are any, the file stays. */
+  pins = 0;
+  /** Where the written bytes end. */
+  usedBytes = 0;
   #file: Promise<DiskFile> | undefined;
   #users = 0;
   #retired = false;
@@ -26,33 +22,6 @@ export class Segment {
     this.name = segmentName(header.sequence);
     this.path = `${directory}/${this.name}`;
     if (file !== undefined) this.#file = Promise.resolve(file);
-  }
-
-  push(index: number, offset: number): void {
-    if (this.count === 0) this.first = index;
-    if (this.count === this.#offsets.length) {
-      const grown = new Uint32Array(this.#offsets.length * 2);
-      grown.set(this.#offsets);
-      this.#offsets = grown;
-    }
-    this.#offsets[this.count++] = offset;
-  }
-
-  truncate(from: number): void {
-    this.count = Math.min(this.count, Math.max(0, from - this.first));
-  }
-
-  holds(index: number): boolean {
-    return this.count > 0 && index >= this.first && index < this.first + this.count;
-  }
-
-  /** The last live index, or 0 where there is none. */
-  get last(): number {
-    return this.count === 0 ? 0 : this.first + this.count - 1;
-  }
-
-  offsetOf(index: number): number {
-    return this.#offsets[index - this.first] as number;
   }
 
   /** Runs `body` with the open file, which is not closed meanwhile. */

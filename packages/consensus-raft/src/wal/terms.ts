@@ -77,6 +77,22 @@ export class TermRuns {
     this.#terms = [];
   }
 
+  /** Where each run begins, and its term, in turns. */
+  runs(): number[] {
+    return this.#starts.flatMap((start, at) => [start, this.#terms[at] as number]);
+  }
+
+  /** The stretch up to `last` whose runs are these. */
+  static of(last: number, termBefore: number, runs: readonly number[]): TermRuns {
+    const made = new TermRuns(runs.length === 0 ? last : (runs[0] as number) - 1, termBefore);
+    for (let at = 0; at < runs.length; at += 2) {
+      made.#starts.push(runs[at] as number);
+      made.#terms.push(runs[at + 1] as number);
+    }
+    made.last = last;
+    return made;
+  }
+
   clone(): TermRuns {
     const copy = new TermRuns(this.first - 1, this.termBefore);
     copy.last = this.last;

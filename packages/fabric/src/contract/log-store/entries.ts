@@ -97,8 +97,9 @@ export const entryCases: Readonly<Record<string, Body>> = {
       { term: inTerm(3), commitIndex: at(2) },
     ];
     await fixture.time.run(store.append({ hardState: states[0] as HardState, entries: [] }));
-    equal((await reopened(fixture, store)).recovered.hardState, states[0], "the first");
-    const next = await opened(fixture);
+    const first = await reopened(fixture, store);
+    equal(first.recovered.hardState, states[0], "the first");
+    const next = first.store;
     await fixture.time.run(next.append({ hardState: states[1] as HardState, entries: entries(1, 2, 2) }));
     await fixture.time.run(next.append({ entries: entries(3, 3, 2) }));
     const second = await reopened(fixture, next);
