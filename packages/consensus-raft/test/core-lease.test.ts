@@ -297,7 +297,7 @@ describe("a voter that a lease counts on", () => {
     expect([node.core.term, node.core.leader]).toEqual([5, undefined]);
     node.takeSent();
     node.nowMs += T - 1;
-    for (const pre of [true, false]) node.receive(3, 6, { ...request, pre } as MessageBody);
+    for (const pre of [true, false]) node.receive(3, 6, { ...request, pre });
     expect([node.core.term, node.takeSent()]).toEqual([5, []]);
     node.nowMs += 1;
     node.receive(3, 6, request);
@@ -312,7 +312,7 @@ describe("a voter that a lease counts on", () => {
     node.step({ type: "campaign" });
     node.advance(0);
     expect([node.core.role, node.core.term, node.takeSent()]).toEqual(["follower", 1, []]);
-    node.receive(3, 2, { ...request, transfer: true } as MessageBody);
+    node.receive(3, 2, { ...request, transfer: true });
     expect(node.takeSent()).toMatchObject([{ type: "vote-response", granted: true }]);
     const patient = new TestNode(2, options);
     patient.nowMs += T;
@@ -325,7 +325,7 @@ describe("a voter that a lease counts on", () => {
 
   test("votes at once where it has never been anybody's follower, or is alone", () => {
     const fresh = new TestNode(2, { configuration, ...leased });
-    fresh.receive(3, 1, { ...request, lastIndex: 0, lastTerm: 0 } as MessageBody);
+    fresh.receive(3, 1, { ...request, lastIndex: 0, lastTerm: 0 });
     expect(fresh.takeSent()).toMatchObject([{ type: "vote-response", granted: true }]);
     const alone = new TestNode(1, { configuration: configurationOf(replicas(1)), term: 4, ...leased });
     alone.advance(0);

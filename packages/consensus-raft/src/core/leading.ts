@@ -20,7 +20,7 @@ export function becomeLeader(core: CoreState): void {
   core.uncommittedBytes = core.log.bytesBetween(core.commitIndex + 1, core.log.lastIndex);
   core.termStartIndex = core.log.lastIndex + 1;
   if (core.lease !== undefined) core.lease.givenAway = false;
-  syncProgress(core);
+  syncProgress(core, core.termStartIndex);
   voidLease(core);
   core.effect({ type: "role-changed" });
   appendOwn(core, "noop", empty);

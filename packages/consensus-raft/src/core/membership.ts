@@ -10,8 +10,8 @@ import type { CoreState } from "./state.ts";
 /** How many election timeouts a replica that left is still told of it. */
 const farewellTimeouts = 10;
 
-/** Brings the leader's bookkeeping in line with the configuration in force. */
-export function syncProgress(core: CoreState): void {
+/** Brings the leader's bookkeeping in line with the configuration in force. Whoever is new is sent `nextIndex` first. */
+export function syncProgress(core: CoreState, nextIndex: number): void {
   const configuration = core.configuration;
   if (!core.isLeader || configuration === undefined) return;
   const replicas = replicasOf(configuration);
@@ -23,7 +23,7 @@ export function syncProgress(core: CoreState): void {
       continue;
     }
     if (known?.state === "snapshot") core.effect({ type: "snapshot-cancel", to: id });
-    core.progress.set(id, new Progress(id, storeId, core.log.lastIndex + 1, core.nowMs));
+    core.progress.set(id, new Progress(id, storeId, nextIndex, core.nowMs));
   }
   for (const peer of core.progress.values()) {
     if (replicas.has(peer.id) || peer.departingUntilMs !== Infinity) continue;
@@ -34,7 +34,7 @@ export function syncProgress(core: CoreState): void {
 function appendConfiguration(core: CoreState, configuration: Configuration): number {
   const index = appendOwn(core, "configuration", encodeConfiguration(configuration));
   core.configurations.push(index, configuration);
-  syncProgress(core);
+  syncProgress(core, index);
   core.effect({ type: "role-changed" });
   return index;
 }

@@ -1,4 +1,14 @@
-import type { Configuration, Generation, LogEntry, LogIndex, NodeId, ReplicaId, StoreId, Term } from "@revoada/fabric";
+import type {
+  Configuration,
+  Generation,
+  LogBase,
+  LogEntry,
+  LogIndex,
+  NodeId,
+  ReplicaId,
+  StoreId,
+  Term,
+} from "@revoada/fabric";
 import { decodeConfiguration, encodeConfiguration } from "../../src/core/configuration-codec.ts";
 import { configurationOf } from "../../src/core/configuration.ts";
 import { RaftCore } from "../../src/core/raft-core.ts";
@@ -79,6 +89,13 @@ export interface StoredLog {
 }
 
 type Persist = Extract<Effect, { readonly type: "persist" }>;
+type Apply = Extract<Effect, { readonly type: "apply" }>;
+
+/** What a node did, in order. */
+export type TraceItem =
+  | { readonly kind: "effect"; readonly effect: Effect }
+  | { readonly kind: "durable"; readonly seq: number }
+  | { readonly kind: "released"; readonly message: Message };
 
 /** One core with a disk and a machine that complete when they are told to. */
 export class TestNode {
@@ -92,9 +109,13 @@ export class TestNode {
   /** The machine stops where it is while this is set. */
   holdApply = false;
   pendingWrites: Persist[] = [];
+  pendingApply: Apply | undefined;
+  pendingInstall: LogBase | undefined;
+  onTrace: (item: TraceItem) => void = () => {};
   sent: Message[] = [];
   applied: LogEntry[] = [];
   effects: Effect[] = [];
+  #events: Event[] = [];
 
   constructor(n: number, options: NodeOptions = {}) {
     this.number = n;
@@ -154,15 +175,27 @@ export class TestNode {
   /** Everything that was not durable is gone. */
   restart(integrity: "ok" | "corrupt" = "ok"): void {
     this.pendingWrites = [];
+    this.pendingApply = undefined;
     this.sent = [];
     this.applied = this.applied.slice(0, 0);
     this.core = this.#open(integrity);
   }
 
+  /** Carries out all effects of one event before the next, as the driver does. */
   step(event: Event): readonly Effect[] {
-    const effects = this.core.step(event, this.nowMs);
-    for (const effect of effects) this.#carryOut(effect);
-    return effects;
+    this.#events.push(event);
+    if (this.#events.length > 1) return [];
+    const all: Effect[] = [];
+    try {
+      for (let at = 0; at < this.#events.length; at += 1) {
+        const effects = this.core.step(this.#events[at] as Event, this.nowMs);
+        all.push(...effects);
+        for (const effect of effects) this.#carryOut(effect);
+      }
+    } finally {
+      this.#events = [];
+    }
+    return all;
   }
 
   advance(ms: number): readonly Effect[] {
@@ -180,24 +213,62 @@ export class TestNode {
 
   #carryOut(effect: Effect): void {
     this.effects.push(effect);
+    this.onTrace({ kind: "effect", effect });
     if (effect.type === "send") this.sent.push(effect.message);
     if (effect.type === "persist") {
       this.pendingWrites.push(effect);
       if (!this.holdWrites) this.completeWrites();
     }
-    if (effect.type === "apply" && !this.holdApply) {
-      const entries =
-        effect.entries ??
-        this.stored.entries.slice(effect.from - this.stored.baseIndex - 1, effect.to - this.stored.baseIndex);
-      this.applied.push(...entries);
-      this.step({ type: "applied", index: effect.to });
+    if (effect.type === "apply") {
+      this.pendingApply = effect;
+      if (!this.holdApply) this.completeApply();
     }
+    if (effect.type === "snapshot-install") this.pendingInstall = effect.base;
     if (effect.type === "read-log") this.#readLog(effect);
+  }
+
+  /** Lets the machine finish what it was given. */
+  completeApply(): void {
+    const effect = this.pendingApply;
+    if (effect === undefined) return;
+    this.pendingApply = undefined;
+    const { entries, baseIndex } = this.stored;
+    this.applied.push(...(effect.entries ?? entries.slice(effect.from - baseIndex - 1, effect.to - baseIndex)));
+    this.step({ type: "applied", index: effect.to });
+  }
+
+  /** Ends the installation of a snapshot: the log begins behind it. */
+  completeInstall(): void {
+    const base = this.pendingInstall;
+    if (base === undefined) throw new Error(`node ${this.number} installs no snapshot`);
+    this.pendingInstall = undefined;
+    Object.assign(this.stored, {
+      baseIndex: base.index,
+      baseTerm: base.term,
+      baseConfiguration: base.configuration,
+      entries: [],
+    });
+    this.step({ type: "snapshot-installed", base, success: true });
+  }
+
+  /** Forgets the log up to `index`, as after a snapshot was saved. */
+  compact(index: number): void {
+    const { stored, core } = this;
+    const base = { index, term: core.termAt(index), configuration: core.configurationAt(index) } as LogBase;
+    stored.entries = stored.entries.slice(index - stored.baseIndex);
+    Object.assign(stored, { baseIndex: index, baseTerm: base.term, baseConfiguration: base.configuration });
+    this.step({ type: "snapshot-saved", base });
   }
 
   #readLog(effect: Extract<Effect, { readonly type: "read-log" }>): void {
     const first = effect.from - this.stored.baseIndex - 1;
-    const entries = this.stored.entries.slice(first, effect.upTo - this.stored.baseIndex);
+    const entries: LogEntry[] = [];
+    let bytes = 0;
+    for (const each of this.stored.entries.slice(first, effect.upTo - this.stored.baseIndex)) {
+      bytes += each.payload.length;
+      if (entries.length > 0 && bytes > effect.maxBytes) break;
+      entries.push(each);
+    }
     this.step({ type: "log-read", to: effect.to, term: effect.term, from: effect.from, entries });
   }
 
@@ -206,7 +277,11 @@ export class TestNode {
     for (let done = 0; done < count && this.pendingWrites.length > 0; done += 1) {
       const write = this.pendingWrites.shift()!;
       this.#write(write);
-      this.sent.push(...write.release);
+      this.onTrace({ kind: "durable", seq: write.seq });
+      for (const message of write.release) {
+        this.onTrace({ kind: "released", message });
+        this.sent.push(message);
+      }
       this.step({ type: "persisted", seq: write.seq });
     }
   }
