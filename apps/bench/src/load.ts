@@ -1,7 +1,12 @@
+import { percentile } from "./statistics.ts";
+
 /** What a run of callers measured. Latencies in milliseconds. */
 export interface LoadResult {
   readonly callers: number;
+  /** Begun and ended within the measured time. */
   readonly operations: number;
+  /** Everything that ended well, warming up included: what CPU time is divided by. */
+  readonly allOperations: number;
   readonly failed: number;
   readonly perSecond: number;
   readonly p50Ms: number;
@@ -16,41 +21,41 @@ export interface LoadOptions {
   readonly payloadBytes: number;
 }
 
-/** The value below which a share of the sorted samples lies. */
-export function percentile(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-}
-
 /**
  * Closed loop: each caller proposes, waits for the answer, and proposes again. What ends before the warm-up is over is not counted.
  */
 export async function runCallers(
   options: LoadOptions,
-  propose: (payload: Uint8Array) => Promise<unknown>,
+  operate: (payload: Uint8Array, caller: number) => Promise<unknown>,
 ): Promise<LoadResult> {
   const { callers, warmUpMs, measureMs, payloadBytes } = options;
   const startMs = performance.now() + warmUpMs;
   const endMs = startMs + measureMs;
   const latencies: number[] = [];
   let failed = 0;
-  const caller = async (): Promise<void> => {
+  let allOperations = 0;
+  const caller = async (_: unknown, number: number): Promise<void> => {
     const payload = new Uint8Array(payloadBytes).fill(7);
     for (let now = performance.now(); now < endMs; now = performance.now()) {
       try {
-        await propose(payload);
+        await operate(payload, number);
       } catch {
         failed += 1;
+        // Refusals may come at once: others must get their turn.
+        await new Promise((resolve) => setImmediate(resolve));
         continue;
       }
       const doneMs = performance.now();
+      allOperations += 1;
       if (now >= startMs && doneMs <= endMs) latencies.push(doneMs - now);
     }
   };
   await Promise.all(Array.from({ length: callers }, caller));
-  const sorted = Float64Array.from(latencies).toSorted() as unknown as readonly number[];
+  const sorted = Float64Array.from(latencies).sort();
   return {
     callers,
     operations: latencies.length,
+    allOperations,
     failed,
     perSecond: (latencies.length * 1000) / measureMs,
     p50Ms: percentile(sorted, 0.5),

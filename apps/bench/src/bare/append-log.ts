@@ -1,24 +1,26 @@
-import { open, type FileHandle } from "node:fs/promises";
+import { open, rm, type FileHandle } from "node:fs/promises";
 
 /** Bytes that are allocated ahead of what is written, so that a flush has no metadata to write. */
 const aheadBytes = 64 * 1024 * 1024;
 
 /** The least that a durable log can be: one file, one `writev` and one `fdatasync` in flight, everything that queues is the next. */
 export class AppendLog {
+  readonly #path: string;
   readonly #file: FileHandle;
   #offset = 0;
   #allocated = 0;
   #queue: Uint8Array[] = [];
   #waiting: (() => void)[] = [];
-  #flushing = false;
+  #flushing: Promise<void> | undefined;
 
   static async open(path: string): Promise<AppendLog> {
-    const log = new AppendLog(await open(path, "w"));
+    const log = new AppendLog(path, await open(path, "w"));
     await log.#allocate();
     return log;
   }
 
-  private constructor(file: FileHandle) {
+  private constructor(path: string, file: FileHandle) {
+    this.#path = path;
     this.#file = file;
   }
 
@@ -26,16 +28,18 @@ export class AppendLog {
     this.#queue.push(...buffers);
     return new Promise((resolve) => {
       this.#waiting.push(resolve);
-      if (!this.#flushing) void this.#flush();
+      this.#flushing ??= this.#flush();
     });
   }
 
-  async close(): Promise<void> {
+  /** Ends it, and removes what it wrote. */
+  async discard(): Promise<void> {
+    await this.#flushing;
     await this.#file.close();
+    await rm(this.#path, { force: true });
   }
 
   async #flush(): Promise<void> {
-    this.#flushing = true;
     // Callers of one turn share a flush.
     await Promise.resolve();
     while (this.#queue.length > 0) {
@@ -51,7 +55,7 @@ export class AppendLog {
       await this.#file.datasync();
       for (const done of waiting) done();
     }
-    this.#flushing = false;
+    this.#flushing = undefined;
   }
 
   async #allocate(): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import { connect, createServer, type Socket } from "node:net";
 import { runCallers, type LoadOptions } from "../load.ts";
+import { takeOrders } from "../processes.ts";
 import { AppendLog } from "./append-log.ts";
 
 type Order =
@@ -12,7 +13,7 @@ type Order =
   | { readonly type: "lead"; readonly ports: readonly number[] }
   | { readonly type: "load"; readonly options: LoadOptions };
 
-let log: AppendLog;
+let log: AppendLog | undefined;
 let propose: ((payload: Uint8Array) => Promise<void>) | undefined;
 
 /** A follower takes frames (sequence number, length, bytes), and answers with the sequence number that is durable. */
@@ -40,7 +41,7 @@ function serve(socket: Socket): void {
     }
     pending = pending.subarray(offset);
     if (last < 0) return;
-    void log.append(buffers).then(() => {
+    void log?.append(buffers).then(() => {
       const answer = Buffer.alloc(8);
       answer.writeBigUInt64BE(BigInt(last));
       socket.write(answer);
@@ -77,7 +78,7 @@ async function lead(ports: readonly number[]): Promise<(payload: Uint8Array) => 
     turn = [];
     const frames = Buffer.concat(batch);
     for (const socket of sockets) socket.write(frames);
-    void log.append([frames]).then(() => {
+    void log?.append([frames]).then(() => {
       durable[0] = Math.max(durable[0] ?? 0, upTo);
       settle();
     });
@@ -112,29 +113,20 @@ async function dial(port: number, acknowledge: (sequence: number) => void): Prom
 
 async function carryOut(order: Order): Promise<unknown> {
   switch (order.type) {
-    case "open":
+    case "open": {
+      const before = log;
       log = await AppendLog.open(order.path);
+      await before?.discard();
       return undefined;
+    }
     case "follow":
       return follow();
     case "lead":
       propose = await lead(order.ports);
       return undefined;
-    case "load": {
-      const before = process.cpuUsage();
-      const result = await runCallers(
-        order.options,
-        propose ?? (() => Promise.reject(new Error("this replica does not lead"))),
-      );
-      const used = process.cpuUsage(before);
-      return { ...result, leaderCpuSeconds: (used.user + used.system) / 1e6 };
-    }
+    case "load":
+      return runCallers(order.options, propose ?? (() => Promise.reject(new Error("this replica does not lead"))));
   }
 }
 
-process.on("message", (message: { readonly id: number; readonly order: Order }) => {
-  carryOut(message.order).then(
-    (result) => process.send?.({ id: message.id, result }),
-    (error: unknown) => process.send?.({ id: message.id, error: String(error) }),
-  );
-});
+takeOrders(carryOut);

@@ -1,34 +1,18 @@
 /**
- * One of three processes that run `@revoada/consensus-raft` over TLS, with the WAL on a real disk and a machine that counts: what
- * is measured is consensus, not what is done with it. Driven over the channel of its parent.
+ * One of three processes that run `@revoada/consensus-raft` over TLS, with the WAL on a real disk and a machine that counts. Driven
+ * over the channel of its parent.
  */
 import { identityFromSeed } from "@revoada/attest-blake3";
 import { raft, type RaftCodec } from "@revoada/consensus-raft";
-import type {
-  AppliedEntry,
-  Consensus,
-  Generation,
-  LogIndex,
-  MachinePosition,
-  NodeId,
-  ReplicaId,
-  StateMachine,
-  Term,
-} from "@revoada/fabric";
+import type { Consensus, Generation, NodeId, ReplicaId } from "@revoada/fabric";
 import { nodeDisk, systemClock, systemRandom } from "@revoada/fabric/node";
 import { tlsTransport } from "@revoada/transport-tls";
-import { runCallers, type LoadOptions } from "../load.ts";
-
-type Order =
-  | { readonly type: "open"; readonly path: string; readonly seed: Uint8Array }
-  | {
-      readonly type: "start";
-      readonly founding: boolean;
-      readonly peers: readonly (readonly [NodeId, readonly string[]])[];
-    }
-  | { readonly type: "grow"; readonly replicas: readonly ReplicaId[] }
-  | { readonly type: "status" }
-  | { readonly type: "load"; readonly options: LoadOptions };
+import { hostMs } from "../host.ts";
+import { runCallers } from "../load.ts";
+import { takeOrders } from "../processes.ts";
+import { SteadyWriter } from "../steady-writer.ts";
+import { CountingMachine } from "./machine.ts";
+import type { Order, ReplicaStatus } from "./orders.ts";
 
 const empty = new Uint8Array(0);
 const codec: RaftCodec<Uint8Array, Uint8Array> = {
@@ -38,50 +22,12 @@ const codec: RaftCodec<Uint8Array, Uint8Array> = {
   decodeResult: (bytes) => bytes,
 };
 
-/** Counts, and forgets what it counted. */
-class CountingMachine implements StateMachine<Uint8Array, Uint8Array> {
-  readonly durable = false;
-  #position: MachinePosition = { index: 0 as LogIndex, term: 0 as Term };
-
-  position(): MachinePosition {
-    return this.#position;
-  }
-
-  flushedIndex(): LogIndex {
-    return 0 as LogIndex;
-  }
-
-  async flush(): Promise<void> {}
-
-  apply(entries: readonly AppliedEntry<Uint8Array>[]): readonly (Uint8Array | undefined)[] {
-    for (const entry of entries) {
-      const { index, term } = entry;
-      const configuration = entry.kind === "configuration" ? entry.configuration : this.#position.configuration;
-      this.#position = configuration === undefined ? { index, term } : { index, term, configuration };
-    }
-    return entries.map(() => empty);
-  }
-
-  async snapshot() {
-    const position = this.#position;
-    return {
-      position,
-      async *chunks() {
-        yield Uint8Array.of(1);
-      },
-      dispose() {},
-    };
-  }
-
-  async restore(position: MachinePosition, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-    for await (const _chunk of chunks);
-    this.#position = position;
-  }
-}
-
+const machine = new CountingMachine();
 let consensus: Consensus<Uint8Array, Uint8Array>;
 let transport: ReturnType<typeof tlsTransport>;
 let path = "";
+let writer: SteadyWriter | undefined;
+let startedMs = 0;
 
 async function open(
   order: Extract<Order, { type: "open" }>,
@@ -89,7 +35,7 @@ async function open(
   path = order.path;
   transport = tlsTransport({
     privateKey: order.seed,
-    listen: ["127.0.0.1:0"],
+    listen: order.listen,
     admission: () => true,
     clock: systemClock(),
     random: systemRandom(),
@@ -98,8 +44,11 @@ async function open(
   return { id: identityFromSeed(order.seed).id, addresses: transport.listening() };
 }
 
-async function start(order: Extract<Order, { type: "start" }>): Promise<ReplicaId> {
+async function start(
+  order: Extract<Order, { type: "start" }>,
+): Promise<{ readonly replica: ReplicaId; readonly openMs: number }> {
   for (const [id, addresses] of order.peers) if (id !== transport.localId) transport.setAddresses(id, addresses);
+  const { electionTimeoutMs, snapshotIntervalEntries, leaseReads = false } = order.timing;
   consensus = raft({
     id: transport.localId,
     transport,
@@ -107,44 +56,80 @@ async function start(order: Extract<Order, { type: "start" }>): Promise<ReplicaI
     random: systemRandom(),
     disk: nodeDisk(path),
     codec,
-    electionTimeoutMs: 1000,
-    snapshotIntervalEntries: 200_000,
+    electionTimeoutMs,
+    leaseReads,
+    ...(snapshotIntervalEntries === undefined ? {} : { snapshotIntervalEntries }),
     ...(order.founding ? { bootstrap: (self) => ({ voters: [self], learners: [], generation: 0 as Generation }) } : {}),
   });
-  await consensus.start(new CountingMachine());
-  return { id: transport.localId, storeId: consensus.status().storeId };
+  startedMs = hostMs();
+  await consensus.start(machine);
+  return { replica: { id: transport.localId, storeId: consensus.status().storeId }, openMs: hostMs() - startedMs };
 }
 
-async function carryOut(order: Order): Promise<unknown> {
+function status(): ReplicaStatus {
+  const { role, term, firstIndex, lastIndex, commitIndex, appliedIndex, leader } = consensus.status();
+  return { role, term, firstIndex, lastIndex, commitIndex, appliedIndex, ...(leader === undefined ? {} : { leader }) };
+}
+
+/** Appends so many commands as fast as many callers can. */
+async function fill({ entries, payloadBytes, callers }: Extract<Order, { type: "fill" }>): Promise<void> {
+  let left = entries;
+  const caller = async (): Promise<void> => {
+    const payload = new Uint8Array(payloadBytes).fill(7);
+    while (left > 0) {
+      left -= 1;
+      await consensus.propose(payload);
+    }
+  };
+  await Promise.all(Array.from({ length: callers }, caller));
+}
+
+async function read(): Promise<number> {
+  await consensus.readBarrier();
+  return machine.commands;
+}
+
+async function transfer(to: NodeId): Promise<{ readonly begunMs: number; readonly endedMs: number }> {
+  const begunMs = hostMs();
+  await consensus.transferLeadership(to);
+  return { begunMs, endedMs: hostMs() };
+}
+
+async function grow(replicas: readonly ReplicaId[]): Promise<void> {
+  await consensus.propose(empty);
+  await consensus.changeVoters({ voters: replicas, learners: [], generation: 1 as Generation });
+}
+
+async function beginWrites({ payloadBytes, everyMs }: Extract<Order, { type: "begin-writes" }>): Promise<void> {
+  const payload = new Uint8Array(payloadBytes).fill(7);
+  writer = new SteadyWriter(() => consensus.propose(payload), everyMs);
+}
+
+function carryOut(order: Order): Promise<unknown> {
   switch (order.type) {
     case "open":
       return open(order);
     case "start":
       return start(order);
     case "grow":
-      await consensus.propose(empty);
-      await consensus.changeVoters({ voters: [...order.replicas], learners: [], generation: 1 as Generation });
-      return undefined;
-    case "status": {
-      const { role, term, commitIndex, appliedIndex } = consensus.status();
-      return { role, term, commitIndex, appliedIndex, residentBytes: process.memoryUsage.rss() };
-    }
-    case "load": {
-      const before = process.cpuUsage();
-      const result = await runCallers(order.options, (payload) => consensus.propose(payload));
-      const used = process.cpuUsage(before);
-      return { ...result, leaderCpuSeconds: (used.user + used.system) / 1e6 };
-    }
+      return grow(order.replicas);
+    case "status":
+      return Promise.resolve(status());
+    case "load":
+      return runCallers(order.options, order.reads ? read : (payload) => consensus.propose(payload));
+    case "fill":
+      return fill(order);
+    case "reached":
+      return machine.reached(order.index).then(() => hostMs() - startedMs);
+    case "transfer":
+      return transfer(order.to);
+    case "begin-writes":
+      return beginWrites(order);
+    case "next-write":
+      return writer?.nextAfter(order.sinceMs) ?? Promise.reject(new Error("nobody writes"));
+    case "end-writes":
+      return Promise.resolve(writer?.stop());
   }
 }
 
-process.on("message", (message: { readonly id: number; readonly order: Order }) => {
-  carryOut(message.order).then(
-    (result) => process.send?.({ id: message.id, result }),
-    (error: unknown) =>
-      process.send?.({
-        id: message.id,
-        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
-      }),
-  );
-});
+takeOrders(carryOut);

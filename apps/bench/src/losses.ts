@@ -1,8 +1,5 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Fleet, Writers } from "@revoada/node/unstable/fleet";
-import { percentile } from "./load.ts";
+import { TemporaryDirectory } from "./leftovers.ts";
 
 /** How the leader is lost. `kill`: its kernel closes its connections at once; `pause`: nothing is heard of it any more. */
 export type Loss = "kill" | "pause";
@@ -27,10 +24,8 @@ const withinMs = 60_000;
 
 /** Loses the leader of five daemons again and again while others write, and lets it come back in between. */
 export async function measureLosses(loss: Loss, rounds: number, report: (line: string) => void): Promise<LossFigures> {
-  const directory = await mkdtemp(join(tmpdir(), "revoada-bench-loss-"));
-  await using stack = new AsyncDisposableStack();
-  stack.defer(() => rm(directory, { recursive: true, force: true }));
-  const fleet = stack.use(new Fleet({ directory, size: 5 }));
+  await using directory = new TemporaryDirectory("loss");
+  await using fleet = new Fleet({ directory: directory.path, size: 5 });
   await fleet.form();
   const samples: LossSample[] = [];
   let acknowledged = 0;
@@ -61,14 +56,4 @@ export async function measureLosses(loss: Loss, rounds: number, report: (line: s
     }
   }
   return { loss, samples, acknowledged, unknown };
-}
-
-/** p50, p99 and the worst of a series. */
-export function distribution(values: readonly number[]): {
-  readonly p50: number;
-  readonly p99: number;
-  readonly worst: number;
-} {
-  const sorted = values.toSorted((a, b) => a - b);
-  return { p50: percentile(sorted, 0.5), p99: percentile(sorted, 0.99), worst: sorted.at(-1) ?? Number.NaN };
 }

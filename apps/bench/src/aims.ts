@@ -1,0 +1,93 @@
+import type { Figures } from "./figures.ts";
+import { distribution } from "./statistics.ts";
+import { figure, markdownTable, mebibytes, milliseconds, ratio } from "./table.ts";
+import type { Comparison } from "./turns.ts";
+
+/** What was aimed at, and what came of it. */
+export interface Aim {
+  readonly aim: string;
+  readonly measured: string;
+  /** Undefined where it was not measured. */
+  readonly met: boolean | undefined;
+}
+
+function standing(comparisons: readonly Comparison[] | undefined, callers: number, payloadBytes: number, name: string) {
+  const found = comparisons?.find((each) => each.callers === callers && each.payloadBytes === payloadBytes);
+  return found?.standings[name];
+}
+
+function aimOf(
+  aim: string,
+  value: number | undefined,
+  show: (value: number) => string,
+  met: (value: number) => boolean,
+): Aim {
+  if (value === undefined || !Number.isFinite(value)) return { aim, measured: "–", met: undefined };
+  return { aim, measured: show(value), met: met(value) };
+}
+
+function commitAims({ commits }: Figures): readonly Aim[] {
+  const many = standing(commits, 1000, 256, "leader");
+  const one = standing(commits, 1, 256, "leader");
+  const bareOne = standing(commits, 1, 256, "bare");
+  const slower = one === undefined || bareOne === undefined ? undefined : one.p50Ms / bareOne.p50Ms;
+  return [
+    aimOf(
+      "commits/s of 1,000 callers, 256 B: at least 0.5 of the bare program",
+      many?.ratios["bare"],
+      ratio,
+      (is) => is >= 0.5,
+    ),
+    aimOf("commits/s of 1,000 callers, 256 B: at least 10 times etcd", many?.ratios["etcd"], ratio, (is) => is >= 10),
+    aimOf("p50 of one caller, 256 B: at most 1.5 times the bare program's", slower, ratio, (is) => is <= 1.5),
+  ];
+}
+
+function readAims({ reads }: Figures): readonly Aim[] {
+  const perSecond = standing(reads, 1000, 0, "leader")?.perSecond;
+  return [
+    aimOf(
+      "linearizable reads/s of 1,000 callers on the leader: at least 100,000",
+      perSecond,
+      (is) => `${figure(is)}/s`,
+      (is) => is >= 100_000,
+    ),
+  ];
+}
+
+function failoverAims({ failover }: Figures): readonly Aim[] {
+  const killed = failover && distribution(failover.killedMs);
+  const transfers = failover && distribution(failover.transferMs);
+  const gaps = failover && distribution(failover.transferGapMs);
+  return [
+    aimOf("leader killed → next write, p50: at most 400 ms", killed?.p50, milliseconds, (is) => is <= 400),
+    aimOf("leader killed → next write, p99: at most 800 ms", killed?.p99, milliseconds, (is) => is <= 800),
+    aimOf("planned transfer, p50: at most 50 ms", transfers?.p50, milliseconds, (is) => is <= 50),
+    aimOf("time without writes at a planned transfer, p50: at most 50 ms", gaps?.p50, milliseconds, (is) => is <= 50),
+  ];
+}
+
+function growthAims({ growth }: Figures): readonly Aim[] {
+  const at = (compacted: boolean) => growth?.find((each) => each.entries === 1_000_000 && each.compacted === compacted);
+  const long = at(false);
+  const short = at(true);
+  const resident = short && Math.max(short.leaderResidentBytes, short.followerResidentBytes);
+  return [
+    aimOf("replay of 1M entries of 256 B: at most 5 s", long?.restart.appliedMs, milliseconds, (is) => is <= 5000),
+    aimOf("RSS with 1M entries, compacted: at most 150 MiB", resident, mebibytes, (is) => is <= 150 * 2 ** 20),
+  ];
+}
+
+/** Each aim, and whether it was met. */
+export function aimsOf(figures: Figures): readonly Aim[] {
+  return [...commitAims(figures), ...readAims(figures), ...failoverAims(figures), ...growthAims(figures)];
+}
+
+/** The aims as a table. */
+export function aimsTable(figures: Figures): string {
+  const said = (met: boolean | undefined): string => (met === undefined ? "not measured" : met ? "met" : "**missed**");
+  return markdownTable(
+    [{ heading: "aim", words: true }, "measured", { heading: "", words: true }],
+    aimsOf(figures).map(({ aim, measured, met }) => [aim, measured, said(met)]),
+  );
+}

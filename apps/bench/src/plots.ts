@@ -1,0 +1,147 @@
+/**
+ * Figures as pictures.
+ */
+import type { Figures } from "./figures.ts";
+import type { FailoverFigures } from "./raft/failover.ts";
+import type { Growth } from "./raft/growth.ts";
+import { lineChart, stripChart, type Panel, type Series } from "./svg/chart.ts";
+import { payloadName } from "./table.ts";
+import type { Comparison, Standing } from "./turns.ts";
+
+const callersAxis = { label: "callers, each with one operation out", kind: "log" } as const;
+/** Which mark a program has, in every picture. */
+const kinds: Readonly<Record<string, number>> = {
+  leader: 0,
+  follower: 1,
+  bare: 2,
+  etcd: 3,
+  // Where there is a bare program there are no leases.
+  "leader, lease": 2,
+  "follower, lease": 4,
+};
+const names: Readonly<Record<string, string>> = {
+  leader: "callers on the leader",
+  follower: "callers on a follower",
+  bare: "bare program",
+  etcd: "etcd",
+  "leader, lease": "leader, lease",
+  "follower, lease": "follower, lease",
+};
+
+function seriesOf(comparisons: readonly Comparison[], value: (standing: Standing) => number): readonly Series[] {
+  const present = Object.keys(names).filter((name) => comparisons.some(({ standings }) => name in standings));
+  return present.map((name) => ({
+    name: names[name] as string,
+    kind: kinds[name] as number,
+    points: comparisons.flatMap(({ callers, standings }) => {
+      const standing = standings[name];
+      return standing === undefined ? [] : [[callers, value(standing)] as const];
+    }),
+  }));
+}
+
+function payloadsOf(commits: readonly Comparison[]): readonly number[] {
+  return [...new Set(commits.map(({ payloadBytes }) => payloadBytes))];
+}
+
+function commitsChart(commits: readonly Comparison[]): string {
+  const panels: Panel[] = payloadsOf(commits).map((payloadBytes) => ({
+    title: payloadName(payloadBytes),
+    series: seriesOf(
+      commits.filter((each) => each.payloadBytes === payloadBytes),
+      ({ perSecond }) => perSecond,
+    ),
+  }));
+  return lineChart({
+    title: "Commits per second, three processes, every write synced",
+    x: callersAxis,
+    y: { label: "commits per second", kind: "log" },
+    panels,
+  });
+}
+
+function latencyChart(title: string, comparisons: readonly Comparison[]): string {
+  const panel = (name: string, value: (standing: Standing) => number): Panel => ({
+    title: name,
+    series: seriesOf(comparisons, value),
+  });
+  return lineChart({
+    title,
+    x: callersAxis,
+    y: { label: "milliseconds", kind: "log" },
+    panels: [
+      panel("p50", ({ p50Ms }) => p50Ms),
+      panel("p99", ({ p99Ms }) => p99Ms),
+      panel("p99.9", ({ p999Ms }) => p999Ms),
+    ],
+  });
+}
+
+function readsChart(reads: readonly Comparison[]): string {
+  return lineChart({
+    title: "Linearizable reads",
+    x: callersAxis,
+    y: { label: "reads per second", kind: "log" },
+    panels: [{ title: "", series: seriesOf(reads, ({ perSecond }) => perSecond) }],
+  });
+}
+
+function failoverChart({ killedMs, transferGapMs, etcdKilledMs }: FailoverFigures): string {
+  return stripChart({
+    title: "Time without writes, one mark for each loss, a line at the median",
+    x: { label: "milliseconds", kind: "log" },
+    rows: [
+      { name: "planned transfer", kind: 1, samples: transferGapMs },
+      { name: "leader killed", kind: 0, samples: killedMs },
+      { name: "etcd: leader killed", kind: 3, samples: etcdKilledMs ?? [] },
+    ],
+  });
+}
+
+function growthChart(growth: readonly Growth[]): string {
+  const series = (value: (growth: Growth) => number): readonly Series[] =>
+    [true, false].map((compacted) => ({
+      name: compacted ? "compacted every 10,000 entries" : "never compacted",
+      kind: compacted ? 0 : 1,
+      points: growth.filter((each) => each.compacted === compacted).map((each) => [each.entries, value(each)] as const),
+    }));
+  return lineChart({
+    title: "Restart of a member, until everything is applied",
+    x: { label: "entries of 256 B", kind: "log" },
+    y: { label: "milliseconds", kind: "log" },
+    panels: [{ title: "", series: series(({ restart }) => restart.appliedMs) }],
+  });
+}
+
+function memoryChart(growth: readonly Growth[]): string {
+  const series = (compacted: boolean): Series => ({
+    name: compacted ? "compacted every 10,000 entries" : "never compacted",
+    kind: compacted ? 0 : 1,
+    points: growth
+      .filter((each) => each.compacted === compacted)
+      .map((each) => [each.entries, Math.max(each.leaderResidentBytes, each.followerResidentBytes) / 2 ** 20] as const),
+  });
+  return lineChart({
+    title: "Resident memory of the largest member",
+    x: { label: "entries of 256 B", kind: "log" },
+    y: { label: "MiB", kind: "linear" },
+    panels: [{ title: "", series: [series(true), series(false)] }],
+  });
+}
+
+/** Every picture that these figures fill, by file name. */
+export function plotsOf({ commits, reads, failover, growth }: Figures): Readonly<Record<string, string>> {
+  const plots: Record<string, string> = {};
+  if (commits !== undefined) {
+    plots["commits.svg"] = commitsChart(commits);
+    const middle = commits.filter(({ payloadBytes }) => payloadBytes === 256);
+    plots["latency.svg"] = latencyChart("Latency of a commit of 256 B", middle);
+  }
+  if (reads !== undefined) plots["reads.svg"] = readsChart(reads);
+  if (failover !== undefined) plots["failover.svg"] = failoverChart(failover);
+  if (growth !== undefined) {
+    plots["restart.svg"] = growthChart(growth);
+    plots["memory.svg"] = memoryChart(growth);
+  }
+  return plots;
+}

@@ -1,0 +1,39 @@
+import type { Figures } from "./figures.ts";
+import { measureLosses } from "./losses.ts";
+import { measureCommits } from "./raft/commits.ts";
+import { measureFailover } from "./raft/failover.ts";
+import { measureCatchUp, measureGrowth } from "./raft/growth.ts";
+import { measureReads } from "./raft/reads.ts";
+import type { Scope } from "./scope.ts";
+
+/** The parts of a run, each of which can be asked for alone. */
+export const suites: {
+  readonly raft: readonly ["commits", "reads", "failover", "growth", "catch-up"];
+  readonly losses: readonly ["losses"];
+} = {
+  raft: ["commits", "reads", "failover", "growth", "catch-up"],
+  losses: ["losses"],
+};
+
+export type SuiteName = keyof typeof suites;
+export type SectionName = (typeof suites)[SuiteName][number];
+
+/** Measures one section. */
+export async function measureSection(name: SectionName, scope: Scope): Promise<Partial<Figures>> {
+  switch (name) {
+    case "commits":
+      return { commits: await measureCommits(scope) };
+    case "reads":
+      return { reads: await measureReads(scope) };
+    case "failover":
+      return { failover: await measureFailover(scope) };
+    case "growth":
+      return { growth: await measureGrowth(scope) };
+    case "catch-up":
+      return { catchUp: await measureCatchUp(scope) };
+    case "losses": {
+      const killed = await measureLosses("kill", scope.quick ? 3 : 20, scope.say);
+      return { losses: [killed, await measureLosses("pause", scope.quick ? 2 : 10, scope.say)] };
+    }
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * Figures as tables in Markdown: what is printed, and what stands in the page.
+ */
+import { aimsTable } from "./aims.ts";
+import type { Conditions, Figures } from "./figures.ts";
+import type { Loss, LossFigures } from "./losses.ts";
+import type { FailoverFigures } from "./raft/failover.ts";
+import type { CatchUp, Growth } from "./raft/growth.ts";
+import { distribution } from "./statistics.ts";
+import { figure, markdownTable, mebibytes, milliseconds, payloadName, ratio } from "./table.ts";
+import type { Comparison, Standing } from "./turns.ts";
+
+const words = (heading: string) => ({ heading, words: true }) as const;
+
+function perSecond(standing: Standing | undefined): string {
+  return standing === undefined ? "no etcd" : figure(standing.perSecond);
+}
+
+function conditionsTable(conditions: Conditions): string {
+  const { date, node, etcd, system, cores, model, memoryGiB, fileSystem, quick, tookSeconds } = conditions;
+  const took = tookSeconds === undefined ? "" : `, ${figure(tookSeconds / 60, 1)} minutes in all`;
+  const versions = `Node ${node.replace(/^v/, "")}, ${etcd === undefined ? "**no etcd on the path: nothing is compared with it**" : `etcd ${etcd}`}`;
+  const machine = `${system}, ${cores} cores (${model.trim()}), ${memoryGiB} GiB, logs on ${fileSystem}`;
+  return `${date}${took}; ${versions}; ${machine}.${quick ? " **A quick run: too short for its figures to mean much.**" : ""}`;
+}
+
+function commitsTable(commits: readonly Comparison[]): string {
+  const rows = commits.map(({ callers, payloadBytes, standings }) => {
+    const { bare, leader, follower, etcd } = standings;
+    return [
+      payloadName(payloadBytes),
+      figure(callers),
+      perSecond(bare),
+      perSecond(leader),
+      ratio(leader?.ratios["bare"]),
+      ratio(leader?.ratios["etcd"]),
+      perSecond(follower),
+      ratio(follower?.ratios["bare"]),
+      ratio(follower?.ratios["etcd"]),
+      perSecond(etcd),
+    ];
+  });
+  const beside = (who: string): readonly string[] => [who, "to bare", "to etcd"];
+  return markdownTable(["payload", "callers", "bare", ...beside("leader"), ...beside("follower"), "etcd"], rows);
+}
+
+function latenciesTable(comparisons: readonly Comparison[], names: readonly string[], withPayload: boolean): string {
+  const rows = comparisons.map(({ callers, payloadBytes, standings }) => [
+    ...(withPayload ? [payloadName(payloadBytes)] : []),
+    figure(callers),
+    ...names.map((name) => {
+      const standing = standings[name];
+      if (standing === undefined) return "no etcd";
+      const { p50Ms, p99Ms, p999Ms } = standing;
+      return [p50Ms, p99Ms, p999Ms].map((ms) => figure(ms, ms < 10 ? 2 : ms < 100 ? 1 : 0)).join(" / ");
+    }),
+  ]);
+  return markdownTable([...(withPayload ? ["payload"] : []), "callers", ...names], rows);
+}
+
+function costsTable(commits: readonly Comparison[]): string {
+  const cpu = (standing: Standing | undefined): string =>
+    standing === undefined
+      ? "no etcd"
+      : `${figure(standing.leaderCpuSeconds, 2)} / ${figure(standing.allCpuSeconds, 2)}`;
+  const rows = commits.map(({ callers, payloadBytes, standings: { bare, leader, follower, etcd } }) => [
+    payloadName(payloadBytes),
+    figure(callers),
+    ...[bare, leader, follower, etcd].map(cpu),
+    mebibytes(bare?.residentBytes),
+    mebibytes(leader?.residentBytes),
+    mebibytes(etcd?.residentBytes),
+  ]);
+  const columns = ["payload", "callers", "bare", "leader", "follower", "etcd", "RSS: bare", "this package", "etcd"];
+  return markdownTable(columns, rows);
+}
+
+const readPrograms = ["leader", "follower", "leader, lease", "follower, lease", "etcd"];
+
+function readsTable(reads: readonly Comparison[]): string {
+  const names = readPrograms.filter((name) => reads.some(({ standings }) => standings[name] !== undefined));
+  const rows = reads.map(({ callers, standings }) => [
+    figure(callers),
+    ...names.map((name) => perSecond(standings[name])),
+    ratio(standings["leader"]?.ratios["etcd"]),
+    ratio(standings["follower"]?.ratios["etcd"]),
+  ]);
+  return markdownTable(["callers", ...names, "leader to etcd", "follower to etcd"], rows);
+}
+
+function failoverTable({ killedMs, transferMs, transferGapMs, etcdKilledMs }: FailoverFigures): string {
+  const row = (what: string, samples: readonly number[] | undefined): readonly string[] => {
+    if (samples === undefined) return [what, "no etcd", "–", "–", "–", "–"];
+    const { p50, p90, p99, worst } = distribution(samples);
+    return [what, figure(samples.length), ...[p50, p90, p99, worst].map(milliseconds)];
+  };
+  return markdownTable(
+    [words("what"), "times", "p50", "p90", "p99", "longest"],
+    [
+      row("leader killed → next write", killedMs),
+      row("planned transfer, until done", transferMs),
+      row("planned transfer, longest time without a write", transferGapMs),
+      row("etcd: leader killed → next write", etcdKilledMs),
+    ],
+  );
+}
+
+function growthTable(growth: readonly Growth[]): string {
+  const rows = growth.map((each) => [
+    figure(each.entries),
+    each.compacted ? "every 10,000" : "never",
+    mebibytes(each.leaderResidentBytes),
+    mebibytes(each.followerResidentBytes),
+    milliseconds(each.restart.openMs),
+    milliseconds(each.restart.appliedMs),
+    mebibytes(each.restartedResidentBytes),
+  ]);
+  return markdownTable(
+    ["entries", words("compacted"), "RSS: leader", "follower", "restart: log open", "all applied", "RSS then"],
+    rows,
+  );
+}
+
+function catchUpTable({ entries, payloadBytes, tookMs, entriesPerSecond }: CatchUp): string {
+  const rate = `${figure((entriesPerSecond * payloadBytes) / 2 ** 20, 1)} MiB/s`;
+  return markdownTable(
+    ["entries missed", "payload", "caught up in", "entries/s", "payload/s"],
+    [[figure(entries), payloadName(payloadBytes), milliseconds(tookMs), figure(entriesPerSecond), rate]],
+  );
+}
+
+const lossNames: Readonly<Record<Loss, string>> = {
+  kill: "`SIGKILL`: closed evidence",
+  pause: "`SIGSTOP`: silent evidence",
+};
+
+function lossesTable(losses: readonly LossFigures[]): string {
+  const rows = losses.map(({ loss, samples, acknowledged, unknown }) => {
+    const back = distribution(samples.map((sample) => sample.writeBackMs));
+    const reformed = distribution(samples.map((sample) => sample.reformedMs));
+    const times = [back.p50, back.p99, reformed.p50, reformed.p99].map(milliseconds);
+    return [lossNames[loss], figure(samples.length), ...times, figure(acknowledged), figure(unknown)];
+  });
+  const columns = ["writes back p50", "p99", "re-formed p50", "p99", "acknowledged meanwhile", "outcome unknown"];
+  return markdownTable([words("loss"), "times", ...columns], rows);
+}
+
+/** A table that stands in the page under a name of its own. */
+export interface NamedTable {
+  readonly name: string;
+  readonly caption: string;
+  readonly markdown: string;
+}
+
+/** Every table that these figures fill. */
+export function tablesOf(figures: Figures): readonly NamedTable[] {
+  const { conditions, commits, reads, failover, growth, catchUp, losses } = figures;
+  const tables: NamedTable[] = [{ name: "conditions", caption: "Conditions", markdown: conditionsTable(conditions) }];
+  const add = (name: string, caption: string, markdown: string): void => void tables.push({ name, caption, markdown });
+  if (commits !== undefined) {
+    const programs = ["bare", "leader", "follower", "etcd"];
+    add("commits", "Commits per second", commitsTable(commits));
+    add("latencies", "Latency of a commit, p50 / p99 / p99.9 in ms", latenciesTable(commits, programs, true));
+    add("costs", "CPU seconds per 100,000 commits, leader's / all members', and RSS", costsTable(commits));
+  }
+  if (reads !== undefined) {
+    const names = readPrograms.filter((name) => reads.some(({ standings }) => standings[name] !== undefined));
+    add("reads", "Linearizable reads per second", readsTable(reads));
+    add("read-latencies", "Latency of a read, p50 / p99 / p99.9 in ms", latenciesTable(reads, names, false));
+  }
+  if (failover !== undefined) add("failover", "Time without writes", failoverTable(failover));
+  if (growth !== undefined) add("growth", "Memory and restart", growthTable(growth));
+  if (catchUp !== undefined) add("catch-up", "A follower catches up", catchUpTable(catchUp));
+  if (losses !== undefined) add("losses", "Losing the leader of five daemons", lossesTable(losses));
+  if (commits !== undefined) tables.splice(1, 0, { name: "aims", caption: "Aims", markdown: aimsTable(figures) });
+  return tables;
+}
