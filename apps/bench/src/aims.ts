@@ -79,7 +79,7 @@ function growthAims({ growth }: Figures): readonly Aim[] {
 }
 
 /** Each aim, and whether it was met. */
-export function aimsOf(figures: Figures): readonly Aim[] {
+function aimsOf(figures: Figures): readonly Aim[] {
   return [...commitAims(figures), ...readAims(figures), ...failoverAims(figures), ...growthAims(figures)];
 }
 

@@ -32,7 +32,7 @@ export class TemporaryDirectory implements AsyncDisposable {
 }
 
 /** Ends every process and removes every directory that is left. */
-export function clearLeftovers(): void {
+function clearLeftovers(): void {
   for (const pid of pids) {
     try {
       process.kill(pid, "SIGKILL");

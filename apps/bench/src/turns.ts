@@ -30,7 +30,7 @@ export interface Program {
 }
 
 /** One turn of one program. */
-export async function takeTurn(program: Program, options: LoadOptions): Promise<Turn> {
+async function takeTurn(program: Program, options: LoadOptions): Promise<Turn> {
   const members = await program.members();
   const before = members.map((member) => member.cpuSeconds);
   const callerBefore = program.caller?.cpuSeconds;
@@ -77,7 +77,7 @@ const figures = [
 ] as const;
 
 /** The median of each figure over all rounds. */
-export function summarise(turns: readonly Turn[]): Turn {
+function summarise(turns: readonly Turn[]): Turn {
   const callerCpu = turns.flatMap((turn) => turn.callerCpuSeconds ?? []);
   const medians = figures.map((name) => [name, median(turns.map((turn) => turn[name]))]);
   return {

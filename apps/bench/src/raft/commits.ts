@@ -12,7 +12,7 @@ export const comparedTiming: { readonly electionTimeoutMs: number; readonly snap
 };
 
 /** Every load of the matrix. */
-export function commitLoads(quick: boolean): readonly LoadOptions[] {
+function commitLoads(quick: boolean): readonly LoadOptions[] {
   const timing = quick ? { warmUpMs: 200, measureMs: 600 } : { warmUpMs: 400, measureMs: 1500 };
   const payloads = quick ? [256] : [64, 256, 4096];
   const callers = quick ? [1, 100, 1000] : [1, 10, 100, 1000];

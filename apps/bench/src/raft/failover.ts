@@ -16,9 +16,9 @@ export interface FailoverFigures {
   readonly etcdKilledMs?: readonly number[];
 }
 
-export const failoverElectionTimeoutMs = 150;
+const failoverElectionTimeoutMs = 150;
 /** How often each writer begins a write. */
-export const writeEveryMs = 5;
+const writeEveryMs = 5;
 const writes = { type: "begin-writes", payloadBytes: 256, everyMs: writeEveryMs } as const;
 /** Writers are at their pace before anything is lost. */
 const settleMs = 300;

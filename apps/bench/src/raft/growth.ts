@@ -2,9 +2,9 @@ import { pause } from "../host.ts";
 import type { Scope } from "../scope.ts";
 import { ask, RaftGroup, type GroupMember, type Restart } from "./group.ts";
 
-export const growthPayloadBytes = 256;
+const growthPayloadBytes = 256;
 /** Entries between two compactions, where the log is compacted: the package's default. */
-export const compactedIntervalEntries = 10_000;
+const compactedIntervalEntries = 10_000;
 const callers = 1000;
 
 /** What a group weighs once so many entries are in it, and how long a member takes to come back. */

@@ -16,7 +16,7 @@ export function place({ kind, domain, range }: Scale, value: number): number {
 }
 
 /** Steps that people count in, so that about `count` of them make up `span`. */
-export function niceStep(span: number, count: number): number {
+function niceStep(span: number, count: number): number {
   const rough = span / Math.max(count, 1);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].find((each) => each * power >= rough * 0.999) ?? 10;
