@@ -1,7 +1,7 @@
 import { verifyWal } from "@revoada/consensus-raft";
 import { seededRandom } from "@revoada/fabric/memory";
 import { nodeDisk } from "@revoada/fabric/node";
-import { percentile } from "../load.ts";
+import { percentile } from "../statistics.ts";
 import { Clients } from "./clients.ts";
 import { Group } from "./group.ts";
 import { judge } from "./judge.ts";
