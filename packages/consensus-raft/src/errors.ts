@@ -117,6 +117,37 @@ export class RaftSnapshotDamagedError extends FabricError {
   }
 }
 
+/** The log holds what a later release has written: a replica stops rather than skip it. */
+export class RaftNewerCommandError extends FabricError {
+  constructor(what: string) {
+    super("RAFT_NEWER_COMMAND", `${what} is of a later release`);
+  }
+}
+
+/** The session is not there any more: closed, or expired by the log. This command was not applied. */
+export class RaftSessionExpiredError extends FabricError {
+  readonly session: number;
+
+  constructor(session: number) {
+    super("RAFT_SESSION_EXPIRED", `session ${session} has expired or was closed`);
+    this.session = session;
+  }
+}
+
+/** A sequence number below what its client has acknowledged, or too far above: this command was not applied now. */
+export class RaftSessionSequenceError extends FabricError {
+  constructor(session: number, sequence: number, why: string) {
+    super("RAFT_SESSION_SEQUENCE", `sequence ${sequence} of session ${session} ${why}`);
+  }
+}
+
+/** The command was applied, once; its result was too large to be kept for this repeat, or could not be encoded. */
+export class RaftResultNotKeptError extends FabricError {
+  constructor(session: number, sequence: number) {
+    super("RAFT_RESULT_NOT_KEPT", `sequence ${sequence} of session ${session} was applied and its result is not kept`);
+  }
+}
+
 /** The machine threw: it and its log no longer say the same, so the replica stops. */
 export class RaftMachineFailedError extends FabricError {
   constructor(what: string, cause: unknown) {

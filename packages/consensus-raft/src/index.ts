@@ -16,6 +16,9 @@ export { forwardProtocol } from "./driver/forwarding.ts";
 export { raftProtocol } from "./driver/outbox.ts";
 export { snapshotProtocol } from "./driver/snapshot-frames.ts";
 export { decodeConfiguration, encodeConfiguration } from "./core/configuration-codec.ts";
+export type { Session, SessionCallOptions } from "./sessions/session.ts";
+export type { SessionedConsensus } from "./sessions/sessioned-raft.ts";
+export type { SessionLimits } from "./sessions/core/limits.ts";
 export {
   RaftBackpressureError,
   RaftBadCommandError,
@@ -26,9 +29,13 @@ export {
   RaftLogCorruptError,
   RaftMachineBehindError,
   RaftMachineFailedError,
+  RaftNewerCommandError,
   RaftNoQuorumError,
   RaftNotLeaderError,
   RaftOutcomeUnknownError,
+  RaftResultNotKeptError,
+  RaftSessionExpiredError,
+  RaftSessionSequenceError,
   RaftSnapshotDamagedError,
   RaftStoppedError,
   RaftTooLargeError,

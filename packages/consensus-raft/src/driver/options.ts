@@ -13,6 +13,7 @@ import {
   type ReplicaId,
   type Transport,
 } from "@revoada/fabric";
+import type { SessionLimits } from "../sessions/core/limits.ts";
 import { defaultCoreLimits, type CoreLimits } from "../core/types.ts";
 import { walLogStore } from "../wal/index.ts";
 import type { HostLink } from "./host-link.ts";
@@ -104,6 +105,11 @@ export interface RaftOptions<Command, Result> {
   readonly forward?: boolean;
   /** Whom to ask where no leader has been heard, for nodes that do not replicate. */
   readonly hintLeader?: () => NodeId | undefined;
+  /**
+   * Client sessions, whose commands take effect exactly once; `{}` for those with default limits. It changes what stands in the log:
+   * every replica of a group has it from the group's beginning, or none ever does.
+   */
+  readonly sessions?: Partial<SessionLimits>;
   readonly logger?: Logger;
   readonly metrics?: Metrics;
   readonly limits?: Partial<RaftLimits>;

@@ -5,6 +5,7 @@ import {
   type ConsensusStatus,
   describeValue,
   type Generation,
+  isFabricError,
   type LogIndex,
   type NodeId,
   type ReplicaId,
@@ -18,6 +19,8 @@ import type { HostLink } from "./host-link.ts";
 import { checkTimeout, resolveOptions, type RaftOptions, type ResolvedOptions } from "./options.ts";
 import { MachineRunner } from "./machine-runner.ts";
 import { Replica } from "./replica.ts";
+import type { SessionLimits } from "../sessions/core/limits.ts";
+import { envelopedOptions, sessionedRaft, type SessionedConsensus } from "../sessions/sessioned-raft.ts";
 
 const emptyConfiguration: Configuration = { voters: [], learners: [], generation: 0 as Generation };
 const noStore = "0".repeat(32) as StoreId;
@@ -26,10 +29,16 @@ const noStore = "0".repeat(32) as StoreId;
  * Makes one replica of a replicated log. It takes part from `start` on, over a transport that the caller has started.
  *
  * Without `bootstrap` and without a log it is an outsider: it waits until a leader that was told of it, by `changeVoters`,
- * makes contact. The machine decides which bytes mean what; the log only orders them.
+ * makes contact. The machine decides which bytes mean what; the log only orders them. With `sessions`, clients may open some.
  */
+export function raft<Command, Result>(
+  options: RaftOptions<Command, Result> & { readonly sessions: Partial<SessionLimits> },
+): SessionedConsensus<Command, Result>;
+export function raft<Command, Result>(options: RaftOptions<Command, Result>): Consensus<Command, Result>;
 export function raft<Command, Result>(options: RaftOptions<Command, Result>): Consensus<Command, Result> {
-  return new Raft(resolveOptions(options));
+  if (options.sessions === undefined) return new Raft(resolveOptions(options));
+  const resolved = resolveOptions(envelopedOptions(options));
+  return sessionedRaft(options, resolved, new Raft(resolved));
 }
 
 /** Makes one replica of a group that shares its host with others. */
@@ -112,6 +121,7 @@ class Raft<Command, Result> implements Consensus<Command, Result> {
     try {
       payload = this.#options.codec.encodeCommand(command);
     } catch (error) {
+      if (isFabricError(error, "RAFT_BAD_COMMAND")) throw error;
       throw new RaftBadCommandError(error instanceof Error ? error.message : String(error), error);
     }
     if (payload instanceof Uint8Array) return payload;

@@ -55,6 +55,8 @@ export interface MachineSnapshot {
 export interface StateMachine<Command, Result> {
   /** True where state survives a restart; a snapshot file is then not needed to compact the log. */
   readonly durable: boolean;
+  /** True for an {@link AnnexStateMachine}; false unless told. */
+  readonly keepsAnnex?: boolean;
   position(): MachinePosition;
   /** The index below which the log is no longer needed by this machine after a crash; `durable` machines only, else 0. */
   flushedIndex(): LogIndex;
@@ -70,6 +72,33 @@ export interface StateMachine<Command, Result> {
    * `snapshot`, in chunks cut elsewhere.
    */
   restore(position: MachinePosition, chunks: AsyncIterable<Uint8Array>): Promise<void>;
+}
+
+/** One record of an annex: at most 64 bytes of key. Without `value` the record goes. */
+export interface AnnexRecord {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | undefined;
+}
+
+/**
+ * A machine that also keeps records of consensus, in the same atomic step as its own data.
+ *
+ * A durable machine must offer this for client sessions: what has been applied and what is remembered of it must not be split by a
+ * crash. The records are part of the machine's state: a snapshot holds them and `restore` replaces them. Their keys are apart from
+ * the machine's own.
+ */
+export interface AnnexStateMachine<Command, Result> extends StateMachine<Command, Result> {
+  readonly keepsAnnex: true;
+  /** Every record, in any order, as they stand at `position()`. */
+  annex(): Iterable<AnnexRecord & { readonly value: Uint8Array }>;
+  /**
+   * `apply`, with records: `annexOf` is called once, within the step, with the results; the records that it returns are stored in that
+   * step. A throw of it is a throw of the step.
+   */
+  applyWithAnnex(
+    entries: readonly AppliedEntry<Command>[],
+    annexOf: (results: readonly (Result | undefined)[]) => readonly AnnexRecord[],
+  ): readonly (Result | undefined)[] | Promise<readonly (Result | undefined)[]>;
 }
 
 /** What a committed proposal brings back. */
