@@ -1,4 +1,4 @@
-import { FabricError } from "@revoada/fabric";
+import { FabricError, shortId, type NodeId } from "@revoada/fabric";
 
 /** The command line asks for something that does not exist or leaves out something that must be there. */
 export class CliUsageError extends FabricError {}
@@ -148,6 +148,34 @@ function reasonOf(error: unknown): string {
       return "this host has no such address";
     default:
       return error.message;
+  }
+}
+
+/** What --bootstrap-expect is told cannot work. */
+export class ExpectInvalidError extends FabricError {
+  constructor(message: string) {
+    super("NODE_EXPECT_INVALID", message);
+  }
+}
+
+/** Nodes that were to found one cluster together do not agree; none was founded. */
+export class ExpectRefusedError extends FabricError {
+  constructor(node: NodeId, why: string) {
+    super("NODE_EXPECT_REFUSED", `${shortId(node)} does not agree: ${why}`);
+  }
+}
+
+/** Not all nodes that were to found a cluster together were there in time; none was founded. */
+export class ExpectTimeoutError extends FabricError {
+  constructor(missing: readonly NodeId[], timeoutMs: number) {
+    const names = missing.map(shortId).join(", ");
+    super(
+      "NODE_EXPECT_TIMEOUT",
+      `${names} did not agree within ${timeoutMs / 1000} s: is it up, with the same secret and keys?`,
+      {
+        retryable: true,
+      },
+    );
   }
 }
 

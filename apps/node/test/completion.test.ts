@@ -29,7 +29,7 @@ describe("completion in bash", () => {
   });
 
   test("offers the flags of the command and the values of a flag", () => {
-    expect(offered("revoada up --boot")).toEqual(["--bootstrap"]);
+    expect(offered("revoada up --boot")).toEqual(["--bootstrap", "--bootstrap-expect"]);
     expect(offered("revoada chain verify --cl")).toEqual(["--cluster"]);
     expect(offered("revoada status -o ")).toEqual(["json", "yaml"]);
     expect(offered("revoada completion f")).toEqual(["fish"]);

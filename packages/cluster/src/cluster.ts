@@ -202,11 +202,15 @@ export class Cluster implements AsyncDisposable {
     return this.#layers.attestor.exportChain(parts);
   }
 
-  /** Makes a join token: the secret for the newcomer, its public half committed. `label` is what `tokens` shows it as. */
+  /**
+   * Makes a join token: the secret for the newcomer, its public half committed. `label` is what `tokens` shows it as; `material`,
+   * 48 secret bytes, makes a token that others who hold them can make too. Random unless told.
+   */
   async createToken(options: {
     readonly ttlMs: number;
     readonly uses: number;
     readonly label?: string;
+    readonly material?: Uint8Array;
     readonly signal?: AbortSignal;
   }): Promise<JoinToken> {
     const { attestor, clock, random } = this.#layers;
@@ -222,7 +226,7 @@ export class Cluster implements AsyncDisposable {
       voters: voters.slice(0, 9),
       expiresMs: Math.floor(clock.wallMs()) + options.ttlMs,
       uses: options.uses,
-      random: random.bytes(48),
+      random: options.material ?? random.bytes(48),
     });
     const labelled = options.label === undefined ? record : { ...record, label: options.label };
     await this.#changeTokens({ version: 1, type: "create", record: labelled }, options);

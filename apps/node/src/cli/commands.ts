@@ -3,7 +3,13 @@ import type { CommandSpec } from "./command.ts";
 import { applyCommand } from "./commands/apply.ts";
 import { chainExportCommand, chainShowCommand, chainVerifyCommand } from "./commands/chain.ts";
 import { configSchemaCommand, configShowCommand, configValidateCommand } from "./commands/config.ts";
-import { identityCommand, versionCommand, walInspectCommand, walVerifyCommand } from "./commands/local.ts";
+import {
+  identityCommand,
+  keyCreateCommand,
+  versionCommand,
+  walInspectCommand,
+  walVerifyCommand,
+} from "./commands/local.ts";
 import { leaveCommand, nodeRemoveCommand } from "./commands/node.ts";
 import { deleteCommand, getCommand, listCommand, watchCommand } from "./commands/resources.ts";
 import { snapshotRestoreCommand, snapshotSaveCommand } from "./commands/snapshot.ts";
@@ -51,6 +57,7 @@ export const commands: readonly CommandSpec[] = [
   configShowCommand,
   configValidateCommand,
   configSchemaCommand,
+  keyCreateCommand,
   identityCommand,
   walInspectCommand,
   walVerifyCommand,

@@ -19,6 +19,9 @@ export interface NodeConfig {
   readonly dataDir: string;
   readonly bootstrap: boolean;
   readonly join?: string;
+  readonly bootstrapExpect?: number;
+  readonly expectPeers?: string;
+  readonly expectSecret?: string;
   readonly topology?: string;
   readonly minNodes?: number;
   /** A name, a path, or a value out of a file with the place that it stands at. */
@@ -114,6 +117,9 @@ function assemble(find: (name: SettingName) => Found | undefined, workingDirecto
     dataDir: read("dataDir") ?? resolve(workingDirectory, defaultDataDirectory),
     bootstrap: read("bootstrap") ?? false,
     join: join !== undefined && looksLikePath(join) && joinFolder !== undefined ? resolve(joinFolder, join) : join,
+    bootstrapExpect: read("bootstrapExpect"),
+    expectPeers: read("expectPeers"),
+    expectSecret: read("expectSecret"),
     topology: read("topology"),
     minNodes: read("minNodes"),
     strategy:
@@ -133,12 +139,34 @@ function assemble(find: (name: SettingName) => Found | undefined, workingDirecto
     zone: read("zone"),
     logLevel: read("logLevel") ?? "info",
   };
-  if (config.bootstrap && config.join !== undefined) {
-    const [one, other] = [find("bootstrap")?.source ?? "--bootstrap", find("join")?.source ?? "--join"];
-    throw new ConfigInvalidError(other, `a node founds a cluster or joins one: ${one} is given too`);
-  }
+  checkEntrances(config, find);
   // With exact optional properties, what nobody said is absent rather than undefined.
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined)) as unknown as NodeConfig;
+}
+
+/** A node comes to its cluster in one way. */
+function checkEntrances(
+  config: Pick<
+    { readonly [Name in SettingName]?: unknown },
+    "bootstrap" | "join" | "bootstrapExpect" | "expectPeers" | "expectSecret"
+  >,
+  find: (name: SettingName) => Found | undefined,
+): void {
+  const sourceOf = (name: SettingName): string => find(name)?.source ?? `--${settings[name].flag.name}`;
+  const [one, other] = (["bootstrap", "bootstrapExpect", "join"] as const).filter(
+    (name) => config[name] !== undefined && config[name] !== false,
+  );
+  if (one !== undefined && other !== undefined)
+    throw new ConfigInvalidError(
+      sourceOf(other),
+      `a node founds a cluster or joins one: ${sourceOf(one)} is given too`,
+    );
+  for (const name of ["expectPeers", "expectSecret"] as const) {
+    if ((config[name] === undefined) === (config.bootstrapExpect === undefined)) continue;
+    const missing = config[name] === undefined ? name : "bootstrapExpect";
+    const given = config[name] === undefined ? "bootstrapExpect" : name;
+    throw new ConfigInvalidError(sourceOf(given), `--${settings[missing].flag.name} is needed with it`);
+  }
 }
 
 function parsed<T>(setting: Setting<T>, found: Found): T {

@@ -70,6 +70,9 @@ const shapes: Readonly<Record<SettingName, Schema>> = {
   dataDir: path,
   bootstrap: { type: "boolean" },
   join: { type: "string", minLength: 1, maxLength: 16_384 },
+  bootstrapExpect: { type: "integer", minimum: 1, maximum: 64 },
+  expectPeers: path,
+  expectSecret: path,
   topology: { type: "string", minLength: 1, maxLength: 214, examples: topologyNames },
   minNodes: { type: "integer", minimum: 1, maximum: 1024 },
   strategy: {

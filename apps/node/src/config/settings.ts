@@ -52,6 +52,12 @@ function parseMinNodes(value: unknown): number {
   throw new UnfitSetting("a whole number from 1 to 1024", value);
 }
 
+function parseExpectedCount(value: unknown): number {
+  const number = typeof value === "string" && /^\d{1,2}$/.test(value) ? Number(value) : value;
+  if (typeof number === "number" && Number.isInteger(number) && number >= 1 && number <= 64) return number;
+  throw new UnfitSetting("a whole number from 1 to 64", value);
+}
+
 function parseLogLevel(value: unknown): LogLevel {
   const level = logLevels.find((known) => known === value);
   if (level === undefined) throw new UnfitSetting(`one of ${logLevels.join(", ")}`, value);
@@ -84,6 +90,9 @@ export interface Settings {
   readonly dataDir: Setting<string>;
   readonly bootstrap: Setting<boolean>;
   readonly join: Setting<string>;
+  readonly bootstrapExpect: Setting<number>;
+  readonly expectPeers: Setting<string>;
+  readonly expectSecret: Setting<string>;
   readonly topology: Setting<string>;
   readonly minNodes: Setting<number>;
   readonly strategy: Setting<string | Readonly<Record<string, unknown>>>;
@@ -109,6 +118,34 @@ export const settings: Settings = {
       "a join token or a path",
       (value) => value.length > 0 && value.length <= 16_384 && !value.includes("\0"),
     ),
+  },
+  bootstrapExpect: {
+    flag: {
+      name: "bootstrap-expect",
+      value: "N",
+      summary: "found a cluster together with N - 1 other nodes, none of which is first",
+    },
+    parse: parseExpectedCount,
+  },
+  expectPeers: {
+    flag: {
+      name: "expect-peers",
+      value: "FILE",
+      summary: "with --bootstrap-expect: the N nodes, a line each: node id and host:port",
+      completes: "file",
+    },
+    parse: somePath,
+    isPath: true,
+  },
+  expectSecret: {
+    flag: {
+      name: "expect-secret",
+      value: "FILE",
+      summary: "with --bootstrap-expect: a file with the same secret on all of them, 16 bytes or more",
+      completes: "file",
+    },
+    parse: somePath,
+    isPath: true,
   },
   topology: {
     flag: {

@@ -12,6 +12,7 @@ import { startAdminServer, type HealthFacts } from "./admin-server.ts";
 import { describeHealth, tokenDefaults } from "./control.ts";
 import { startControl } from "./control-socket.ts";
 import { nodeLayers } from "./layers.ts";
+import type { Expectation } from "./expect/expectation.ts";
 import { createMetrics, type MetricsRegistry } from "./metrics.ts";
 import { ReleaseStack } from "./release-stack.ts";
 import { prepareNode, understand, type PreparedNode } from "./prepare.ts";
@@ -162,6 +163,7 @@ class NodeProcess implements RunningNode {
     metrics.collect((page) => this.#gauge(page));
     admin.health = () => this.#healthFacts();
     if (node.origin.founding) await this.#writeFirstToken();
+    if (node.expectation?.isFounder === true) void this.#letExpectedIn(node.expectation);
     this.#taken.use(await this.#openControl());
     const { id, cluster: clusterId } = this.status();
     logger.info("the node is up", {
@@ -255,6 +257,25 @@ class NodeProcess implements RunningNode {
       logger.info("others may join with the token", { file: data.paths.joinToken });
     } catch (error) {
       logger.error("no join token was made; revoada token create makes one", { error: String(error) });
+    }
+  }
+
+  /** The token that those can make who founded this cluster with this node, as long as one of them is missing. */
+  async #letExpectedIn(expectation: Expectation): Promise<void> {
+    const { cluster, logger, clock } = this.#parts;
+    const { signal } = this.#abort;
+    const material = expectation.tokenMaterial();
+    const id = Buffer.from(material.subarray(0, 16)).toString("hex");
+    try {
+      if (expectation.nodes.every((node) => cluster.formation().nodes.has(node.id))) return;
+      const known = (await cluster.tokens({ signal })).find(({ tokenId }) => tokenId === id);
+      if (known !== undefined && known.expiresMs > clock.wallMs() && known.usesLeft > 0) return;
+      if (known !== undefined) await cluster.revokeToken(id, { signal });
+      const uses = expectation.others.length;
+      await cluster.createToken({ ...tokenDefaults, uses, label: "bootstrap-expect", material, signal });
+    } catch (error) {
+      if (!signal.aborted)
+        logger.error("those who founded this cluster together cannot be let in", { error: String(error) });
     }
   }
 

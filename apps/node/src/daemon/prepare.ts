@@ -9,9 +9,10 @@ import {
   seedLength,
   type StoredIdentity,
 } from "@revoada/attest-blake3";
-import { joinCluster, type ClusterDeclaration, type ClusterOrigin } from "@revoada/cluster";
+import { joinCluster, type ClusterDeclaration, type ClusterOrigin, type Joined } from "@revoada/cluster";
 import { walLogStore } from "@revoada/consensus-raft";
 import {
+  isFabricError,
   shortId,
   type Attestor,
   type Clock,
@@ -34,6 +35,17 @@ import { readBounded } from "../files.ts";
 import { version } from "../version.ts";
 import { advertisedAddresses } from "./addresses.ts";
 import { checkDeclaration, committedDeclaration, declare } from "./declare.ts";
+import { Expectation } from "./expect/expectation.ts";
+import type { ExpectSurroundings } from "./expect/protocol.ts";
+import {
+  answerAsMember,
+  awaitGenesis,
+  expectedToken,
+  expectTimeoutMs,
+  proposeGenesis,
+  readExpectation,
+  type AskedExpectation,
+} from "./expect/together.ts";
 import type { OpenedLog } from "./opened-log.ts";
 import { PeerCache } from "./peer-cache.ts";
 
@@ -44,6 +56,8 @@ export interface Asked {
   readonly declaration?: ClusterDeclaration;
   /** Where a newcomer enters. */
   readonly token?: JoinToken;
+  /** With whom a cluster is founded, where nobody is first. */
+  readonly expect?: AskedExpectation;
 }
 
 /** What preparing a node needs. */
@@ -67,13 +81,17 @@ export interface PreparedNode {
   readonly log: OpenedLog;
   readonly transport: Transport;
   readonly peers: PeerCache;
+  /** Present where the node was told with whom its cluster is founded. */
+  readonly expectation?: Expectation;
 }
 
-type Parts = Pick<PreparedNode, "identity" | "attestor" | "transport" | "peers">;
+type Parts = Pick<PreparedNode, "identity" | "attestor" | "transport" | "peers" | "expectation">;
 
 const maxTokenFileBytes = 16 * 1024;
 /** A newcomer that nobody lets in gives up after this. */
 const joinTimeoutMs = 30_000;
+/** How long one that founds with others waits before it asks again. */
+const insistPauseMs = 500;
 
 /** The bytes that name a cluster in its nodes' logs and frames. */
 export function groupIdOf(cluster: ClusterId): Uint8Array {
@@ -84,9 +102,15 @@ export function groupIdOf(cluster: ClusterId): Uint8Array {
  * Understands what was asked. Rejects with what is wrong with a declaration, `TOKEN_INVALID`, or what reading a file rejects with.
  */
 export async function understand(config: NodeConfig): Promise<Asked> {
-  const declaration = config.bootstrap ? await declare(config) : undefined;
+  const expect = await readExpectation(config);
+  const declaration = config.bootstrap || expect !== undefined ? await declare(config) : undefined;
   const token = config.join === undefined ? undefined : await readToken(config.join);
-  return { config, ...(declaration === undefined ? {} : { declaration }), ...(token === undefined ? {} : { token }) };
+  return {
+    config,
+    ...(declaration === undefined ? {} : { declaration }),
+    ...(token === undefined ? {} : { token }),
+    ...(expect === undefined ? {} : { expect }),
+  };
 }
 
 async function readToken(given: string): Promise<JoinToken> {
@@ -113,10 +137,19 @@ export async function prepareNode(options: PrepareOptions): Promise<PreparedNode
   const identity = await openIdentity(data, file);
   const peers = await PeerCache.open(data.paths.peers, clock, logger);
   const transport = makeTransport(options, identity, file, peers);
-  const parts: Parts = { identity, attestor: blake3Attestor(identity.identity), transport, peers };
   try {
+    const parts: Parts = {
+      identity,
+      attestor: blake3Attestor(identity.identity),
+      transport,
+      peers,
+      ...(options.expect === undefined
+        ? {}
+        : { expectation: new Expectation({ self: identity.identity.id, ...options.expect }) }),
+    };
     if (file !== undefined) return await comeBack(options, parts, file);
-    if (token !== undefined) return await enter(options, parts, token);
+    if (token !== undefined) return await enter(options, parts, token, joinTimeoutMs);
+    if (parts.expectation?.isFounder === false) return await follow(options, parts, parts.expectation);
     return await found(options, parts, declaration as ClusterDeclaration);
   } catch (error) {
     await transport.shutdown();
@@ -163,6 +196,7 @@ async function comeBack(options: PrepareOptions, parts: Parts, file: NodeFile): 
   if (config.bootstrap || config.join !== undefined) {
     logger.info("the data directory has its cluster already; it goes on", { cluster: shortId(file.cluster) });
   }
+  if (parts.expectation !== undefined) answerAsMember(surroundings(options, parts, parts.expectation), file.genesis);
   await requireLog(data, file);
   const log = await openLog(options, file.cluster);
   if (log.recovered.storeId !== file.store) {
@@ -191,21 +225,38 @@ async function requireLog(data: DataDirectory, file: NodeFile): Promise<void> {
 }
 
 async function found(options: PrepareOptions, parts: Parts, declaration: ClusterDeclaration): Promise<PreparedNode> {
-  const { config, clock, random } = options;
-  const { attestor, identity, transport } = parts;
+  const { config, clock, random, data } = options;
+  const { attestor, identity, transport, expectation } = parts;
+  if (expectation !== undefined) admitExpected(transport, expectation);
   // A port that is taken is found out before there is a cluster.
   await transport.start();
   // The log is made first, because genesis names its store; it learns the cluster's name with the next segment.
   const log = await openLog(options, undefined);
-  const genesis = attestor.createGenesis({
-    nonce: random.bytes(32),
-    createdMs: Math.floor(clock.wallMs()),
-    declaration: declaration.encode(),
-    storeId: log.recovered.storeId,
-    zone: zoneOf(config),
-    version,
-    operators: [],
-  });
+  const create = (): Genesis =>
+    attestor.createGenesis({
+      nonce: random.bytes(32),
+      createdMs: Math.floor(clock.wallMs()),
+      declaration: declaration.encode(),
+      storeId: log.recovered.storeId,
+      zone: zoneOf(config),
+      version,
+      operators: [],
+    });
+  const genesis =
+    expectation === undefined
+      ? create()
+      : await proposeGenesis(surroundings(options, parts, expectation), data, create).catch(async (error: unknown) => {
+          await log.store.close();
+          throw error;
+        });
+  if (genesis.storeId !== log.recovered.storeId) {
+    await log.store.close();
+    throw new OtherStoreError(
+      join(data.paths.directory, data.paths.walName),
+      `store ${log.recovered.storeId}`,
+      genesis.storeId,
+    );
+  }
   const file: NodeFile = {
     node: identity.identity.id,
     cluster: genesis.clusterId,
@@ -216,9 +267,34 @@ async function found(options: PrepareOptions, parts: Parts, declaration: Cluster
   return finish(options, { ...parts, declaration, genesis, log, file });
 }
 
-async function enter(options: PrepareOptions, parts: Parts, token: JoinToken): Promise<PreparedNode> {
+function surroundings(options: PrepareOptions, parts: Parts, expectation: Expectation): ExpectSurroundings {
+  const { clock, logger, signal } = options;
+  const { attestor, transport } = parts;
+  return { expectation, attestor, transport, clock, logger, signal };
+}
+
+/** Before there is a cluster, those who are to found it speak on the channel of strangers, and nobody else does. */
+function admitExpected(transport: Transport, expectation: Expectation): void {
+  transport.setAdmission((peer, channel) => channel === "join" && expectation.has(peer));
+}
+
+/** One of several that found a cluster together, and not the one that makes its genesis. */
+async function follow(options: PrepareOptions, parts: Parts, expectation: Expectation): Promise<PreparedNode> {
+  const { attestor, transport } = parts;
+  admitExpected(transport, expectation);
+  const genesis = await awaitGenesis(surroundings(options, parts, expectation), options.data);
+  // The founder begins only once everybody has agreed.
+  return enter(options, parts, expectedToken(attestor, expectation, genesis), expectTimeoutMs);
+}
+
+async function enter(
+  options: PrepareOptions,
+  parts: Parts,
+  token: JoinToken,
+  patienceMs: number,
+): Promise<PreparedNode> {
   const { config, clock, logger, signal } = options;
-  const { attestor, transport, peers, identity } = parts;
+  const { attestor, transport, peers, identity, expectation } = parts;
   const voters = new Set(token.voters);
   transport.setAdmission((peer, channel) => channel === "join" && voters.has(peer));
   await transport.start();
@@ -226,17 +302,20 @@ async function enter(options: PrepareOptions, parts: Parts, token: JoinToken): P
   try {
     const generation = nextGeneration(clock);
     logger.info("asking to be let in", { cluster: shortId(token.clusterId), addresses: token.addresses });
-    const joined = await joinCluster({
-      attestor,
-      transport,
-      token,
-      storeId: log.recovered.storeId,
-      generation,
-      zone: zoneOf(config),
-      version,
-      addresses: advertisedAddresses(config.advertise, transport.listening()),
-      signal: AbortSignal.any([signal, AbortSignal.timeout(joinTimeoutMs)]),
-    });
+    const ask = (): Promise<Joined> =>
+      joinCluster({
+        attestor,
+        transport,
+        token,
+        storeId: log.recovered.storeId,
+        generation,
+        zone: zoneOf(config),
+        version,
+        addresses: advertisedAddresses(config.advertise, transport.listening()),
+        signal: AbortSignal.any([signal, AbortSignal.timeout(joinTimeoutMs)]),
+      });
+    // A founder that waits for others has no cluster to let anybody in to yet, and no token.
+    const joined = await (expectation === undefined ? ask() : insist(ask, options, patienceMs));
     const { genesis, chain } = joined;
     const declaration = committedDeclaration(genesis);
     await checkDeclaration(config, declaration);
@@ -259,6 +338,25 @@ async function enter(options: PrepareOptions, parts: Parts, token: JoinToken): P
   } catch (error) {
     await log.store.close();
     throw error;
+  }
+}
+
+/** Asks again until it is let in or time is up: what is refused at first may only be early. */
+async function insist(
+  ask: () => Promise<Joined>,
+  { clock, signal }: Pick<PrepareOptions, "clock" | "signal">,
+  patienceMs: number,
+): Promise<Joined> {
+  const untilMs = clock.monotonicMs() + patienceMs;
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      const isEarly = isFabricError(error, "JOIN_REFUSED", "JOIN_UNREACHABLE", "TRANSPORT_UNSUPPORTED");
+      if (signal.aborted || (!isEarly && !(isFabricError(error) && error.retryable)) || clock.monotonicMs() >= untilMs)
+        throw error;
+    }
+    await new Promise<void>((resolve) => void clock.schedule(insistPauseMs, resolve));
   }
 }
 

@@ -15,6 +15,8 @@ export interface DataPaths {
   readonly node: string;
   readonly key: string;
   readonly joinToken: string;
+  /** The genesis that this node has proposed, or promised to follow, before it had a cluster. */
+  readonly expect: string;
   readonly peers: string;
   /** The log's folder, relative to the directory. */
   readonly walName: string;
@@ -30,6 +32,7 @@ export function dataPaths(directory: string): DataPaths {
     node: join(directory, "node.rvd"),
     key: join(directory, "identity.key"),
     joinToken: join(directory, "join-token"),
+    expect: join(directory, "expect.rvd"),
     peers: join(directory, "peers"),
     walName: "wal",
     store: join(directory, "store"),
@@ -42,6 +45,7 @@ const ownNames = new Set([
   "node.rvd",
   "identity.key",
   "join-token",
+  "expect.rvd",
   "peers",
   "wal",
   "store",
@@ -90,6 +94,21 @@ export class DataDirectory implements AsyncDisposable {
 
   async writeNode(file: NodeFile): Promise<void> {
     await this.#write(this.paths.node, encodeNodeFile(file));
+  }
+
+  /** What {@link writeExpect} wrote; undefined where nothing was. */
+  async readExpect(): Promise<Uint8Array | undefined> {
+    const { expect } = this.paths;
+    try {
+      return await readFile(expect);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw new DataUnavailableError(expect, "read", error);
+    }
+  }
+
+  async writeExpect(bytes: Uint8Array): Promise<void> {
+    await this.#write(this.paths.expect, bytes);
   }
 
   async writeJoinToken(token: string): Promise<void> {

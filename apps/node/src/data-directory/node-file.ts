@@ -1,4 +1,3 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import { decodeCanonical, encodeCanonical } from "@revoada/attest-blake3";
 import {
   FieldReader,
@@ -11,7 +10,8 @@ import {
   type NodeId,
   type StoreId,
 } from "@revoada/fabric";
-import { NewerFormatError, NodeFileCorruptError } from "../errors.ts";
+import { NodeFileCorruptError } from "../errors.ts";
+import { maxBodyBytes, openFile, sealFile, type FileFormat } from "./sealed-file.ts";
 
 /** What a node must know of itself before it can speak to anybody. */
 export interface NodeFile {
@@ -33,14 +33,7 @@ export interface NodeFile {
   readonly left?: boolean;
 }
 
-// 8 bytes magic, 2 bytes version and 4 bytes length (big-endian), canonical CBOR of that length, SHA-256 of all before it.
-const magic = Buffer.from("RVDNODE\0", "latin1");
-const headerLength = magic.length + 6;
-const checksumLength = 32;
-const maxBodyBytes = 64 * 1024 * 1024;
-
-/** The version that this release writes and the newest that it reads. */
-const nodeFileVersion = 1;
+const format: FileFormat = { magic: Buffer.from("RVDNODE\0", "latin1"), version: 1 };
 
 /** The bytes of a node file. */
 export function encodeNodeFile(file: NodeFile): Uint8Array {
@@ -56,32 +49,12 @@ export function encodeNodeFile(file: NodeFile): Uint8Array {
     ...(zone === undefined ? {} : { zone }),
     ...(left === true ? { left } : {}),
   });
-  const bytes = Buffer.alloc(headerLength + body.length + checksumLength);
-  magic.copy(bytes, 0);
-  bytes.writeUInt16BE(nodeFileVersion, magic.length);
-  bytes.writeUInt32BE(body.length, magic.length + 2);
-  bytes.set(body, headerLength);
-  bytes.set(checksum(bytes.subarray(0, headerLength + body.length)), headerLength + body.length);
-  return bytes;
+  return sealFile(format, body);
 }
 
 /** Reads a node file. Throws `NODE_NEWER_FORMAT` or `NODE_FILE_CORRUPT`; `path` is for the message. */
 export function decodeNodeFile(bytes: Uint8Array, path: string): NodeFile {
-  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (!file.subarray(0, magic.length).equals(magic)) throw new NodeFileCorruptError(path, "it is no node file");
-  if (file.length < headerLength) throw new NodeFileCorruptError(path, `it ends after ${file.length} bytes`);
-  const version = file.readUInt16BE(magic.length);
-  if (version > nodeFileVersion) throw new NewerFormatError(path, version, nodeFileVersion);
-  if (version !== nodeFileVersion) throw new NodeFileCorruptError(path, `there is no format ${version}`);
-  const length = file.readUInt32BE(magic.length + 2);
-  const end = headerLength + length;
-  if (length > maxBodyBytes || file.length !== end + checksumLength) {
-    throw new NodeFileCorruptError(path, `it has ${file.length} bytes and says ${end + checksumLength}`);
-  }
-  if (!timingSafeEqual(checksum(file.subarray(0, end)), file.subarray(end))) {
-    throw new NodeFileCorruptError(path, "its checksum is wrong");
-  }
-  return readBody(file.subarray(headerLength, end), path);
+  return readBody(openFile(format, bytes, path), path);
 }
 
 function readBody(body: Uint8Array, path: string): NodeFile {
@@ -116,8 +89,4 @@ function readBody(body: Uint8Array, path: string): NodeFile {
     if (isFabricError(error)) throw new NodeFileCorruptError(path, error.message);
     throw error;
   }
-}
-
-function checksum(bytes: Uint8Array): Buffer {
-  return createHash("sha256").update(bytes).digest();
 }

@@ -82,6 +82,13 @@ export class Daemon {
     }
   }
 
+  /** Resolves once the daemon has said so, in its log or elsewhere. */
+  async said(words: RegExp): Promise<void> {
+    await until(`${this.directory} to say ${words}`, async () =>
+      words.test(this.#output.out() + this.#output.err()) ? true : undefined,
+    );
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#child.kill(name);
   }

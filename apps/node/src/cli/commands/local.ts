@@ -1,8 +1,8 @@
-import { blake3Attestor, loadIdentity } from "@revoada/attest-blake3";
+import { blake3Attestor, loadIdentity, loadOrCreateIdentity } from "@revoada/attest-blake3";
 import { formatWalReport, inspectWal, verifyWal } from "@revoada/consensus-raft";
 import { lockDirectory, nodeDisk } from "@revoada/fabric/node";
 import { dataDirectoryFlag } from "../../config/settings.ts";
-import { dataPaths, readNodeFile } from "../../data-directory/data-directory.ts";
+import { DataDirectory, dataPaths, readNodeFile } from "../../data-directory/data-directory.ts";
 import { NotInitialisedError } from "../../errors.ts";
 import { version } from "../../version.ts";
 import { committedDeclaration } from "../../daemon/declare.ts";
@@ -48,6 +48,26 @@ export const identityCommand: CommandSpec = {
       ),
     );
     return exitCodes.ok;
+  },
+};
+
+/** `revoada key create`. */
+export const keyCreateCommand: CommandSpec = {
+  path: ["key", "create"],
+  summary: "make the key of a node before its first start, and show its id; a key that is there stays",
+  details: ["Nodes that found a cluster together, by up --bootstrap-expect, must know each other's ids beforehand."],
+  arguments: [],
+  flags: clientFlags,
+  examples: [{ command: "revoada key create --data-dir /var/lib/revoada", meaning: "prints the node id" }],
+  run: async (invocation) => {
+    const data = await DataDirectory.open(directoryOf(invocation));
+    try {
+      const { identity } = await loadOrCreateIdentity(data.paths.key);
+      show(invocation, { node: identity.id }, () => `${identity.id}\n`);
+      return exitCodes.ok;
+    } finally {
+      await data[Symbol.asyncDispose]();
+    }
   },
 };
 
