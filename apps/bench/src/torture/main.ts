@@ -1,8 +1,10 @@
 /**
- * `pnpm torture kills [--kills 200] [--all 50] [--seed N]`: real processes, taken down again and again, and a judge of what is left.
+ * `pnpm torture kills [--kills 200] [--all 50]` and `pnpm torture disk [FAULT]...`: real processes under load, taken down and
+ * robbed of their disks, and a judge of what is left.
  */
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { diskFaults, type DiskVerdict, torturedByDisk } from "./disk.ts";
 import { spread, torturedByKills } from "./kills.ts";
 import { bounded, inScratch, wholeNumber } from "./scratch.ts";
 
@@ -10,7 +12,7 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-const kinds = ["kills"] as const;
+const kinds = ["kills", "disk"] as const;
 
 interface Flags {
   readonly kills: string;
@@ -55,6 +57,33 @@ async function kills(flags: Flags, signal: AbortSignal): Promise<boolean> {
   return findings.length === 0;
 }
 
+/** A fault that this host cannot make is named and counted, and proves nothing. */
+async function disk(wanted: readonly string[], flags: Flags, signal: AbortSignal): Promise<boolean> {
+  const seed = wholeNumber("seed", flags.seed, { from: 0, to: 2 ** 32 - 1 });
+  const clients = wholeNumber("clients", flags.clients, { from: 1, to: 1000 });
+  say(`seed ${seed}`);
+  const verdicts: DiskVerdict[] = [];
+  let wrong = 0;
+  for (const name of wanted.length === 0 ? diskFaults : wanted) {
+    const verdict = await inScratch(
+      "torture-disk",
+      (directory) => torturedByDisk(name, { directory, signal, seed, clients, report: say }),
+      (result) => flags.keep && (result === undefined || ("findings" in result && result.findings.length > 0)),
+    );
+    verdicts.push(verdict);
+    if ("skipped" in verdict) {
+      say(`SKIPPED: ${name}: ${verdict.skipped}`);
+    } else {
+      verdictOf(verdict.findings);
+      wrong += verdict.findings.length;
+    }
+  }
+  const skipped = verdicts.filter((verdict) => "skipped" in verdict).length;
+  say(`${verdicts.length - skipped} faults played, ${skipped} skipped, ${wrong} findings`);
+  if (flags.json !== undefined) await writeFile(flags.json, `${JSON.stringify({ seed, verdicts }, undefined, 2)}\n`);
+  return wrong === 0;
+}
+
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -71,13 +100,16 @@ async function main(): Promise<void> {
     },
   });
   const [kind, ...rest] = positionals;
-  if (rest.length > 0 || !kinds.includes(kind as (typeof kinds)[number])) {
-    process.stderr.write(`error CLI_BAD_VALUE: say what to do, one of: ${kinds.join(", ")}\n`);
+  const known = kind === "disk" ? diskFaults : [];
+  const strange = kinds.includes(kind as (typeof kinds)[number]) ? rest.find((each) => !known.includes(each)) : "";
+  if (strange !== undefined) {
+    const usage = `torture kills, or torture disk [${diskFaults.join(" | ")}]...`;
+    process.stderr.write(`error CLI_BAD_VALUE: ${usage}\n`);
     process.exitCode = 2;
     return;
   }
   const maxMinutes = wholeNumber("max-minutes", values["max-minutes"], { from: 1, to: 24 * 60 });
-  await bounded(maxMinutes, (signal) => kills(values, signal));
+  await bounded(maxMinutes, (signal) => (kind === "kills" ? kills(values, signal) : disk(rest, values, signal)));
 }
 
 await main();
