@@ -108,3 +108,46 @@ export async function codeOf(promise: Promise<unknown>): Promise<string> {
     return (error as { code?: string }).code ?? String(error);
   }
 }
+
+/** Operations before which a crash can leave something that it could not before. */
+export const changing: ReadonlySet<string> = new Set([
+  "write",
+  "datasync",
+  "rename",
+  "remove",
+  "allocate",
+  "syncDirectory",
+  "truncate",
+  "open",
+]);
+
+/** A log of many groups, in small segments. */
+export function sharedOver(disk: WalOptions["disk"], options: Partial<SharedWalOptions> = {}): SharedWal {
+  return sharedWal({ disk, random: seededRandom("wal"), segmentBytes: 8192, allocateBytes: 4096, ...options });
+}
+
+export function groupId(name: string | number): Uint8Array {
+  return Buffer.from(`group ${name}`);
+}
+
+/** What each group of a log of many holds, by the name of the group. */
+export async function contentsOfAll(
+  disk: WalOptions["disk"],
+  options: Partial<SharedWalOptions> = {},
+): Promise<Map<string, Contents & { integrity: string }>> {
+  const wal = sharedOver(disk, options);
+  const found = new Map<string, Contents & { integrity: string }>();
+  try {
+    for (const { groupId: id, base: at, hardState: state, lastIndex, integrity } of (await wal.open()).groups) {
+      const log = wal.store(id);
+      await log.open();
+      const list = await readAll(log, at.index + 1, lastIndex);
+      const name = Buffer.from(id).toString();
+      found.set(name, { base: at, hardState: state, entries: list.map(describeEntry), integrity });
+      await log.close();
+    }
+  } finally {
+    await wal.close();
+  }
+  return found;
+}
