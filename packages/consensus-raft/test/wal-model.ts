@@ -1,14 +1,6 @@
 import fc from "fast-check";
 import type { HardState, LogBase, LogEntry } from "@revoada/fabric";
-import {
-  base,
-  batch,
-  describeEntry,
-  entries,
-  hardState,
-  type Contents,
-  type WalLogStore,
-} from "./wal-support.ts";
+import { base, batch, describeEntry, entries, hardState, type Contents, type WalLogStore } from "./wal-support.ts";
 
 /** What a log should hold, step by step. */
 export interface Model {

@@ -50,7 +50,11 @@ describe("a log of many groups", () => {
     await wal.close();
     const found = await contentsOfAll(disk);
     expect(found.size).toBe(100);
-    expect(found.get("group 41")?.entries.map((text) => text.split("/", 2).join("/"))).toEqual(["1/42", "2/42", "3/42"]);
+    expect(found.get("group 41")?.entries.map((text) => text.split("/", 2).join("/"))).toEqual([
+      "1/42",
+      "2/42",
+      "3/42",
+    ]);
   });
 
   test("has one store id, which a group that is new to it bears too", async () => {
@@ -319,7 +323,10 @@ describe("a crash of a log of many groups", () => {
       for (const { image, groups } of crashes) {
         const found = await contentsOfAll(image);
         for (const [n, { history, acknowledged }] of groups.entries()) {
-          const { integrity, ...contents } = found.get(`group ${n}`) ?? { ...contentsOfModel(nothing), integrity: "ok" };
+          const { integrity, ...contents } = found.get(`group ${n}`) ?? {
+            ...contentsOfModel(nothing),
+            integrity: "ok",
+          };
           expect(integrity).toBe("ok");
           const allowed = history.slice(acknowledged).map((model) => JSON.stringify(contentsOfModel(model)));
           expect(allowed).toContain(JSON.stringify(contents));
@@ -375,7 +382,11 @@ describe("damage in a log of many groups", () => {
     const third = places[4] as Placed;
     disk.corrupt(third.path, third.offset + 70);
     const found = await contentsOfAll(disk);
-    expect(found.get("group a")).toMatchObject({ integrity: "corrupt", entries: { length: 2 }, hardState: { term: 1 } });
+    expect(found.get("group a")).toMatchObject({
+      integrity: "corrupt",
+      entries: { length: 2 },
+      hardState: { term: 1 },
+    });
     expect(found.get("group b")).toMatchObject({ integrity: "ok", entries: { length: 4 } });
     expect(found.get("group c")).toMatchObject({ integrity: "ok", entries: { length: 3 } });
   });

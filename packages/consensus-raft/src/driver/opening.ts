@@ -91,6 +91,13 @@ async function loadSnapshot<Command, Result>(
 
 async function scanConfigurations(store: LogStore, log: RecoveredLog): Promise<readonly IndexedConfiguration[]> {
   const found: IndexedConfiguration[] = [];
+  if (log.configurations !== undefined) {
+    for (const index of log.configurations) {
+      const [entry] = await store.read(index, (index + 1) as LogIndex, scanBytes);
+      if (entry !== undefined) found.push({ index, configuration: decodeConfiguration(entry.payload) });
+    }
+    return found;
+  }
   for (let from = log.base.index + 1; from <= log.lastIndex;) {
     const entries = await store.read(from as LogIndex, (log.lastIndex + 1) as LogIndex, scanBytes);
     for (const entry of entries) {

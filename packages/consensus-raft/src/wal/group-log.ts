@@ -54,7 +54,8 @@ export class GroupLog implements GroupView {
   recovered(): RecoveredLog {
     const { base, hardState, lastIndex, suspect } = this.image;
     const integrity = suspect ? "corrupt" : "ok";
-    return { storeId: this.#engine.storeId, hardState, base, lastIndex, integrity };
+    const configurations = [...this.image.configurations] as LogIndex[];
+    return { storeId: this.#engine.storeId, hardState, base, lastIndex, integrity, configurations };
   }
 
   append(batch: LogBatch): Promise<void> {

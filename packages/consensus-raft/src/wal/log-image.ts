@@ -17,6 +17,8 @@ export class LogImage {
   /** Dropped for good: nothing but this fact is kept. */
   forgotten = false;
   terms: TermRuns = new TermRuns(0, 0);
+  /** Indexes of the entries that are configurations, ascending. */
+  configurations: number[] = [];
   /** By ascending index. */
   readonly #extents: Extent[] = [];
 
@@ -61,6 +63,15 @@ export class LogImage {
     this.terms.push(term);
   }
 
+  /** Says that an entry that the log holds is a configuration. */
+  noteConfiguration(index: number): void {
+    if ((this.configurations.at(-1) ?? 0) < index) this.configurations.push(index);
+    else if (!this.configurations.includes(index)) {
+      this.configurations.push(index);
+      this.configurations.sort((one, other) => one - other);
+    }
+  }
+
   /** An entry that is known already stands here from now on. Entries move from the oldest on, in order. */
   moveEntry(index: number, segment: Segment, offset: number, bytes: number): void {
     let at = this.#extents.findIndex((extent) => extent.end > index);
@@ -84,6 +95,7 @@ export class LogImage {
 
   truncate(from: number): void {
     this.terms.truncate(from);
+    while ((this.configurations.at(-1) ?? 0) >= from) this.configurations.pop();
     for (let last = this.#extents.at(-1); last !== undefined; last = this.#extents.at(-1)) {
       last.truncate(from);
       if (last.count > 0) return;
@@ -95,6 +107,8 @@ export class LogImage {
   compact(base: LogBase): void {
     this.base = base;
     this.terms.dropThrough(base.index, base.term);
+    if ((this.configurations[0] ?? Infinity) <= base.index)
+      this.configurations = this.configurations.filter((index) => index > base.index);
     let dead = 0;
     for (const extent of this.#extents) {
       if (extent.end > base.index + 1) break;
@@ -108,6 +122,7 @@ export class LogImage {
   reset(base: LogBase): void {
     this.base = base;
     this.terms.clear(base.index, base.term);
+    this.configurations = [];
     for (const extent of this.#extents.splice(0)) extent.release();
   }
 

@@ -147,6 +147,7 @@ export class Replay {
       }
       const bytes = entryBytes(records.bodyLength(at));
       const index = records.index(at);
+      if (records.isConfiguration(at)) image.noteConfiguration(index);
       if (records.isMoved(at)) image.moveEntry(index, segment, records.offset(at), bytes);
       else image.appendEntry(index, records.term(at), segment, records.offset(at), bytes);
     }

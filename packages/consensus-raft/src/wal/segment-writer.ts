@@ -346,6 +346,7 @@ function applyParts(
       for (const entry of step.entries) {
         const offset = entryOffsets[at++] as number;
         const bytes = entryBytes(entry.payload.length);
+        if (entry.kind === "configuration") image.noteConfiguration(entry.index);
         if (step.moved === true) image.moveEntry(entry.index, segment, offset, bytes);
         else image.appendEntry(entry.index, entry.term, segment, offset, bytes);
       }

@@ -30,6 +30,8 @@ export interface RecoveredLog {
   readonly lastIndex: LogIndex;
   /** `ok`, or why the tail cannot be trusted: such a replica neither votes nor acknowledges until refilled. */
   readonly integrity: "ok" | "corrupt";
+  /** Which of the entries held are configurations, ascending, where the store knows: nobody has to read the whole log to find them. */
+  readonly configurations?: readonly LogIndex[];
 }
 
 /** One atomic step of persistence. Where `truncateFrom` is given, entries at and after it go first. */
