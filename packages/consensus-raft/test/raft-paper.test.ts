@@ -84,29 +84,74 @@ const roles: readonly [string, CoreRole, () => TestNode][] = [
   ["TestLeaderUpdateTermFromMessage", "leader", () => makeLeader(node())],
 ];
 
+/** One of each kind, as any node may send it. */
+const anyMessages: readonly MessageBody[] = [
+  append(0, 0, 0, [entry(1, 1)]),
+  success(9),
+  { type: "heartbeat", round: 1, commit: 0, repairIndex: 0 },
+  { type: "heartbeat-response", round: 1, repair: "sound" },
+  { ...voteRequest(9, 9), transfer: true } as MessageBody,
+  grant,
+  refusal,
+  { type: "timeout-now" },
+];
+/** Only who leads sends these. */
+const leadersMessages = ["append", "heartbeat"];
+
 describe("§5.1 terms", () => {
   for (const [name, role, make] of roles) {
-    test(`${name}: a ${role} that sees a larger term follows in it`, () => {
-      const one = make();
-      expect([one.core.role, one.core.term]).toEqual([role, 1]);
-      one.receive(2, 2, append(0, 0, 0));
-      expect([one.core.role, one.core.term, one.core.leader]).toEqual(["follower", 2, nodeId(2)]);
+    test(`${name}: a ${role} that sees a larger term follows in it, whatever the message`, () => {
+      for (const message of anyMessages) {
+        const one = make();
+        expect([one.core.role, one.core.term]).toEqual([role, 1]);
+        one.receive(2, 2, message);
+        const leader = leadersMessages.includes(message.type) ? nodeId(2) : undefined;
+        expect([one.core.role, one.core.term, one.core.leader], message.type).toEqual(["follower", 2, leader]);
+        expect(one.stored.term, message.type).toBe(2);
+      }
     });
   }
 
-  test("TestRejectStaleTermMessage: a message of an earlier term changes nothing and is refused", () => {
-    const one = node({ term: 2 });
-    one.receive(2, 1, append(0, 0, 0, [entry(1, 1)]));
-    expect([one.core.term, one.core.lastIndex, one.core.leader]).toEqual([2, 0, undefined]);
-    expect(ofType(one.takeSent(), "append-response").map((message) => [message.success, message.term])).toEqual([
-      [false, 2],
-    ]);
+  test("TestRejectStaleTermMessage: a message of an earlier term changes nothing, and who leads or asks is told of the later one", () => {
+    for (const make of [
+      () => node({ term: 2 }),
+      () => makeCandidate(node({ term: 1 })),
+      () => makeLeader(node({ term: 1 })),
+    ]) {
+      for (const message of anyMessages) {
+        const one = make();
+        one.takeSent();
+        const before = [one.core.role, one.core.term, one.core.vote, one.core.leader, one.log(), one.core.commitIndex];
+        one.receive(2, 1, message);
+        expect(
+          [one.core.role, one.core.term, one.core.vote, one.core.leader, one.log(), one.core.commitIndex],
+          message.type,
+        ).toEqual(before);
+        const answers = one
+          .takeSent()
+          .map((answer) => [
+            answer.type,
+            answer.term,
+            (answer.type === "append-response" && answer.success) ||
+              (answer.type === "vote-response" && answer.granted),
+          ]);
+        if (leadersMessages.includes(message.type)) expect(answers).toEqual([["append-response", 2, false]]);
+        else if (message.type === "vote-request") expect(answers).toEqual([["vote-response", 2, false]]);
+        else expect(answers).toEqual([]);
+      }
+    }
   });
 });
 
 describe("§5.2 elections", () => {
-  test("TestStartAsFollower: a node begins as a follower", () => {
-    expect(node().core.role).toBe("follower");
+  test("TestStartAsFollower: a node begins as a follower, and remains one for as long as it hears from a leader", () => {
+    const one = node();
+    expect([one.core.role, one.core.term, one.core.leader]).toEqual(["follower", 0, undefined]);
+    for (let beats = 0; beats < 50; beats += 1) {
+      one.receive(2, 1, { type: "heartbeat", round: beats, commit: 0, repairIndex: 0 });
+      one.advance(electionTimeoutMs - 1);
+    }
+    expect([one.core.role, one.core.term, one.core.leader]).toEqual(["follower", 1, nodeId(2)]);
   });
 
   test("TestLeaderBcastBeat: a leader sends heartbeats to all others when one is due", () => {
@@ -114,6 +159,10 @@ describe("§5.2 elections", () => {
     one.advance(electionTimeoutMs / 5);
     const beats = ofType(one.takeSent(), "heartbeat");
     expect(beats.map((message) => [message.to, message.term])).toEqual([2, 3].map((n) => [nodeId(n), 1]));
+    one.advance(electionTimeoutMs / 5 - 1);
+    expect(one.takeSent()).toEqual([]);
+    one.advance(1);
+    expect(ofType(one.takeSent(), "heartbeat")).toHaveLength(2);
   });
 
   for (const role of ["follower", "candidate"] as const) {
@@ -283,21 +332,30 @@ describe("§5.3 replication", () => {
     one.receive(2, 1, append(0, 0, commit, entries));
     expect(one.core.commitIndex).toBe(commit);
     expect(one.applied).toEqual(entries.slice(0, commit));
+    // A commit index beyond what was sent says nothing about what else is here.
+    const behind = node({ term: 1, entries });
+    behind.receive(2, 1, append(0, 0, 99, entries.slice(0, 1)));
+    expect(behind.core.commitIndex).toBe(1);
   });
 
+  // What is committed agrees anyway, so it is said of the entry before it.
   test.each([
-    [0, 0, true, 0],
-    [1, 1, true, 1],
-    [2, 2, true, 2],
-    [1, 2, false, 1],
-    [3, 3, false, 3],
+    [0, 0, true, 1, 0, 0],
+    [1, 1, true, 1, 0, 0],
+    [2, 2, true, 2, 0, 0],
+    [2, 1, false, 2, 1, 1],
+    [2, 3, false, 2, 2, 2],
+    [3, 3, false, 3, 2, 2],
+    [3, 1, false, 3, 1, 1],
   ] as const)(
-    "TestFollowerCheckMsgApp: what follows (%i, term %i) is taken: %s",
-    (prevIndex, prevTerm, accepted, index) => {
-      const one = node({ entries: [entry(1, 1), entry(2, 2)], term: 2, commitIndex: 1 });
-      one.receive(2, 2, append(prevIndex, prevTerm, 0));
-      const [answer] = ofType(one.takeSent(), "append-response");
-      expect([answer?.success, answer?.index]).toEqual([accepted, accepted && prevIndex === 0 ? 1 : index]);
+    "TestFollowerCheckMsgApp: what follows (%i, term %i) is taken: %s; index %i, may agree at (%i, term %i)",
+    (prevIndex, prevTerm, accepted, index, hintIndex, hintTerm) => {
+      const one = node({ entries: [entry(1, 1), entry(2, 2)], term: 3, commitIndex: 1 });
+      one.receive(2, 3, append(prevIndex, prevTerm, 0));
+      expect(ofType(one.takeSent(), "append-response")).toMatchObject([
+        { success: accepted, index, hintIndex, hintTerm },
+      ]);
+      expect(one.log()).toEqual(["1/1", "2/2"]);
     },
   );
 
@@ -405,7 +463,8 @@ describe("§5.4 safety", () => {
   ])("TestLeaderOnlyCommitsLogFromCurrentTerm: acknowledged up to %i, committed up to %i", (acknowledged, commit) => {
     const one = makeLeader(node({ entries: [entry(1, 1), entry(2, 2)], term: 2 }));
     expect(one.core.lastIndex).toBe(3);
-    one.receive(2, 3, success(acknowledged));
+    for (const peer of [2, 3]) one.receive(peer, 3, success(acknowledged));
     expect(one.core.commitIndex).toBe(commit);
+    expect(one.applied.map((each) => each.index)).toEqual([1, 2, 3].slice(0, commit));
   });
 });

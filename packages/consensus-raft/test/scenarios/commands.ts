@@ -2,55 +2,9 @@ import type { Generation } from "@revoada/fabric";
 import { configurationOf } from "../../src/core/configuration.ts";
 import type { CoreLimits, Message } from "../../src/core/types.ts";
 import { entry, nodeId, replica, type NodeOptions, type TestNode } from "../support/cluster.ts";
+import { Words } from "../support/words.ts";
 import { configurationText, entryText, roleText } from "./trace.ts";
 import { ScenarioWorld } from "./world.ts";
-
-/** The words of one command: those with `=` are options, the others stand in order. */
-class Words {
-  readonly words: readonly string[];
-  readonly #options = new Map<string, string>();
-
-  constructor(words: readonly string[]) {
-    this.words = words.filter((word) => !/^[a-z-]+=/.test(word));
-    for (const word of words) {
-      const [, name, value] = /^([a-z-]+)=(.*)$/.exec(word) ?? [];
-      if (name !== undefined) this.#options.set(name, value as string);
-    }
-  }
-
-  number(at: number): number {
-    const value = Number(this.words[at]);
-    if (!Number.isInteger(value)) throw new Error(`word ${at + 1} of "${this.words.join(" ")}" is no number`);
-    return value;
-  }
-
-  numbers(from = 0): readonly number[] {
-    return this.words.slice(from).map((_, at) => this.number(from + at));
-  }
-
-  option(name: string): string | undefined {
-    return this.#options.get(name);
-  }
-
-  optionNumber(name: string): number | undefined {
-    const text = this.option(name);
-    return text === undefined ? undefined : Number(text);
-  }
-
-  /** Members as `1,2,3`; a quote after a number is a store of a later life. */
-  members(name: string): readonly ReturnType<typeof replica>[] | undefined {
-    const text = this.option(name);
-    if (text === undefined) return undefined;
-    const words = text.split(",").filter((word) => word !== "");
-    return words.map((word) => replica(Number.parseInt(word, 10), word.endsWith("'") ? 1 : 0));
-  }
-
-  /** `index/term` pairs as `1/1,2/3`. */
-  positions(name: string): readonly (readonly [number, number])[] {
-    const words = (this.option(name) ?? "").split(",").filter((word) => word !== "");
-    return words.map((word) => word.split("/").map(Number) as [number, number]);
-  }
-}
 
 function limitsOf(words: Words): Partial<CoreLimits> {
   const names = {
