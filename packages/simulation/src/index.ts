@@ -4,11 +4,11 @@
  *
  * @packageDocumentation
  */
-export { describeFault, scheduleFaults, type Fault, type TimedFault } from "./faults.ts";
-export { checkWrites, readHistory, type WriteRecord, type WrittenHistory } from "./history.ts";
-export { Monitor } from "./monitor.ts";
-export { SimulatedNode, type SimulatedWorld } from "./node.ts";
-export { runSeed, type RunOptions, type RunResult } from "./run.ts";
-export { addTotals, countedEvents, emptyTotals, missingEvents, type CountedEvent, type Totals } from "./totals.ts";
+export { describeFault, scheduleFaults, type Fault, type TimedFault } from "./cluster/faults.ts";
+export { checkWrites, readHistory, type WriteRecord, type WrittenHistory } from "./cluster/history.ts";
+export { Monitor } from "./cluster/monitor.ts";
+export { SimulatedNode, type SimulatedWorld } from "./cluster/node.ts";
+export { runSeed, type RunOptions, type RunResult } from "./cluster/run.ts";
+export { addTotals, countedEvents, emptyTotals, missingEvents, type CountedEvent, type Totals } from "./cluster/totals.ts";
 export { Trace } from "./trace.ts";
 export { InvariantViolation } from "./violation.ts";

@@ -1,5 +1,5 @@
 import type { WatchBatch } from "@revoada/fabric";
-import { require } from "./violation.ts";
+import { require } from "../violation.ts";
 
 /** One write that a client tried: every value is written by one operation only, so that it can be told apart for ever. */
 export interface WriteRecord {

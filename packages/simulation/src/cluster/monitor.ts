@@ -10,8 +10,8 @@ import {
   type StoreReader,
 } from "@revoada/fabric";
 import type { Totals } from "./totals.ts";
-import type { Trace } from "./trace.ts";
-import { require } from "./violation.ts";
+import type { Trace } from "../trace.ts";
+import { require } from "../violation.ts";
 
 /** At every index divisible by this, each replica's whole state is hashed and compared. */
 export const hashEveryEntries = 64;

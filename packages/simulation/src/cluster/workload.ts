@@ -3,7 +3,7 @@ import type { SeededRandom, VirtualClock } from "@revoada/fabric/memory";
 import type { WriteRecord } from "./history.ts";
 import type { SimulatedNode } from "./node.ts";
 import type { Totals } from "./totals.ts";
-import { require } from "./violation.ts";
+import { require } from "../violation.ts";
 
 /** Refusals after which nothing was appended and nothing ever will be. */
 const definite = [

@@ -13,8 +13,8 @@ import { checkWrites, readHistory } from "./history.ts";
 import { Monitor } from "./monitor.ts";
 import { SimulatedNode } from "./node.ts";
 import { emptyTotals, type Totals } from "./totals.ts";
-import { Trace } from "./trace.ts";
-import { InvariantViolation, require } from "./violation.ts";
+import { Trace } from "../trace.ts";
+import { InvariantViolation, require } from "../violation.ts";
 import { badWeather } from "./weather.ts";
 import { Workload } from "./workload.ts";
 

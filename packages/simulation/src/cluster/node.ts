@@ -40,7 +40,7 @@ import { gossipMembership } from "@revoada/membership-gossip";
 import type { Monitor } from "./monitor.ts";
 import { observedLog } from "./observed-log.ts";
 import { observedMachine } from "./observed-machine.ts";
-import type { Trace } from "./trace.ts";
+import type { Trace } from "../trace.ts";
 
 /** What the nodes of one run share. */
 export interface SimulatedWorld {

@@ -1,0 +1,89 @@
+import type { SeededRandom } from "@revoada/fabric/memory";
+import { everyFaultKind, type FaultKind } from "./faults.ts";
+
+/** What one seed decides before anything happens. */
+export interface Setup {
+  readonly nodes: number;
+  /** How many of them found the group; the others wait to be let in. */
+  readonly founders: number;
+  readonly electionTimeoutMs: number;
+  readonly chaosMs: number;
+  readonly kinds: readonly FaultKind[];
+  readonly faults: number;
+  readonly latencyMs: number;
+  readonly syncMs: number;
+  readonly durableMachines: boolean;
+  readonly asynchronousApply: boolean;
+  readonly slowSnapshots: boolean;
+  readonly snapshotIntervalEntries: number;
+  readonly segmentBytes: number;
+  readonly allocateBytes: number;
+  readonly walCacheBytes: number;
+  readonly keys: number;
+  readonly operations: number;
+  /** Share of local linearizable reads among the operations. */
+  readonly readShare: number;
+  /** Clients prefer a node that believes to lead. */
+  readonly leaderBias: number;
+  readonly limits: Readonly<Record<string, number>>;
+}
+
+export interface SetupOptions {
+  readonly nodes?: number;
+  readonly minutes?: number;
+}
+
+/** What is left of each run for healing and for judging. */
+const healMs = 14_000;
+
+/** Draws a setup: each seed tries a random subset of faults, of a size and at timings of its own (swarm testing). */
+export function drawSetup(random: SeededRandom, options: SetupOptions = {}): Setup {
+  const nodes = options.nodes ?? random.pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]);
+  const minutes = options.minutes ?? 1;
+  const electionTimeoutMs = 150 + random.below(351);
+  const kinds = random.shuffle(everyFaultKind).slice(0, 8 + random.below(everyFaultKind.length - 7));
+  const founders = nodes <= 2 ? nodes : Math.max(1, nodes - random.below(3));
+  const segmentBytes = random.pick([16, 32, 64, 256]) * 1024;
+  return {
+    nodes,
+    founders,
+    electionTimeoutMs,
+    chaosMs: minutes * 60_000 - healMs,
+    kinds,
+    faults: Math.round((18 + random.below(14)) * minutes),
+    latencyMs: random.pick([0.2, 1, 5, electionTimeoutMs / 12]),
+    syncMs: random.pick([0.2, 1, 4, electionTimeoutMs / 6]),
+    durableMachines: random.chance(0.4),
+    asynchronousApply: random.chance(0.5),
+    slowSnapshots: random.chance(0.5),
+    snapshotIntervalEntries: random.pick([10, 20, 50, 100, 200]),
+    segmentBytes,
+    allocateBytes: Math.min(segmentBytes, random.pick([4, 8, 16]) * 1024),
+    walCacheBytes: random.pick([0, 512, 16 * 1024 * 1024]),
+    keys: 4 + random.below(9),
+    operations: Math.round((1010 + random.below(150)) * minutes),
+    readShare: random.pick([0.1, 0.3, 0.5]),
+    leaderBias: random.pick([0, 0.3, 0.7]),
+    limits: drawLimits(random, electionTimeoutMs),
+  };
+}
+
+/** Bounds that are tiny or large, so that every path around them is taken. */
+function drawLimits(random: SeededRandom, electionTimeoutMs: number): Readonly<Record<string, number>> {
+  return {
+    maxMessageBytes: random.pick([64, 1024, 1024 * 1024]),
+    maxInFlightMessages: random.pick([1, 4, 256]),
+    maxInFlightBytes: random.pick([256, 8 * 1024 * 1024]),
+    maxApplyEntries: random.pick([1, 7, 4096]),
+    maxApplyBytes: random.pick([64, 8 * 1024 * 1024]),
+    cacheBytes: random.pick([1, 2048, 16 * 1024 * 1024]),
+    maxUncommittedBytes: random.pick([2048, 64 * 1024 * 1024]),
+    maxForwardsInFlight: random.pick([1, 64]),
+    trailingEntries: random.pick([0, 5, 50]),
+    snapshotChunkBytes: random.pick([200, 2000, 1024 * 1024]),
+    storageStallMs: Math.round((2 + random.float() * 6) * electionTimeoutMs),
+    snapshotStallMs: Math.round((6 + random.below(10)) * electionTimeoutMs),
+    snapshotRequestTimeoutMs: Math.round((2 + random.below(6)) * electionTimeoutMs),
+    proposalTimeoutMs: Math.round((6 + random.below(20)) * electionTimeoutMs),
+  };
+}
