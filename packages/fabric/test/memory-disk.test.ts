@@ -340,6 +340,21 @@ describe("faults", () => {
     expect([...(await again.read(0, 1)), ...(await again.read(sectorBytes, 1))]).toEqual([0, 2]);
   });
 
+  test("what a failed sync left behind takes nothing of what a later one made durable", async () => {
+    for (let seed = 0; seed < 20; seed += 1) {
+      const disk = memoryDisk({ random: seededRandom(seed) });
+      await create(disk, "log", new Uint8Array(512).fill(1));
+      const file = await disk.open("log");
+      await file.write(512, [new Uint8Array(512).fill(2)]);
+      disk.failSyncs(1);
+      expect(await codeOf(file.datasync())).toBe("DISK_IO");
+      await file.write(512, [new Uint8Array(1024).fill(3)]);
+      await file.datasync();
+      disk.crash("random");
+      expect(await contentOf(disk, "log")).toEqual([...new Array(512).fill(1), ...new Array(1024).fill(3)]);
+    }
+  });
+
   test("a full disk shows first by a short write, takes what is allocated already, and serves again with room", async () => {
     const disk = memoryDisk({ capacityBytes: 10 });
     const file = await disk.open("f", { create: true });

@@ -1,6 +1,6 @@
 /**
- * A seeded world in which whole nodes run: the production layers over a virtual clock, network and disk, with faults, clients, and
- * invariants that are checked at every step.
+ * Seeded worlds in which production code runs over a virtual clock, network and disk, with faults, clients, and invariants that
+ * are checked at every step: the replicated log alone ({@link runConsensusSeed}), and whole nodes ({@link runSeed}).
  *
  * @packageDocumentation
  */
@@ -9,6 +9,26 @@ export { checkWrites, readHistory, type WriteRecord, type WrittenHistory } from 
 export { Monitor } from "./cluster/monitor.ts";
 export { SimulatedNode, type SimulatedWorld } from "./cluster/node.ts";
 export { runSeed, type RunOptions, type RunResult } from "./cluster/run.ts";
-export { addTotals, countedEvents, emptyTotals, missingEvents, type CountedEvent, type Totals } from "./cluster/totals.ts";
+export {
+  addTotals,
+  countedEvents,
+  emptyTotals,
+  missingEvents,
+  type CountedEvent,
+  type Totals,
+} from "./cluster/totals.ts";
+export { formatEvents, parseEvents } from "./consensus/events.ts";
+export { shrinkEvents, type Shrunk, type ShrinkOptions } from "./consensus/shrink.ts";
+export {
+  consensusEvents,
+  noTotals,
+  sumTotals,
+  unseenEvents,
+  type ConsensusEvent,
+  type ConsensusTotals,
+} from "./consensus/totals.ts";
+export { runConsensusSeed, type ConsensusRunOptions, type ConsensusRunResult } from "./consensus/world.ts";
+export { checkLinearizable, type CheckOptions, type Verdict } from "./linearizability/checker.ts";
+export { applyCall, emptyValue, type Call, type Operation } from "./linearizability/operation.ts";
 export { Trace } from "./trace.ts";
 export { InvariantViolation } from "./violation.ts";

@@ -335,7 +335,8 @@ export class Replica<Command, Result> {
 
   #baseAt(index: number): LogBase | undefined {
     const term = this.#core.termAt(index);
-    if (term === undefined || index < this.#core.firstIndex) return undefined;
+    // The log's own base is one: a machine that has applied nothing since it was compacted stands there.
+    if (term === undefined || index < this.#core.firstIndex - 1) return undefined;
     const configuration = this.#core.configurationAt(index);
     const position = { index: index as LogIndex, term: term as Term };
     return configuration === undefined ? position : { ...position, configuration };

@@ -143,6 +143,8 @@ export class SectorFile {
         this.#merge(page, dirty.bytes, dirty.sectors);
       }
       this.#setDurableSize(layer.size);
+      // Nor may its size come back, and cut off what was committed behind it.
+      for (const held of abandoned) held.size = layer.size;
     }
     this.#layers = [...abandoned, ...this.#layers.slice(end + 1)];
   }

@@ -1,5 +1,5 @@
 /**
- * `pnpm sim [--seeds N] [--from S] [--seed S] [--nodes N] [--chaos-seconds N] [--workers N]`: runs whole clusters from seeds.
+ * `pnpm sim cluster [--seeds N] [--from S] [--seed S] [--nodes N] [--chaos-seconds N] [--workers N]`: runs whole clusters from seeds.
  *
  * Prints what broke and how to see it again, the totals of what was seen to happen, and fails where anything broke or one of the
  * totals is 0.
@@ -11,6 +11,7 @@ import { runSeed, type RunOptions, type RunResult } from "./run.ts";
 import { addTotals, emptyTotals, missingEvents } from "./totals.ts";
 
 const { values } = parseArgs({
+  args: process.argv.slice(3),
   options: {
     seeds: { type: "string", default: "10" },
     from: { type: "string", default: "1" },
@@ -42,7 +43,7 @@ function print(result: RunResult): void {
   }
   console.log(`seed ${result.seed}: BROKEN ${violation.message} (${facts})`);
   for (const line of violation.latest) console.log(`    ${line}`);
-  console.log(`    again: pnpm sim --seed ${result.seed} --nodes ${nodes} --chaos-seconds ${chaosMs / 1000}`);
+  console.log(`    again: pnpm sim cluster --seed ${result.seed} --nodes ${nodes} --chaos-seconds ${chaosMs / 1000}`);
 }
 
 /** Hands seeds out to processes and yields results as they come. */
@@ -72,7 +73,8 @@ async function runAll(seeds: readonly number[], workers: number): Promise<readon
   return results;
 }
 
-async function main(): Promise<number> {
+/** Runs seeds of the cluster world and says what was seen. Returns the exit status. */
+export async function clusterCommand(): Promise<number> {
   if (values.seed !== undefined) {
     const result = await runSeed({ seed: wholeNumber("seed", 0, 2 ** 31), nodes, chaosMs });
     print(result);
@@ -94,5 +96,3 @@ async function main(): Promise<number> {
   if (missing.length > 0) console.log(`never seen to happen: ${missing.join(", ")}`);
   return broken.length === 0 && missing.length === 0 ? 0 : 1;
 }
-
-process.exitCode = await main();

@@ -25,6 +25,17 @@ export const everyFaultKind = [
   "transfer",
 ] as const;
 
+/** These need others to talk to, and these need others that hold what one loses. */
+const needOthers: readonly FaultKind[] = ["partition", "one-way", "weather", "freeze-leader", "reconfigure", "transfer"];
+const needMajority: readonly FaultKind[] = ["bit-flip", "wipe", "failing-write"];
+
+/** The kinds that make sense among so many nodes. */
+export function faultKindsFor(nodes: number): readonly FaultKind[] {
+  return everyFaultKind.filter(
+    (kind) => (nodes > 1 || !needOthers.includes(kind)) && (nodes > 2 || !needMajority.includes(kind)),
+  );
+}
+
 /** Something that is planned for a moment of the chaos phase. What it meets when its moment comes decides what it does. */
 export interface Fault {
   readonly kind: FaultKind;

@@ -239,7 +239,9 @@ export class ConsensusMonitor {
     this.check(term >= store.term, "monotonic-term", () =>
       `${node.slice(0, 4)} stores term ${term} after ${store.term}`);
     const voted = term > store.term ? undefined : store.vote;
-    this.check(voted === undefined || vote === voted || store.damaged, "one-vote-a-term", () =>
+    // A log that was refilled stands by the leader of its term, whatever its candidate of that term had been.
+    const follows = this.#leaders.get(term) === vote;
+    this.check(voted === undefined || vote === voted || follows, "one-vote-a-term", () =>
       `${node.slice(0, 4)} votes for ${vote?.slice(0, 4)} and ${voted?.slice(0, 4)} in term ${term}`);
     store.term = term;
     store.vote = vote;
@@ -308,9 +310,10 @@ export class ConsensusMonitor {
   checkBase(node: NodeId, base: LogBase): void {
     this.check(this.#committed[base.index] === base.term, "snapshot-of-the-committed", () =>
       `${node.slice(0, 4)} begins its log after ${base.index} of term ${base.term}, committed is term ${this.#committed[base.index]}`);
-    const expected = describeConfiguration(
-      this.#configurations.findLast(({ index }) => index <= base.index)?.configuration,
-    );
+    const inForce = this.#configurations.findLast(({ index }) => index <= base.index);
+    const expected = describeConfiguration(inForce?.configuration);
+    // Who joined later and has the log from its first entry on was never told who founded the group, and needs not know.
+    if (base.configuration === undefined && inForce?.index === 0) return;
     const found = describeConfiguration(base.configuration);
     this.check(expected === found, "snapshot-voters", () =>
       `a base of ${node.slice(0, 4)} at ${base.index} says ${found}, in force there is ${expected}`);
@@ -330,6 +333,7 @@ export class ConsensusMonitor {
     this.#checkMonotonic(node, known, core);
     this.#checkRole(node, known, core, event);
     if (core.commitIndex > known.commitIndex) this.#checkCommit(node, known, core);
+    if (event.type === "read") this.#countLeaseRead(core, effects);
     for (const effect of effects) this.#checkEffect(node, record, known, effect);
     if (known.storage === "corrupt" && core.storage === "ok") this.#refilled(record);
     known.storage = core.storage;
@@ -338,6 +342,12 @@ export class ConsensusMonitor {
     known.appliedIndex = core.appliedIndex;
     known.configurationIndex = core.configurationIndex;
     known.leads = core.isLeader;
+  }
+
+  /** A read that is answered in the very step that it came in has waited for nobody. */
+  #countLeaseRead({ configuration }: WatchedCore, effects: readonly WatchedEffect[]): void {
+    if ((configuration?.voters.length ?? 0) > 1 && effects.some(({ type }) => type === "read-ready"))
+      this.#totals.leaseReads += 1;
   }
 
   #newCore(core: WatchedCore): CoreRecord {

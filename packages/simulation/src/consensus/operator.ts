@@ -100,9 +100,21 @@ export class Operator {
     }
   }
 
+  /** A disk that is damaged and that nobody refills, because its replica is no member, is replaced. */
+  #discard(replica: SimulatedReplica): void {
+    const configuration = this.settled();
+    if (configuration === undefined || !replica.isRunning) return;
+    if (replica.life.consensus.status().storage !== "corrupt") return replica.settleDamage();
+    if ([...configuration.voters, ...configuration.learners].some(({ id }) => id === replica.id)) return;
+    replica.crash("nothing-lost");
+    replica.wipe();
+    replica.start();
+  }
+
   /** Replaces stores that were lost, one at a time: in one step, or as a learner first. */
   mend(random: SeededRandom): void {
     for (const replica of this.#around.replicas) if (replica.damage === "wiped") this.#mend(replica, random);
+    for (const replica of this.#around.replicas) if (replica.damage === "flipped") this.#discard(replica);
   }
 
   #mend(replica: SimulatedReplica, random: SeededRandom): void {

@@ -35,6 +35,8 @@ export interface ReplicaWorld {
   readonly random: SeededRandom;
   /** Called before anything of `replica` runs: whatever happens until the next call is its doing. */
   entered(replica: SimulatedReplica): void;
+  /** Who leads, as a cluster's gossip would tell. */
+  leaderHint(): NodeId | undefined;
   applied(replica: SimulatedReplica, index: number, command: RegisterCommand): void;
 }
 
@@ -217,10 +219,13 @@ export class SimulatedReplica {
       await transport.start();
       await consensus.start(machine);
     };
-    opening().then(
-      () => this.#started(life),
-      (error: unknown) => this.#startFailed(life, error),
-    );
+    // In a turn of its own: what follows is this replica's doing.
+    host.nextTurn(() => {
+      opening().then(
+        () => this.#started(life),
+        (error: unknown) => this.#startFailed(life, error),
+      );
+    });
   }
 
   #started(life: Life): void {
@@ -292,7 +297,7 @@ export class SimulatedReplica {
     random: SeededRandom,
     transport: ReturnType<MemoryNetwork["transport"]>,
   ): Consensus<RegisterCommand, string> {
-    const { setup, monitor } = this.#world;
+    const { setup, monitor, totals } = this.#world;
     const founding = this.#founding;
     const disk = this.#disk;
     return raft<RegisterCommand, string>({
@@ -306,6 +311,8 @@ export class SimulatedReplica {
       snapshotIntervalEntries: setup.snapshotIntervalEntries,
       groupId: Buffer.from("simulated"),
       logStore: () => watchedLog(this.#openLog(host, random), this.id, monitor),
+      leaseReads: setup.leaseReads,
+      hintLeader: () => this.#world.leaderHint(),
       limits: setup.limits as Partial<RaftLimits>,
       metrics: this.#metrics(),
       logger: {
@@ -314,7 +321,10 @@ export class SimulatedReplica {
           this.#cause = `${message} ${describe(fields?.["error"])}`;
           this.#note(`error: ${this.#cause.split("\n", 1)[0]}`);
         },
-        warn: (message, fields) => this.#note(`warning: ${message} ${String(fields?.["error"] ?? fields?.["reason"] ?? "")}`),
+        warn: (message, fields) => {
+          if (isFabricError(fields?.["error"], "DISK_FULL", "LOG_FULL")) totals.fullDisks += 1;
+          this.#note(`warning: ${message} ${String(fields?.["error"] ?? fields?.["reason"] ?? "")}`);
+        },
       },
       ...(founding === undefined ? {} : { bootstrap: founding }),
     });
@@ -335,6 +345,7 @@ export class SimulatedReplica {
         ...silentLogger,
         warn: (message, fields) => {
           if (fields?.["kind"] === "torn") this.#world.totals.tornWrites += 1;
+          if (message.startsWith("the disk is full")) this.#world.totals.fullDisks += 1;
           this.#note(`log: ${message} ${JSON.stringify(fields ?? {})}`);
         },
       },

@@ -1,5 +1,5 @@
 import type { SeededRandom } from "@revoada/fabric/memory";
-import { everyFaultKind, type FaultKind } from "./faults.ts";
+import { faultKindsFor, type FaultKind } from "./faults.ts";
 
 /** What one seed decides before anything happens. */
 export interface Setup {
@@ -12,6 +12,7 @@ export interface Setup {
   readonly faults: number;
   readonly latencyMs: number;
   readonly syncMs: number;
+  readonly leaseReads: boolean;
   readonly durableMachines: boolean;
   readonly asynchronousApply: boolean;
   readonly slowSnapshots: boolean;
@@ -41,7 +42,8 @@ export function drawSetup(random: SeededRandom, options: SetupOptions = {}): Set
   const nodes = options.nodes ?? random.pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]);
   const minutes = options.minutes ?? 1;
   const electionTimeoutMs = 150 + random.below(351);
-  const kinds = random.shuffle(everyFaultKind).slice(0, 8 + random.below(everyFaultKind.length - 7));
+  const feasible = faultKindsFor(nodes);
+  const kinds = random.shuffle(feasible).slice(0, 8 + random.below(feasible.length - 7));
   const founders = nodes <= 2 ? nodes : Math.max(1, nodes - random.below(3));
   const segmentBytes = random.pick([16, 32, 64, 256]) * 1024;
   return {
@@ -50,9 +52,11 @@ export function drawSetup(random: SeededRandom, options: SetupOptions = {}): Set
     electionTimeoutMs,
     chaosMs: minutes * 60_000 - healMs,
     kinds,
-    faults: Math.round((18 + random.below(14)) * minutes),
+    // A pair loses its quorum with either of the two, so that it bears less.
+    faults: Math.round((nodes === 2 ? 8 + random.below(6) : 14 + random.below(14)) * minutes),
     latencyMs: random.pick([0.2, 1, 5, electionTimeoutMs / 12]),
     syncMs: random.pick([0.2, 1, 4, electionTimeoutMs / 6]),
+    leaseReads: random.chance(0.4),
     durableMachines: random.chance(0.4),
     asynchronousApply: random.chance(0.5),
     slowSnapshots: random.chance(0.5),

@@ -5,6 +5,7 @@ export const consensusEvents = [
   "refused",
   "unknown",
   "readIndexReads",
+  "leaseReads",
   "elections",
   "terms",
   "commits",

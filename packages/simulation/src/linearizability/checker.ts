@@ -65,6 +65,8 @@ interface Mark {
 
 interface Taken {
   readonly call: Mark;
+  /** It only read, and what it read is there now: moved here, it stands in nobody's way. So nothing else is tried in its place. */
+  readonly isForced: boolean;
   readonly stateBefore: string;
 }
 
@@ -115,24 +117,48 @@ class KeySearch {
   run():
     | { readonly verdict: "not-linearizable" | "undecided"; readonly stuckAt: readonly Operation[] }
     | undefined {
-    let mark = this.#head.next;
+    let mark = this.#advance();
     while (this.#definiteTaken < this.#definite) {
       if (mark === undefined || !mark.isCall) {
         // A response that is met says that its operation had to come earlier: one of those before it was taken too soon.
         this.#noteDeepest();
-        const back = this.#taken.pop();
+        const back = this.#backtrack();
         if (back === undefined) return { verdict: "not-linearizable", stuckAt: this.#deepest.stuckAt };
-        mark = this.#putBack(back);
+        mark = back.next;
         continue;
       }
       if (this.#visited.size > this.#budget) return { verdict: "undecided", stuckAt: this.#deepest.stuckAt };
-      mark = this.#take(mark) ? this.#head.next : mark.next;
+      mark = this.#take(mark, false) ? this.#advance() : mark.next;
     }
     return undefined;
   }
 
+  /** Takes all that can be taken without a choice, and returns the first call among which there is one. */
+  #advance(): Mark | undefined {
+    for (let mark = this.#head.next; mark?.isCall === true;) {
+      const { call, answer } = this.#operations[mark.operation] as Operation;
+      // A write that happens to write what is there must stay free: it may be what brings that back later.
+      const onlyReads = call.kind === "get" || answer?.startsWith("false:") === true;
+      if (!onlyReads || applyCall(this.#state, call).answer !== answer) mark = mark.next;
+      else if (this.#take(mark, true)) mark = this.#head.next;
+      // What follows was tried before and led nowhere.
+      else return undefined;
+    }
+    return this.#head.next;
+  }
+
+  /** Undoes steps up to the last one that was a choice, and returns its call; undefined where there was none. */
+  #backtrack(): Mark | undefined {
+    for (;;) {
+      const back = this.#taken.pop();
+      if (back === undefined) return undefined;
+      this.#putBack(back);
+      if (!back.isForced) return back.call;
+    }
+  }
+
   /** Takes the operation of `call` next, where its answer fits and nothing new would be tried twice. */
-  #take(call: Mark): boolean {
+  #take(call: Mark, isForced: boolean): boolean {
     const { operation } = call;
     const { call: asked, answer } = this.#operations[operation] as Operation;
     const result = applyCall(this.#state, asked);
@@ -144,7 +170,7 @@ class KeySearch {
       return false;
     }
     this.#visited.add(key);
-    this.#taken.push({ call, stateBefore: this.#state });
+    this.#taken.push({ call, isForced, stateBefore: this.#state });
     this.#state = result.state;
     const response = this.#response[operation];
     if (response !== undefined) {
@@ -155,8 +181,8 @@ class KeySearch {
     return true;
   }
 
-  /** Undoes the last step and returns where the search goes on. */
-  #putBack({ call, stateBefore }: Taken): Mark | undefined {
+  /** Undoes a step. */
+  #putBack({ call, stateBefore }: Taken): void {
     const { operation } = call;
     relink(call);
     const response = this.#response[operation];
@@ -166,7 +192,6 @@ class KeySearch {
     }
     this.#flip(operation);
     this.#state = stateBefore;
-    return call.next;
   }
 
   #flip(operation: number): void {

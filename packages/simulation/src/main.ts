@@ -1,0 +1,15 @@
+/**
+ * `pnpm sim`: the replicated log alone, from seeds; `pnpm sim cluster`: whole nodes.
+ *
+ * Prints what broke and how to see it again, the totals of what was seen to happen, and fails where anything broke or one of the
+ * totals is 0.
+ */
+const [world] = process.argv.slice(2);
+
+if (world === "cluster") {
+  const { clusterCommand } = await import("./cluster/command-line.ts");
+  process.exitCode = await clusterCommand();
+} else {
+  const { consensusCommand } = await import("./consensus/command-line.ts");
+  process.exitCode = await consensusCommand(process.argv.slice(2));
+}
