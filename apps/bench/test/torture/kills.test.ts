@@ -8,7 +8,7 @@ test("no acknowledged write is lost or doubled where the leader is killed five t
   const figures = await inScratch("torture-kills", (directory) =>
     torturedByKills({
       ...{ directory, signal: controller.signal, report: () => {} },
-      ...{ kills: 5, all: 2, clients: 8, seed: 1, settings: { electionTimeoutMs: 1000 } },
+      ...{ kills: 5, all: 2, clients: 8, seed: 1, settings: { electionTimeoutMs: 500 } },
     }),
   );
   expect(figures.findings).toEqual([]);
