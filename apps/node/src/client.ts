@@ -2,7 +2,7 @@ import { isFabricError, type Face, type PlainValue } from "@revoada/fabric";
 import { controlClient, type ControlClient } from "@revoada/face-pure-raft";
 import type { ChainReport } from "./daemon/chain-report.ts";
 import type { HealthReport } from "./daemon/control.ts";
-import type { TokenLine } from "./daemon/operator-control.ts";
+import type { ShiftReport, TokenLine } from "./daemon/operator-control.ts";
 import type { FormationReport, NodeStatus } from "./daemon/status.ts";
 import { findSocket } from "./data-directory/data-directory.ts";
 import { NodeUnreachableError } from "./errors.ts";
@@ -42,6 +42,13 @@ export interface NodeClient extends AsyncDisposable {
   tokens(): Promise<readonly TokenLine[]>;
   /** Ends a token, told by its id or a beginning of it that no other has. */
   revokeToken(id: string): Promise<{ readonly revoked: string }>;
+  /** Asks for a shift of one node, or, with `dryRun`, what it would be. */
+  propose(order: {
+    readonly verb: string;
+    readonly node: string;
+    readonly role?: string;
+    readonly dryRun?: boolean;
+  }): Promise<ShiftReport>;
   /** Takes a node out of the cluster for ever, told by its id or a beginning of it that no other has. */
   removeNode(node: string, options?: { readonly timeoutMs?: number }): Promise<{ readonly removed: string }>;
   /** Resolves once the cluster has let the node go; its daemon stops then. */
@@ -103,6 +110,7 @@ function wrap(client: ControlClient, signal: AbortSignal | undefined): NodeClien
     },
     tokens: async () => (await ask<{ readonly tokens: readonly TokenLine[] }>("token.list")).tokens,
     revokeToken: (id) => ask<{ readonly revoked: string }>("token.revoke", { id }),
+    propose: (order) => ask<ShiftReport>("formation.propose", { ...order }),
     removeNode: (id, { timeoutMs = defaultLeaveTimeoutMs } = {}) =>
       ask<{ readonly removed: string }>("node.remove", { node: id, timeoutMs }, timeoutMs + leaveMarginMs),
     async leave({ timeoutMs = defaultLeaveTimeoutMs } = {}): Promise<void> {

@@ -161,6 +161,22 @@ describe("a node on the command line", () => {
     expect((await run("token create --label \u001b[31m")).err).toContain("error TOKEN_REFUSED");
   });
 
+  test("shifts nodes by an operator's word, within what the cluster can bear", async () => {
+    const { run } = await desk();
+    const { node } = JSON.parse((await run("identity -o json")).out) as { readonly node: string };
+    expect((await run(`formation propose cordon ${node.slice(0, 8)} --dry-run`)).out).toMatch(/would cordon/);
+    expect((await run(`formation propose cordon ${node}`)).out).toMatch(
+      /: cordon; the formation is at generation \d+\n$/,
+    );
+    expect((await run("formation")).out).toContain("cordoned");
+    expect((await run(`formation propose restore ${node}`)).code).toBe(0);
+    const refused = await run(`formation propose drain ${node}`);
+    expect([refused.code, refused.err.split(":")[0]]).toEqual([1, "error CLUSTER_SHIFT_REFUSED"]);
+    expect((await run(`formation propose promote ${node}`)).err).toContain("a role to promote to");
+    expect((await run(`formation propose cordon ${node} --role worker`)).err).toContain("no role with cordon");
+    expect((await run(`formation propose evict ${node}`)).err).toContain("CLI_INVALID_VALUE");
+  });
+
   test("removes neither itself nor a node that nobody knows", async () => {
     const { run } = await desk();
     const { node } = JSON.parse((await run("identity -o json")).out) as { readonly node: string };

@@ -31,6 +31,7 @@ import { chainParts } from "./machine/formation-machine.ts";
 import type { StateHash } from "./machine/machine.ts";
 import { openResult } from "./machine/result.ts";
 import { encodeTokenCommand, listTokens, type TokenCommand } from "./machine/token-machine.ts";
+import type { ShiftOrder, ShiftOutcome } from "./operator/shift.ts";
 import type { ClusterLayers } from "./parts.ts";
 import { ReleaseStack } from "./release-stack.ts";
 import { RunningCluster } from "./running.ts";
@@ -271,7 +272,7 @@ export class Cluster implements AsyncDisposable {
         ),
     );
     try {
-      await unlessAborted(running.removal.remove(node, { signal }), signal);
+      await unlessAborted(running.desk.remove(node, { signal }), signal);
     } finally {
       clear();
     }
@@ -314,6 +315,26 @@ export class Cluster implements AsyncDisposable {
       clear();
     }
     await running.membership.leave({ timeoutMs: Math.min(options.timeoutMs, 1000) });
+  }
+
+  /**
+   * Asks for a shift of one node by an operator's word, or, with `dryRun`, what it would be. Rejects with `CLUSTER_SHIFT_REFUSED`
+   * where a vote would be lost that nobody living could cast instead, `CLUSTER_UNKNOWN_NODE`, `TOPOLOGY_ILLEGAL_TRANSITION`, or
+   * `RAFT_NO_QUORUM` where nobody decided in time.
+   */
+  async shift(order: ShiftOrder, options: { readonly timeoutMs: number }): Promise<ShiftOutcome> {
+    const { desk } = this.#require();
+    const { signal, clear } = deadlineOf(
+      this.#layers.clock,
+      options.timeoutMs,
+      () =>
+        new CommandRefusedError("RAFT_NO_QUORUM", `nobody decided within ${options.timeoutMs} ms`, { retryable: true }),
+    );
+    try {
+      return await unlessAborted(desk.shift(order, { signal }), signal);
+    } finally {
+      clear();
+    }
   }
 
   /** Hands leadership to the best caught-up voter where this node leads; resolves with who it was. */

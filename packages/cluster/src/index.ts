@@ -31,6 +31,7 @@ export { commandKinds, openEnvelope, sealEnvelope, type CommandKind } from "./ma
 export type { FormationState, SealingVoters } from "./machine/formation-machine.ts";
 export { ClusterMachine, type ClusterMachineOptions, type StateHash } from "./machine/machine.ts";
 export { TokenRefusedError } from "./machine/token-machine.ts";
+export { shiftRoles, shiftVerbs, type ShiftOrder, type ShiftOutcome, type ShiftVerb } from "./operator/shift.ts";
 export type {
   CatalogLayer,
   CatalogParts,

@@ -2,7 +2,7 @@ import type { Protocol } from "@revoada/fabric";
 
 /** The cluster's own protocols. Their names carry their versions. */
 export const protocols: Readonly<
-  Record<"seal" | "chain" | "sealed" | "join" | "admit" | "depart" | "remove", Protocol>
+  Record<"seal" | "chain" | "sealed" | "join" | "admit" | "depart" | "operator", Protocol>
 > = {
   /** Leader → voter: sign this head. */
   seal: { name: "/revoada/seal/1", channel: "consensus" },
@@ -16,6 +16,6 @@ export const protocols: Readonly<
   admit: { name: "/revoada/admit/1", channel: "gossip" },
   /** A member → leader: let me go. */
   depart: { name: "/revoada/depart/1", channel: "gossip" },
-  /** A voter → leader: an operator removes this node for ever. */
-  remove: { name: "/revoada/remove/1", channel: "gossip" },
+  /** A voter → leader: an operator's order about a node. */
+  operator: { name: "/revoada/operator/1", channel: "gossip" },
 };

@@ -29,7 +29,7 @@ import { ClusterMachine } from "./machine/machine.ts";
 import { openResult } from "./machine/result.ts";
 import type { CatalogLayer, ClusterLayers, ClusterOrigin } from "./parts.ts";
 import { protocols } from "./protocols.ts";
-import { Removal } from "./operator/removal.ts";
+import { OperatorDesk } from "./operator/desk.ts";
 import type { ReleaseStack } from "./release-stack.ts";
 
 /** The key under which a leader says in gossip that it leads, and in which term. */
@@ -46,7 +46,7 @@ export class RunningCluster {
   readonly directory: Directory;
   readonly loop: FormationLoop;
   readonly sealer: Sealer;
-  readonly removal: Removal;
+  readonly desk: OperatorDesk;
   readonly catalog: Catalog;
   readonly localFace: Face;
   readonly remoteFace: Face | undefined;
@@ -127,8 +127,8 @@ export class RunningCluster {
       logger,
     });
     stack.push(() => door.stop());
-    this.removal = this.#createRemoval();
-    stack.push(() => this.removal.stop());
+    this.desk = this.#createDesk();
+    stack.push(() => this.desk.stop());
     this.catalog = this.#createCatalog(catalogLayer, stack);
     this.localFace = parts.factory.create({
       face: declaration.face,
@@ -195,11 +195,23 @@ export class RunningCluster {
     });
   }
 
-  #createRemoval(): Removal {
+  #createDesk(): OperatorDesk {
     const { attestor, clock } = this.#layers;
-    const { transport, consensus, machine, loop, sealer } = this;
+    const { transport, consensus, membership, machine, loop, sealer } = this;
     const leader = (): NodeId | undefined => consensus.status().leader ?? this.likelyLeader();
-    return new Removal({ attestor, transport, consensus, machine, loop, sealer, clock, logger: this.#logger, leader });
+    const logger = this.#logger;
+    return new OperatorDesk({
+      attestor,
+      transport,
+      consensus,
+      membership,
+      machine,
+      loop,
+      sealer,
+      clock,
+      logger,
+      leader,
+    });
   }
 
   /** Transport, then who is there, then who agrees, then genesis, then the loops, and the face last. */

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { ClusterKit, type TestNode } from "./doubles/cluster-kit.ts";
 import { nodeId } from "./doubles/keys.ts";
 
-const remove = { name: "/revoada/remove/1", channel: "gossip" } as const;
+const operator = { name: "/revoada/operator/1", channel: "gossip" } as const;
 
 /** A founder and these nodes, formed: three masters that vote, the others at work. */
 async function formed(...names: readonly string[]): Promise<{ readonly kit: ClusterKit; readonly nodes: TestNode[] }> {
@@ -141,13 +141,13 @@ test("a node without a vote cannot have another removed", async () => {
   const { kit, nodes } = await formed("b", "c", "d", "e");
   const worker = named(kit, nodes, false);
   const other = nodeId(named(kit, nodes, true).name);
-  const request = encode({ version: 1, node: other });
+  const request = encode({ version: 1, verb: "remove", node: other });
   const { transport } = worker.cluster.running();
   transport.setAddresses(nodeId("a"), [memoryAddress(nodeId("a"))]);
-  await expect(kit.run(transport.request(nodeId("a"), remove, request))).rejects.toThrow(
+  await expect(kit.run(transport.request(nodeId("a"), operator, request))).rejects.toThrow(
     expect.objectContaining({ code: "CLUSTER_NOT_A_VOTER" }),
   );
-  await expect(kit.run(transport.request(nodeId("a"), remove, encode({ version: 2, node: other })))).rejects.toThrow(
-    expect.objectContaining({ code: "FABRIC_INVALID_VALUE" }),
-  );
+  await expect(
+    kit.run(transport.request(nodeId("a"), operator, encode({ version: 2, verb: "remove", node: other }))),
+  ).rejects.toThrow(expect.objectContaining({ code: "FABRIC_INVALID_VALUE" }));
 });

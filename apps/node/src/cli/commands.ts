@@ -3,6 +3,7 @@ import type { CommandSpec } from "./command.ts";
 import { applyCommand } from "./commands/apply.ts";
 import { chainExportCommand, chainShowCommand, chainVerifyCommand } from "./commands/chain.ts";
 import { configSchemaCommand, configShowCommand, configValidateCommand } from "./commands/config.ts";
+import { formationProposeCommand } from "./commands/formation.ts";
 import {
   identityCommand,
   keyCreateCommand,
@@ -39,6 +40,7 @@ export const commands: readonly CommandSpec[] = [
   statusCommand,
   healthCommand,
   formationCommand,
+  formationProposeCommand,
   applyCommand,
   getCommand,
   listCommand,

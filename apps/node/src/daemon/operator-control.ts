@@ -1,5 +1,12 @@
-import type { Cluster } from "@revoada/cluster";
-import { FieldReader, InvalidValueError, type PlainValue, type TokenRecord } from "@revoada/fabric";
+import { shiftRoles, shiftVerbs, type Cluster } from "@revoada/cluster";
+import {
+  FieldReader,
+  InvalidValueError,
+  type NodeId,
+  type PlainValue,
+  type TokenRecord,
+  type Transition,
+} from "@revoada/fabric";
 import { AmbiguousIdError, UnknownIdError } from "../errors.ts";
 
 /** One join token as `token list` shows it. */
@@ -11,9 +18,18 @@ export interface TokenLine {
   readonly label?: string;
 }
 
+/** What became of an operator's order about a node, or would. */
+export interface ShiftReport {
+  readonly node: NodeId;
+  readonly dryRun: boolean;
+  readonly transitions: readonly Transition[];
+  readonly generation: number;
+}
+
 /** The fewest characters that an id may be shortened to. */
 const shortestPrefix = 4;
 const defaultRemoveTimeoutMs = 60_000;
+const shiftTimeoutMs = 20_000;
 const maxTimeoutMs = 600_000;
 
 /** The one of `ids` that is meant by `given`: the whole id, or a beginning that no other has. */
@@ -63,7 +79,26 @@ export function registerOperatorControl(answer: Answer, cluster: Cluster, wallMs
       throw new InvalidValueError("node.timeoutMs", timeoutMs, `a whole number from 1 to ${maxTimeoutMs}`);
     const { nodes, tombstones } = cluster.formation();
     const removed = resolveId("node", given, new Set([...nodes.keys(), ...tombstones]));
-    await cluster.remove(removed as Parameters<Cluster["remove"]>[0], { timeoutMs });
+    await cluster.remove(removed as NodeId, { timeoutMs });
     return { removed };
   });
+  answer("formation.propose", (parameters) => propose(cluster, parameters));
+}
+
+async function propose(cluster: Cluster, parameters: PlainValue): Promise<ShiftReport> {
+  const fields = new FieldReader(parameters ?? {}, "shift");
+  const verb = fields.oneOf("verb", shiftVerbs);
+  const given = fields.take("node");
+  const wanted = fields.take("role");
+  const dryRun = fields.boolean("dryRun", false);
+  fields.finish();
+  const role = shiftRoles.find((known) => known === wanted);
+  if (wanted !== undefined && role === undefined)
+    throw new InvalidValueError("shift.role", wanted, `one of ${shiftRoles.join(", ")}`);
+  const takesRole = verb === "promote" || verb === "reassign";
+  if (takesRole !== (role !== undefined))
+    throw new InvalidValueError("shift.role", wanted, takesRole ? `a role to ${verb} to` : `no role with ${verb}`);
+  const node = resolveId("node", given, cluster.formation().nodes.keys()) as NodeId;
+  const order = { verb, node, dryRun, ...(role === undefined ? {} : { role }) };
+  return { node, dryRun, ...(await cluster.shift(order, { timeoutMs: shiftTimeoutMs })) };
 }

@@ -14,7 +14,7 @@ import { ExpectRefusedError, ExpectTimeoutError } from "../../errors.ts";
 import type { Expectation } from "./expectation.ts";
 
 /** Founder → each other node of an expectation: this is our genesis. On the channel that strangers may speak on. */
-export const expectProtocol: Protocol = { name: "/revoada/expect/1", channel: "join" };
+const expectProtocol: Protocol = { name: "/revoada/expect/1", channel: "join" };
 
 /** One conversation of one question and one answer may take this long. */
 const conversationMs = 10_000;

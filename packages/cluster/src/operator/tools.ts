@@ -1,0 +1,102 @@
+import {
+  isFabricError,
+  replicasOf,
+  shortId,
+  type Attestor,
+  type Clock,
+  type Consensus,
+  type Logger,
+  type Membership,
+  type NodeId,
+  type Transition,
+} from "@revoada/fabric";
+import type { Sealer } from "../chain/sealer.ts";
+import { unlessAborted } from "../deadline.ts";
+import { CommandRefusedError } from "../errors.ts";
+import type { FormationLoop } from "../loop/formation-loop.ts";
+import type { FormationState } from "../machine/formation-machine.ts";
+import type { ClusterMachine } from "../machine/machine.ts";
+
+/** What the leader needs to carry out an operator's order. */
+export interface OperatorTools {
+  readonly attestor: Attestor;
+  readonly consensus: Consensus<Uint8Array, Uint8Array>;
+  readonly membership: Membership;
+  readonly machine: ClusterMachine;
+  readonly loop: FormationLoop;
+  readonly sealer: Sealer;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** How often a request that could not be decided is made again, and how often a seat is looked after that has to move first. */
+const pauseMs = 100;
+/** Passing: another leader, or nobody yet, decides it in a moment. */
+const passingCodes = [
+  "RAFT_NO_QUORUM",
+  "RAFT_NOT_LEADER",
+  "RAFT_OUTCOME_UNKNOWN",
+  "TOPOLOGY_COMMAND_REFUSED",
+  "CLUSTER_NOT_A_VOTER",
+  "CLUSTER_STALE_TERM",
+] as const;
+
+/** The committed formation. Throws `CLUSTER_NO_GENESIS`. */
+export function formationOf({ machine }: Pick<OperatorTools, "machine">): FormationState {
+  const { state } = machine.formation;
+  if (state === undefined) throw new CommandRefusedError("CLUSTER_NO_GENESIS", "the cluster has no genesis yet");
+  return state;
+}
+
+export function pause({ clock }: Pick<OperatorTools, "clock">, signal: AbortSignal): Promise<void> {
+  return unlessAborted(new Promise<void>((resolve) => void clock.schedule(pauseMs, resolve)), signal);
+}
+
+/**
+ * Refuses what would take a vote away that nobody living could cast instead. `code` is what the order is refused with.
+ */
+export function requireHeir(
+  { membership, attestor }: OperatorTools,
+  node: NodeId,
+  state: FormationState,
+  code: string,
+): void {
+  const { formation } = state;
+  if (formation.nodes.get(node)?.replica !== "voter") return;
+  const voters = replicasOf(formation, "voter");
+  const view = membership.view();
+  const lives = (id: NodeId): boolean => {
+    const status = view.members.get(id)?.status;
+    return id === attestor.identity.id || status === "alive" || status === "suspect";
+  };
+  const heirs = [...formation.nodes].filter(
+    ([id, record]) =>
+      id !== node &&
+      (record.state === "active" || record.state === "standby") &&
+      (record.replica === "voter" || record.flags.length === 0) &&
+      lives(id),
+  );
+  if (heirs.length >= voters.length) return;
+  throw new CommandRefusedError(
+    code,
+    `${shortId(node)} votes, and ${heirs.length} other living nodes cannot hold ${voters.length} seats: let another node join first`,
+  );
+}
+
+/**
+ * Commits transitions that hold whatever was committed before them. Rejects with `TOPOLOGY_ILLEGAL_TRANSITION` where they do not,
+ * and retryable where another leader has to be asked.
+ */
+export async function commitOrder(
+  { loop }: OperatorTools,
+  transitions: readonly Transition[],
+  reason: string,
+): Promise<number> {
+  try {
+    return await loop.commitAfterOthers(transitions, reason);
+  } catch (error) {
+    if (!isFabricError(error, ...passingCodes)) throw error;
+    const why = `the order was not committed: ${error.message}`;
+    throw new CommandRefusedError("RAFT_NO_QUORUM", why, { retryable: true, cause: error });
+  }
+}
