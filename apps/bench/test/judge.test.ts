@@ -87,9 +87,13 @@ describe("a judge of histories", () => {
     expect(verdict(stale, history("a", taken))).toEqual([
       "out of order: the write at 3 had ended before the read at 2 began",
       "out of order: the read at 3 had ended before the read at 2 began",
+      "what callers of register 5 saw is not-linearizable",
     ]);
     const wrong = [...good, read(5, [40, 41], 3, 1)];
-    expect(verdict(wrong, history("a", taken))).toEqual(["a read of register 5 at 3 saw 1, where 3 stood"]);
+    expect(verdict(wrong, history("a", taken))).toEqual([
+      "a read of register 5 at 3 saw 1, where 3 stood",
+      "what callers of register 5 saw is not-linearizable",
+    ]);
   });
 
   test("finds writes that took effect against the order in which they were made", () => {

@@ -1,3 +1,4 @@
+import { checkLinearizable } from "@revoada/simulation";
 import type { History } from "./register-machine.ts";
 import { nextHash } from "./register-machine.ts";
 
@@ -40,7 +41,8 @@ class Findings {
  * once, where its caller was told, refused ones never, unknown ones at most once; and it is a linearization: an operation that
  * had ended before another one began does not come after it, and a read saw the last write before it.
  *
- * The history is the witness: nothing has to be searched for, so any number of operations can be judged.
+ * The history is the witness: nothing has to be searched for, so any number of operations can be judged. It is what
+ * replicas say of themselves, so each register is also judged by what its callers were told alone.
  */
 export function judge(operations: readonly Operation[], histories: readonly NamedHistory[]): readonly string[] {
   const findings = new Findings();
@@ -52,6 +54,7 @@ export function judge(operations: readonly Operation[], histories: readonly Name
   for (const operation of operations) checkOutcome(findings, operation, first, ordinalOf);
   checkReads(findings, operations, first);
   checkOrder(findings, operations, ordinalOf);
+  checkRegisters(findings, operations);
   const done = operations.filter(({ outcome }) => outcome === "acknowledged").length;
   if (2 * done < operations.length)
     findings.add(`only ${done} of ${operations.length} operations succeeded: that proves little`);
@@ -148,4 +151,20 @@ function checkOrder(
     }
     if (latest === undefined || each.operation.invokedMs > latest.operation.invokedMs) latest = each;
   }
+}
+
+/** Whether some order explains what the callers of each register saw, whatever the replicas say. Undecided counts as not. */
+function checkRegisters(findings: Findings, operations: readonly Operation[]): void {
+  // One length for all, so that no value is part of another one.
+  const text = (value: number): string => (value === 0 ? "" : String(value).padStart(10, "0"));
+  const seen = operations.flatMap(({ kind, id, key, invokedMs, endedMs, outcome, value }, at) => {
+    if (outcome === "refused" || (outcome !== "acknowledged" && kind === "read")) return [];
+    const call = kind === "read" ? ({ kind: "get" } as const) : ({ kind: "put", value: text(id) } as const);
+    const common = { id: at, key: String(key), call, invokedAt: invokedMs };
+    if (outcome !== "acknowledged") return [{ ...common, respondedAt: Infinity }];
+    return [{ ...common, respondedAt: endedMs, answer: kind === "read" ? text(value) : "true" }];
+  });
+  const verdict = checkLinearizable(seen);
+  if (verdict.verdict !== "linearizable")
+    findings.add(`what callers of register ${verdict.key} saw is ${verdict.verdict}`);
 }
