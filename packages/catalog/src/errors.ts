@@ -110,7 +110,7 @@ export class CatalogStoreBackpressureError extends FabricError {
 
 /** The store or the view was closed. */
 export class CatalogStoreClosedError extends FabricError {
-  constructor(what: "store" | "view" | "transaction") {
+  constructor(what: "store" | "view" | "transaction" | "replacement") {
     super("CATALOG_STORE_CLOSED", `the ${what} is closed`);
   }
 }

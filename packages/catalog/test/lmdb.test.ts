@@ -122,14 +122,68 @@ describe("an LMDB store", () => {
     expect(stored(directory)).toEqual(["k7=new", "u:k=v"]);
   });
 
+  test("that was replaced as a whole has the new contents after a restart, and nothing of the old ones on the disk", async () => {
+    const directory = fresh();
+    const first = await lmdbStore({ directory });
+    first.transact((transaction) => {
+      for (let index = 0; index < 10_000; index++) transaction.put("t", text(`old${index}`), text("v"));
+    });
+    await first.flush();
+    set(first, "waiting", "for a flush");
+    const view = first.view();
+    await replaceBy(first, 9_000);
+    expect([first.trees(), valueOf(first, "old1"), valueOf(first, "new1")]).toEqual([["t", "u"], undefined, "w"]);
+    expect([...view.range("t")]).toHaveLength(10_001);
+    view.dispose();
+    set(first, "after", "1");
+    await first.close();
+    expect(stored(directory).filter((row) => row.startsWith("old")).length).toBeLessThanOrEqual(10_000);
+    // A second life goes on with removing what the first one left.
+    await using second = await lmdbStore({ directory });
+    expect([...second.range("t")]).toHaveLength(9_001);
+    expect([valueOf(second, "after"), valueOf(second, "waiting"), valueOf(second, "old1")]).toEqual([
+      "1",
+      undefined,
+      undefined,
+    ]);
+    await emptied(second, directory, 0);
+    await replaceBy(second, 10);
+    expect([...second.range("t")]).toHaveLength(10);
+  });
+
+  test("whose replacement was not put in force has its old contents, and what was staged is removed", async () => {
+    const directory = fresh();
+    const first = await lmdbStore({ directory });
+    set(first, "old", "1");
+    await first.flush();
+    const replacement = await first.replace();
+    for (let index = 0; index < 10_000; index++) replacement.put("t", text(`new${index}`), new Uint8Array(1_000));
+    await replacement.drained();
+    await expect(first.replace()).rejects.toMatchObject({ code: "FABRIC_INVARIANT" });
+    expect(spaces(directory)).toEqual([0, 1]);
+    // Not abandoned, as after a kill.
+    await first.close();
+    await using second = await lmdbStore({ directory });
+    expect([second.trees(), valueOf(second, "old")]).toEqual([["t"], "1"]);
+    await emptied(second, directory, 1);
+    const other = await second.replace();
+    other.put("t", text("new"), text("1"));
+    await other.abandon();
+    await expect(other.commit()).rejects.toMatchObject({ code: "CATALOG_STORE_CLOSED" });
+    expect(() => other.put("t", text("new"), text("2"))).toThrow(
+      expect.objectContaining({ code: "CATALOG_STORE_CLOSED" }),
+    );
+    expect(valueOf(second, "old")).toBe("1");
+  });
+
   test("of a newer format is refused by name", async () => {
     const directory = fresh();
     await (await lmdbStore({ directory })).close();
     await raw(directory, (database, header) => {
-      header[4 + 9] = 2;
+      header[4 + 9] = 3;
       return database.put(Buffer.of(0, 1), reseal(Buffer.of(0, 1), header));
     });
-    await expect(lmdbStore({ directory })).rejects.toMatchObject({ code: "CATALOG_NEWER_FORMAT", found: 2, known: 1 });
+    await expect(lmdbStore({ directory })).rejects.toMatchObject({ code: "CATALOG_NEWER_FORMAT", found: 3, known: 2 });
     // The lock was given back.
     await expect(lmdbStore({ directory })).rejects.toMatchObject({ code: "CATALOG_NEWER_FORMAT" });
   });
@@ -289,6 +343,53 @@ describe("an LMDB store", () => {
     expect(floor).toBeGreaterThan(60);
   }, 60_000);
 });
+
+/** Puts `count` rows in the place of everything. */
+async function replaceBy(store: MachineStore, count: number): Promise<void> {
+  const replacement = await store.replace();
+  for (let index = 0; index < count; index++) {
+    replacement.put("t", text(`new${index}`), text("w"));
+    await replacement.drained();
+  }
+  replacement.put("u", text("k"), text("v"));
+  await replacement.commit();
+}
+
+/** Flushes take their turn with the removal of what is of no use: after enough of them it is gone. */
+async function emptied(store: MachineStore, directory: string, space: number): Promise<void> {
+  for (let round = 0; spaces(directory).includes(space); round++) {
+    if (round > 200) throw new Error(`space ${space} is not removed`);
+    store.transact((transaction) => transaction.put("round", text("k"), text(String(round))));
+    await store.flush();
+  }
+}
+
+/** The spaces that hold keys on the disk. */
+function spaces(directory: string): number[] {
+  const found = new Set<number>();
+  for (const key of keysOnDisk(directory)) {
+    if (key[0] !== 0) found.add(0);
+    else if (key[1] === 2) found.add(Buffer.from(key).readUInt32BE(2));
+  }
+  return [...found].toSorted((left, right) => left - right);
+}
+
+function keysOnDisk(directory: string): readonly Uint8Array[] {
+  const copy = `${directory}-copy-${directories++}.mdb`;
+  copyFileSync(join(directory, "data.mdb"), copy);
+  const database = open<Uint8Array, Uint8Array>({
+    path: copy,
+    noSubdir: true,
+    keyEncoding: "binary",
+    encoding: "binary",
+    readOnly: true,
+  });
+  try {
+    return [...database.getKeys({ start: Buffer.of(0) })];
+  } finally {
+    void database.close();
+  }
+}
 
 /** What is on the disk, read by a copy of the file. */
 function stored(directory: string): string[] {

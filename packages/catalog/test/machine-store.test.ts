@@ -203,6 +203,61 @@ describe.each(kinds)("a $name store", ({ create }) => {
     expect(store.get("t".repeat(64), new Uint8Array(1024).fill(255))).toEqual(text("v"));
   });
 
+  test("is replaced as a whole at one moment, whatever is written and read meanwhile", async () => {
+    const store = await make();
+    store.transact((transaction) => {
+      transaction.put("a", text("k"), text("old"));
+      transaction.put("b", text("k"), text("old"));
+    });
+    await store.flush();
+    const view = store.view();
+    const replacement = await store.replace();
+    replacement.put("a", text("k"), text("first"));
+    replacement.put("a", text("k"), text("new"));
+    replacement.put("c", text("k"), text("new"));
+    await replacement.drained();
+    store.transact((transaction) => transaction.put("b", text("l"), text("meanwhile")));
+    expect([store.trees(), entriesOf(store, "a")]).toEqual([["a", "b"], [["k", "old"]]]);
+    await replacement.commit();
+    expect([store.trees(), entriesOf(store, "a"), entriesOf(store, "b")]).toEqual([["a", "c"], [["k", "new"]], []]);
+    expect([entriesOf(view, "a"), entriesOf(view, "b"), entriesOf(view, "c")]).toEqual([
+      [["k", "old"]],
+      [["k", "old"]],
+      [],
+    ]);
+    view.dispose();
+    store.transact((transaction) => transaction.put("c", text("l"), text("after")));
+    await store.flush();
+    expect(entriesOf(store, "c")).toEqual([
+      ["k", "new"],
+      ["l", "after"],
+    ]);
+    await replacement.abandon();
+    expect(store.trees()).toEqual(["a", "c"]);
+  });
+
+  test("changes nothing where a replacement is given up, and takes another one", async () => {
+    const store = await make();
+    store.transact((transaction) => transaction.put("a", text("k"), text("old")));
+    const given = await store.replace();
+    given.put("a", text("k"), text("new"));
+    for (const [tree, key] of [
+      ["a", ""],
+      ["a", "k".repeat(1_025)],
+      ["a tree", "k"],
+    ] as const) {
+      expect(() => given.put(tree, text(key), text("v"))).toThrow(
+        expect.objectContaining({ code: "FABRIC_INVALID_VALUE" }),
+      );
+    }
+    await given.abandon();
+    await expect(given.commit()).rejects.toMatchObject({ code: "CATALOG_STORE_CLOSED" });
+    expect(entriesOf(store, "a")).toEqual([["k", "old"]]);
+    const taken = await store.replace();
+    await taken.commit();
+    expect(store.trees()).toEqual([]);
+  });
+
   test("says that it is closed, and may be closed twice", async () => {
     const store = await make();
     store.transact((transaction) => transaction.put("t", text("a"), text("1")));

@@ -259,6 +259,7 @@ function bound(store: MachineStore): MachineStore {
     trees: () => store.trees(),
     transact: (body) => store.transact(body),
     view: () => store.view(),
+    replace: () => store.replace(),
     flush: () => store.flush(),
     close: () => store.close(),
     [Symbol.asyncDispose]: () => store.close(),

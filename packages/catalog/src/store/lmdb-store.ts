@@ -11,6 +11,7 @@ import {
   silentLogger,
   silentMetrics,
   type StoreRange,
+  type StoreReplacement,
   type StoreTransaction,
   type StoreView,
 } from "@revoada/fabric";
@@ -20,10 +21,11 @@ import type { SortedEntry } from "../core/sorted-map.ts";
 import { CatalogStoreBackpressureError, CatalogStoreClosedError, CatalogStoreFailedError } from "../errors.ts";
 import { copied, LayerDraft } from "./draft.ts";
 import { type Layer, LayeredReader, type TreeChanges } from "./layer.ts";
-import { LmdbBase, treePrefix } from "./lmdb-base.ts";
+import { headerKey, LmdbBase, spaceBounds, spacesIn, treePrefix } from "./lmdb-base.ts";
 import { batchKinds, BatchPacker } from "./lmdb-batch.ts";
-import { openDatabase } from "./lmdb-database.ts";
+import { openDatabase, storeHeader } from "./lmdb-database.ts";
 import type { LmdbDatabase } from "./lmdb-open.ts";
+import { LmdbReplacement } from "./lmdb-replacement.ts";
 import { LmdbWriter } from "./lmdb-writer.ts";
 import { ReaderView } from "./view.ts";
 
@@ -46,6 +48,8 @@ const mebibyte = 1_048_576;
 const nothing = new Uint8Array(0);
 /** Records packed for the writing thread in one go before other work gets its turn. */
 const packedRecords = 512;
+/** Records removed in one transaction, of what is not in force any more: a flush has to wait for no more than that. */
+const trimmedRecords = 4096;
 
 /**
  * Opens a durable store over LMDB and holds it alone until it is closed.
@@ -85,7 +89,14 @@ interface Waiting {
 class LmdbStore implements MachineStore {
   readonly durable = true;
   readonly #database: LmdbDatabase;
-  readonly #base: LmdbBase;
+  #space: number;
+  #base: LmdbBase;
+  /** The highest space that was ever seen here. */
+  #lastSpace: number;
+  /** Spaces to be emptied: what was replaced, and what was never put in force. */
+  readonly #doomed: Set<number>;
+  #trimming: Promise<void> | undefined;
+  #replacing = false;
   readonly #lock: DirectoryLock;
   /** The thread is started when there is something to write. */
   readonly #startWriter: () => LmdbWriter;
@@ -109,14 +120,21 @@ class LmdbStore implements MachineStore {
   constructor(options: LmdbStoreOptions, lock: DirectoryLock) {
     const path = join(options.directory, "data.mdb");
     const mapSizeBytes = options.mapSizeBytes ?? 8 * gibibyte;
-    this.#database = openDatabase(path, mapSizeBytes);
-    this.#base = new LmdbBase(this.#database, this.#walks);
+    const { database, space } = openDatabase(path, mapSizeBytes);
+    this.#database = database;
+    this.#space = space;
+    this.#base = new LmdbBase(database, space, this.#walks);
+    const found = [...spacesIn(database)];
+    this.#lastSpace = Math.max(space, ...found);
+    this.#doomed = new Set(found.filter((other) => other !== space));
+    if (space !== 0 && new LmdbBase(database, 0, this.#walks).trees().length > 0) this.#doomed.add(0);
     this.#startWriter = () => new LmdbWriter(path, mapSizeBytes);
     this.#lock = lock;
     this.#flushBytes = options.flushBytes ?? 8 * mebibyte;
     this.#waitingBytes = options.waitingBytes ?? 256 * mebibyte;
     this.#logger = options.logger ?? silentLogger;
     this.#metrics = options.metrics ?? silentMetrics;
+    this.#trim();
   }
 
   get(tree: string, key: Uint8Array): Uint8Array | undefined {
@@ -159,13 +177,38 @@ class LmdbStore implements MachineStore {
     // A read transaction that was begun before the last flush would not see what has left memory since.
     this.#database.resetReadTxn();
     const transaction = this.#database.useReadTransaction();
-    const reader = new LayeredReader(this.#layers(), new LmdbBase(this.#database, this.#walks, transaction));
+    const reader = new LayeredReader(
+      this.#layers(),
+      new LmdbBase(this.#database, this.#space, this.#walks, transaction),
+    );
     const view: StoreView = new ReaderView(reader, () => {
       this.#views.delete(view);
       transaction.done();
     });
     this.#views.add(view);
     return view;
+  }
+
+  async replace(): Promise<StoreReplacement> {
+    this.#check();
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#replacing) throw new InvariantError("store: a replacement was begun beside another one");
+    this.#replacing = true;
+    this.#lastSpace += 1;
+    const space = this.#lastSpace;
+    const end = (): void => {
+      this.#replacing = false;
+      this.#trim();
+    };
+    return new LmdbReplacement(space, {
+      check: () => this.#check(),
+      write: (slabs) => this.#writing().write(slabs),
+      commit: () => this.#switchTo(space).finally(end),
+      abandon: () => {
+        this.#doomed.add(space);
+        end();
+      },
+    });
   }
 
   flush(): Promise<void> {
@@ -185,6 +228,7 @@ class LmdbStore implements MachineStore {
   async #close(): Promise<void> {
     try {
       await this.#flush();
+      await this.#trimming;
     } finally {
       for (const walk of this.#walks) walk.return?.();
       for (const view of this.#views) view.dispose();
@@ -197,12 +241,7 @@ class LmdbStore implements MachineStore {
   /** All that had been committed when this was called is durable once it resolves. */
   #flush(): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (this.#flushing === undefined) {
-      this.#flushing = this.#write().finally(() => {
-        this.#flushing = undefined;
-      });
-      return this.#flushing;
-    }
+    if (this.#flushing === undefined) return this.#alone(() => this.#write());
     const under = this.#flushing;
     this.#nextFlush ??= (async () => {
       await under.catch(() => {});
@@ -210,6 +249,61 @@ class LmdbStore implements MachineStore {
       await this.#flush();
     })();
     return this.#nextFlush;
+  }
+
+  /** Changes what is in force on the disk, while nobody else does. */
+  #alone(work: () => Promise<void>): Promise<void> {
+    this.#flushing = work().finally(() => {
+      this.#flushing = undefined;
+    });
+    return this.#flushing;
+  }
+
+  /** One small record decides what is in force: before it is on the disk everything is as it was, afterwards all is new. */
+  async #switchTo(space: number): Promise<void> {
+    while (this.#flushing !== undefined) await this.#flushing.catch(() => {});
+    if (this.#failure !== undefined) throw this.#failure;
+    await this.#alone(async () => {
+      const packer = new BatchPacker();
+      packer.add(batchKinds.put, nothing, headerKey, storeHeader(space));
+      try {
+        await this.#writing().write(packer.slabs);
+      } catch (error) {
+        // Which of the two is in force is known once the store is opened again.
+        this.#failure = failureOf(error);
+        throw this.#failure;
+      }
+      this.#doomed.add(this.#space);
+      this.#space = space;
+      this.#database.resetReadTxn();
+      this.#base = new LmdbBase(this.#database, space, this.#walks);
+      this.#active = { layer: new Map(), bytes: 0 };
+      this.#frozen = undefined;
+    });
+  }
+
+  /** Empties spaces that are of no use, a few records at a time, until the store is closed; the next opening goes on. */
+  #trim(): void {
+    if (this.#trimming !== undefined || this.#doomed.size === 0 || this.#closing !== undefined) return;
+    this.#trimming = this.#trimAll()
+      .catch((error: unknown) => this.#logger.warn("what was replaced could not be removed", { error }))
+      .finally(() => {
+        this.#trimming = undefined;
+      });
+  }
+
+  async #trimAll(): Promise<void> {
+    for (const space of this.#doomed) {
+      const { start, end } = spaceBounds(space);
+      while (this.#closing === undefined && (await this.#writing().trim(start, end, trimmedRecords)) > 0);
+      if (this.#closing !== undefined) return;
+      this.#doomed.delete(space);
+    }
+  }
+
+  #writing(): LmdbWriter {
+    this.#writer ??= this.#startWriter();
+    return this.#writer;
   }
 
   #flushInBackground(): void {
@@ -225,14 +319,11 @@ class LmdbStore implements MachineStore {
     const frozen = this.#active;
     this.#frozen = frozen;
     this.#active = { layer: new Map(), bytes: 0 };
-    this.#writer ??= this.#startWriter();
     try {
-      await this.#writer.write(await pack(frozen.layer));
+      await this.#writing().write(await pack(this.#space, frozen.layer));
     } catch (error) {
       // After a failed sync nobody can say what is on the disk: such a store takes nothing more until it is opened again.
-      this.#failure = isFabricError(error)
-        ? error
-        : new CatalogStoreFailedError("the store cannot be written", { cause: error });
+      this.#failure = failureOf(error);
       throw this.#failure;
     }
     this.#metrics.count("revoada_catalog_flushed_bytes", frozen.bytes);
@@ -259,14 +350,21 @@ class LmdbStore implements MachineStore {
   }
 }
 
+function failureOf(error: unknown): FabricError {
+  return isFabricError(error) ? error : new CatalogStoreFailedError("the store cannot be written", { cause: error });
+}
+
 /**
  * Packs a layer for the writing thread. It is frozen, so that there is no hurry: other work gets its turn in between.
  */
-async function pack(layer: ReadonlyMap<string, TreeChanges>): Promise<readonly Uint8Array<ArrayBuffer>[]> {
+async function pack(
+  space: number,
+  layer: ReadonlyMap<string, TreeChanges>,
+): Promise<readonly Uint8Array<ArrayBuffer>[]> {
   const packer = new BatchPacker();
   let packed = 0;
   for (const [tree, { cleared, changes }] of layer) {
-    const prefix = treePrefix(tree);
+    const prefix = treePrefix(space, tree);
     if (cleared) packer.add(batchKinds.clear, prefix, nothing, nothing);
     for (const { key, value } of changes.entries()) {
       packer.add(value === null ? batchKinds.remove : batchKinds.put, prefix, key, value ?? nothing);

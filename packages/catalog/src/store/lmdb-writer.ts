@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { CatalogStoreFailedError } from "../errors.ts";
 
-type Answer = { readonly done: true } | { readonly done: false; readonly reason: string };
+type Answer = { readonly done: true; readonly removed: number } | { readonly done: false; readonly reason: string };
 
 /** Sources run as they are, compiled files under their own name. */
 const threadUrl = import.meta.url.endsWith(".ts")
@@ -16,7 +16,8 @@ const threadUrl = import.meta.url.endsWith(".ts")
 export class LmdbWriter {
   readonly #worker: Worker;
   readonly #exited: Promise<unknown>;
-  #pending: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
+  #pending: { readonly resolve: (removed: number) => void; readonly reject: (error: unknown) => void } | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
   #failure: CatalogStoreFailedError | undefined;
 
   constructor(path: string, mapSizeBytes: number) {
@@ -25,8 +26,8 @@ export class LmdbWriter {
     this.#worker.unref();
     this.#exited = once(this.#worker, "exit").catch(() => {});
     this.#worker.on("message", (answer: Answer) => {
-      if (answer.done) this.#settle();
-      else this.#settle(new CatalogStoreFailedError(`the store cannot be written: ${answer.reason}`));
+      if (answer.done) this.#settle(answer.removed);
+      else this.#settle(0, new CatalogStoreFailedError(`the store cannot be written: ${answer.reason}`));
     });
     this.#worker.on("error", (cause) =>
       this.#die(`its thread failed: ${cause instanceof Error ? cause.message : String(cause)}`),
@@ -34,21 +35,37 @@ export class LmdbWriter {
     this.#worker.on("exit", () => this.#die("its thread has ended"));
   }
 
-  /** Writes the changes as one transaction; resolves once they are on the disk. One call at a time. */
-  write(slabs: readonly Uint8Array<ArrayBuffer>[]): Promise<void> {
+  /** Writes the changes as one transaction; resolves once they are on the disk. Calls take their turn. */
+  async write(slabs: readonly Uint8Array<ArrayBuffer>[]): Promise<void> {
+    await this.#ask(
+      { type: "write", slabs },
+      slabs.map(({ buffer }) => buffer),
+    );
+  }
+
+  /** Removes at most `limit` keys from `start` up to `end`, as one transaction, and resolves with their number. */
+  trim(start: Uint8Array, end: Uint8Array, limit: number): Promise<number> {
+    return this.#ask({ type: "trim", start, end, limit }, []);
+  }
+
+  #ask(order: unknown, transfer: readonly ArrayBuffer[]): Promise<number> {
+    const turn = this.#turn.then(() => this.#askNow(order, transfer));
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  #askNow(order: unknown, transfer: readonly ArrayBuffer[]): Promise<number> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
       this.#pending = { resolve, reject };
       this.#worker.ref();
-      this.#worker.postMessage(
-        slabs,
-        slabs.map(({ buffer }) => buffer),
-      );
+      this.#worker.postMessage(order, transfer);
     });
   }
 
   /** Lets the thread close the database and end. */
   async close(): Promise<void> {
+    await this.#turn;
     if (this.#failure === undefined) this.#worker.postMessage("close", []);
     this.#worker.ref();
     await this.#exited;
@@ -56,15 +73,15 @@ export class LmdbWriter {
 
   #die(reason: string): void {
     this.#failure ??= new CatalogStoreFailedError(`the store cannot be written: ${reason}`);
-    this.#settle(this.#failure);
+    this.#settle(0, this.#failure);
   }
 
-  #settle(error?: CatalogStoreFailedError): void {
+  #settle(removed: number, error?: CatalogStoreFailedError): void {
     const pending = this.#pending;
     if (pending === undefined) return;
     this.#pending = undefined;
     this.#worker.unref();
-    if (error === undefined) pending.resolve();
+    if (error === undefined) pending.resolve(removed);
     else pending.reject(error);
   }
 }

@@ -2,12 +2,14 @@ import {
   InvariantError,
   type MachineStore,
   type StoreRange,
+  type StoreReplacement,
   type StoreTransaction,
   type StoreView,
 } from "@revoada/fabric";
 import { copyBytes } from "../core/bytes.ts";
-import type { SortedEntry } from "../core/sorted-map.ts";
+import { SortedMap, type SortedEntry } from "../core/sorted-map.ts";
 import { CatalogStoreClosedError } from "../errors.ts";
+import { checkStoreKey, checkTreeName } from "./check-key.ts";
 import { copied, LayerDraft } from "./draft.ts";
 import { LayeredReader, nothingBelow, type TreeChanges } from "./layer.ts";
 import { ReaderView } from "./view.ts";
@@ -62,6 +64,14 @@ class MemoryStore implements MachineStore {
     return new ReaderView(this.#reader(), () => {});
   }
 
+  async replace(): Promise<StoreReplacement> {
+    this.#check();
+    return new MemoryReplacement((trees) => {
+      this.#check();
+      this.#trees = trees;
+    });
+  }
+
   async flush(): Promise<void> {
     this.#check();
   }
@@ -82,5 +92,64 @@ class MemoryStore implements MachineStore {
 
   #check(): void {
     if (this.#closed) throw new CatalogStoreClosedError("store");
+  }
+}
+
+const slabBytes = 65_536;
+
+/** Trees that are filled beside those in force, and then take their place: the old ones are the garbage collector's. */
+class MemoryReplacement implements StoreReplacement {
+  readonly #install: (trees: ReadonlyMap<string, TreeChanges>) => void;
+  readonly #trees = new Map<string, SortedMap<Uint8Array | null>>();
+  #slab = new Uint8Array(0);
+  #at = 0;
+  #over = false;
+
+  constructor(install: (trees: ReadonlyMap<string, TreeChanges>) => void) {
+    this.#install = install;
+  }
+
+  put(tree: string, key: Uint8Array, value: Uint8Array): void {
+    this.#check();
+    checkStoreKey(key);
+    let changes = this.#trees.get(tree);
+    if (changes === undefined) {
+      checkTreeName(tree);
+      changes = new SortedMap();
+      this.#trees.set(tree, changes);
+    }
+    changes.put(this.#copied(key), this.#copied(value));
+  }
+
+  /** Copies into slabs: a million small buffers of their own would keep the garbage collector busy for longer than anybody may wait. */
+  #copied(bytes: Uint8Array): Uint8Array {
+    if (bytes.length > slabBytes / 4) return copyBytes(bytes);
+    if (this.#at + bytes.length > this.#slab.length) {
+      this.#slab = new Uint8Array(slabBytes);
+      this.#at = 0;
+    }
+    const copy = this.#slab.subarray(this.#at, this.#at + bytes.length);
+    copy.set(bytes);
+    this.#at += bytes.length;
+    return copy;
+  }
+
+  async drained(): Promise<void> {
+    this.#check();
+  }
+
+  async commit(): Promise<void> {
+    this.#check();
+    this.#over = true;
+    this.#install(new Map([...this.#trees].map(([name, changes]) => [name, { cleared: false, changes }])));
+  }
+
+  async abandon(): Promise<void> {
+    this.#over = true;
+    this.#trees.clear();
+  }
+
+  #check(): void {
+    if (this.#over) throw new CatalogStoreClosedError("replacement");
   }
 }

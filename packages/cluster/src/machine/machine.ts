@@ -17,7 +17,7 @@ import { textKey } from "../codec.ts";
 import { openEnvelope } from "./envelope.ts";
 import { FormationMachine } from "./formation-machine.ts";
 import { MachineRefusal } from "./result.ts";
-import { hashTrees, readSnapshot, writeSnapshot } from "./snapshot.ts";
+import { hashTrees, SnapshotReader, writeSnapshot } from "./snapshot.ts";
 import { decodePosition, encodePosition } from "./state-codec.ts";
 import { TokenMachine } from "./token-machine.ts";
 import { trees } from "./trees.ts";
@@ -124,11 +124,20 @@ export class ClusterMachine implements StateMachine<Uint8Array, Uint8Array> {
   }
 
   async restore(position: MachinePosition, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-    const snapshot = await readSnapshot(chunks, this.#clusterId, this.#replicated());
-    this.#store.transact((transaction) => {
-      snapshot.install(transaction);
-      transaction.put(trees.position, positionKey, encodePosition(position));
-    });
+    const replacement = await this.#store.replace();
+    try {
+      const reader = new SnapshotReader(replacement, this.#clusterId, this.#replicated());
+      for await (const chunk of chunks) {
+        reader.push(chunk);
+        await replacement.drained();
+      }
+      reader.finish();
+      replacement.put(trees.position, positionKey, encodePosition(position));
+      await replacement.commit();
+    } catch (error) {
+      await replacement.abandon();
+      throw error;
+    }
     this.#reload();
     await this.flush();
     this.#announce();

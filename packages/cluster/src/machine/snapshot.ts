@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import type { ClusterId, StoreReader, StoreTransaction } from "@revoada/fabric";
+import type { ClusterId, StoreReader, StoreReplacement } from "@revoada/fabric";
 import { SnapshotInvalidError } from "../errors.ts";
 
 const magic = new TextEncoder().encode("RVDSNAP1");
-const chunkBytes = 256 * 1024;
+/** What is read of the store at a stretch: whoever takes the chunks gives others a turn in between. */
+const chunkBytes = 64 * 1024;
 const recordHeader = 7;
 const maxKeyBytes = 1024;
 const maxValueBytes = 16 * 1024 * 1024;
@@ -60,78 +61,157 @@ function recordHead(tree: number, key: Uint8Array, value: Uint8Array): Uint8Arra
   return head;
 }
 
-/** A whole snapshot, checked and ready to be written. */
-export interface LoadedSnapshot {
-  /** Replaces the named trees of the store with the snapshot's. */
-  install(transaction: StoreTransaction): void;
-}
+const endBytes = 9;
+const hashBytes = 32;
+const fixedHeaderBytes = 42;
 
 /**
- * Reads and checks a snapshot to its last byte before any of it is used. Throws `CLUSTER_SNAPSHOT_INVALID` for a wrong hash,
- * magic, version, cluster, tree or length.
+ * Takes a stream apart as it comes and puts its records where nobody sees them yet. `finish` says whether it was all and right: only
+ * then may they be put in force. Throws `CLUSTER_SNAPSHOT_INVALID` for a wrong hash, magic, version, cluster, tree, order or length.
  */
-export async function readSnapshot(
-  chunks: AsyncIterable<Uint8Array>,
-  clusterId: ClusterId,
-  trees: readonly string[],
-): Promise<LoadedSnapshot> {
-  const parts: Uint8Array[] = [];
-  for await (const chunk of chunks) parts.push(chunk);
-  const bytes = Buffer.concat(parts);
-  const body = bytes.subarray(0, Math.max(bytes.length - 32, 0));
-  if (bytes.length < 32 || !createHash("sha256").update(body).digest().equals(bytes.subarray(-32))) {
-    throw new SnapshotInvalidError("the snapshot is damaged: its hash does not match its bytes");
+export class SnapshotReader {
+  readonly #into: Pick<StoreReplacement, "put">;
+  readonly #clusterId: ClusterId;
+  readonly #trees: readonly string[];
+  readonly #hash = createHash("sha256");
+  #next: "header" | "records" | "hash" | "nothing" = "header";
+  /** What came and was not enough to go on with; `#needed` bytes will be. */
+  #held: Uint8Array[] = [];
+  #heldBytes = 0;
+  #needed = 1;
+  #records = 0;
+  #lastTree = 0;
+  #lastKey: Uint8Array = new Uint8Array(0);
+
+  constructor(into: Pick<StoreReplacement, "put">, clusterId: ClusterId, trees: readonly string[]) {
+    this.#into = into;
+    this.#clusterId = clusterId;
+    this.#trees = trees;
   }
-  const offset = checkHeader(body, clusterId, trees);
-  const records = [...readRecords(body, offset, trees.length)];
-  return {
-    install(transaction) {
-      for (const name of trees) transaction.clear(name);
-      for (const { tree, key, value } of records) transaction.put(trees[tree] as string, key, value);
-    },
-  };
-}
 
-function checkHeader(body: Buffer, clusterId: ClusterId, trees: readonly string[]): number {
-  if (body.length < 42 || !body.subarray(0, 8).equals(magic))
-    throw new SnapshotInvalidError("this is no snapshot of a version known here");
-  const id = body.subarray(8, 40).toString("hex");
-  if (id !== clusterId) throw new SnapshotInvalidError(`the snapshot is of cluster ${id}`);
-  const end = 42 + body.readUInt16BE(40);
-  if (end > body.length) throw new SnapshotInvalidError("the snapshot ends in its header");
-  if (body.subarray(42, end).toString() !== JSON.stringify(trees))
-    throw new SnapshotInvalidError("the snapshot has other trees than this version");
-  return end;
-}
+  push(chunk: Uint8Array): void {
+    this.#held.push(chunk);
+    this.#heldBytes += chunk.length;
+    if (this.#heldBytes < this.#needed) return;
+    const bytes =
+      this.#held.length === 1 ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length) : Buffer.concat(this.#held);
+    const used = this.#take(bytes);
+    this.#held = used === bytes.length ? [] : [bytes.subarray(used)];
+    this.#heldBytes = bytes.length - used;
+  }
 
-function* readRecords(
-  body: Buffer,
-  start: number,
-  trees: number,
-): Generator<{ tree: number; key: Uint8Array; value: Uint8Array }> {
-  let offset = start;
-  let count = 0;
-  while (offset < body.length) {
-    const tree = body[offset] as number;
-    if (tree === 0xff) {
-      if (offset + 9 !== body.length || Number(body.readBigUInt64BE(offset + 1)) !== count) break;
-      return;
+  finish(): void {
+    if (this.#next !== "nothing" || this.#heldBytes > 0) throw new SnapshotInvalidError("the snapshot is cut off");
+  }
+
+  /** Takes what is whole and returns how much that was. */
+  #take(bytes: Buffer): number {
+    let at = 0;
+    for (;;) {
+      const rest = bytes.subarray(at);
+      const length = this.#step(rest);
+      if (length === 0) break;
+      at += length;
     }
-    if (tree >= trees || offset + recordHeader > body.length) break;
-    const keyLength = body.readUInt16BE(offset + 1);
-    const keyEnd = offset + recordHeader + keyLength;
-    const valueLength = body.readUInt32BE(offset + 3);
-    const end = keyEnd + valueLength;
-    if (end > body.length || keyLength < 1 || keyLength > maxKeyBytes || valueLength > maxValueBytes) break;
-    yield { tree, key: body.subarray(offset + recordHeader, keyEnd), value: body.subarray(keyEnd, end) };
-    offset = end;
-    count += 1;
+    return at;
   }
-  throw new SnapshotInvalidError(`the snapshot's record ${count} is malformed`);
+
+  /** The length of the next part, which has been dealt with; 0 where more is needed. */
+  #step(bytes: Buffer): number {
+    switch (this.#next) {
+      case "header":
+        return this.#takeHeader(bytes);
+      case "records":
+        return this.#takeRecords(bytes);
+      case "hash":
+        return this.#takeHash(bytes);
+      case "nothing":
+        if (bytes.length > 0) throw new SnapshotInvalidError("something follows the snapshot's end");
+        return 0;
+    }
+  }
+
+  #lacks(bytes: Buffer, needed: number): boolean {
+    this.#needed = needed;
+    return bytes.length < needed;
+  }
+
+  #takeHeader(bytes: Buffer): number {
+    if (this.#lacks(bytes, fixedHeaderBytes)) return 0;
+    if (!bytes.subarray(0, 8).equals(magic))
+      throw new SnapshotInvalidError("this is no snapshot of a version known here");
+    const id = bytes.subarray(8, 40).toString("hex");
+    if (id !== this.#clusterId) throw new SnapshotInvalidError(`the snapshot is of cluster ${id}`);
+    const expected = header(this.#clusterId, this.#trees);
+    // Told before it is waited for: a length that is wrong must not be.
+    if (fixedHeaderBytes + bytes.readUInt16BE(40) !== expected.length)
+      throw new SnapshotInvalidError("the snapshot has other trees than this version");
+    if (this.#lacks(bytes, expected.length)) return 0;
+    if (!bytes.subarray(0, expected.length).equals(expected))
+      throw new SnapshotInvalidError("the snapshot has other trees than this version");
+    this.#hash.update(expected);
+    this.#next = "records";
+    return expected.length;
+  }
+
+  /** Takes all the records that are whole: they are hashed at one go. */
+  #takeRecords(bytes: Buffer): number {
+    let at = 0;
+    while (bytes.length - at >= recordHeader && bytes[at] !== 0xff) {
+      const length = this.#recordLength(bytes, at);
+      if (bytes.length - at < length) break;
+      this.#put(bytes, at, length);
+      at += length;
+    }
+    this.#hash.update(bytes.subarray(0, at));
+    this.#needed = this.#neededAt(bytes, at);
+    if (bytes[at] !== 0xff || bytes.length - at < endBytes) return at;
+    this.#hash.update(bytes.subarray(at, at + endBytes));
+    if (bytes.readBigUInt64BE(at + 1) !== BigInt(this.#records))
+      throw new SnapshotInvalidError(`the snapshot has ${this.#records} records and says otherwise`);
+    this.#next = "hash";
+    return at + endBytes;
+  }
+
+  #neededAt(bytes: Buffer, at: number): number {
+    if (bytes[at] === 0xff) return endBytes;
+    return bytes.length - at < recordHeader ? recordHeader : this.#recordLength(bytes, at);
+  }
+
+  /** Checked before the rest of the record is waited for. */
+  #recordLength(bytes: Buffer, at: number): number {
+    const tree = bytes[at] as number;
+    const keyLength = bytes.readUInt16BE(at + 1);
+    const valueLength = bytes.readUInt32BE(at + 3);
+    if (tree >= this.#trees.length || keyLength < 1 || keyLength > maxKeyBytes || valueLength > maxValueBytes)
+      throw new SnapshotInvalidError(`the snapshot's record ${this.#records} is malformed`);
+    return recordHeader + keyLength + valueLength;
+  }
+
+  #put(bytes: Buffer, at: number, length: number): void {
+    const tree = bytes[at] as number;
+    const keyEnd = at + recordHeader + bytes.readUInt16BE(at + 1);
+    const key = bytes.subarray(at + recordHeader, keyEnd);
+    const behind = tree > this.#lastTree || (tree === this.#lastTree && Buffer.compare(this.#lastKey, key) < 0);
+    if (!behind) throw new SnapshotInvalidError(`the snapshot's record ${this.#records} is out of order`);
+    this.#into.put(this.#trees[tree] as string, key, bytes.subarray(keyEnd, at + length));
+    this.#lastTree = tree;
+    this.#lastKey = key;
+    this.#records += 1;
+  }
+
+  #takeHash(bytes: Buffer): number {
+    if (this.#lacks(bytes, hashBytes)) return 0;
+    if (!this.#hash.digest().equals(bytes.subarray(0, hashBytes)))
+      throw new SnapshotInvalidError("the snapshot is damaged: its hash does not match its bytes");
+    this.#next = "nothing";
+    this.#needed = 1;
+    return hashBytes;
+  }
 }
 
 /** How many records are hashed before other work gets a turn. */
-const recordsPerTurn = 2000;
+const recordsPerTurn = 500;
 
 /** SHA-256 over the named trees: (tree, key, value), length-prefixed, in order. Equal states have equal hashes. */
 export async function hashTrees(store: StoreReader, trees: readonly string[]): Promise<string> {

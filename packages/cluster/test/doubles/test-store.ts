@@ -1,4 +1,11 @@
-import type { MachineStore, StoreRange, StoreReader, StoreTransaction, StoreView } from "@revoada/fabric";
+import type {
+  MachineStore,
+  StoreRange,
+  StoreReader,
+  StoreReplacement,
+  StoreTransaction,
+  StoreView,
+} from "@revoada/fabric";
 
 type Trees = Map<string, Map<string, Uint8Array>>;
 
@@ -104,6 +111,25 @@ export class TestStore extends Reader implements MachineStore {
 
   view(): StoreView {
     return Object.assign(new Reader(this.source), { dispose: () => undefined });
+  }
+
+  async replace(): Promise<StoreReplacement> {
+    const count = (): void => {
+      this.writes += 1;
+      this.beforeWrite(this.writes);
+    };
+    const draft: Trees = new Map();
+    const transaction = new Transaction(draft, count);
+    return {
+      put: (tree, key, value) => transaction.put(tree, key, value),
+      drained: () => Promise.resolve(),
+      abandon: () => Promise.resolve(),
+      commit: async () => {
+        count();
+        this.source = draft;
+        this.#flushed = draft;
+      },
+    };
   }
 
   async flush(): Promise<void> {

@@ -29,6 +29,18 @@ export interface StoreView extends StoreReader {
   dispose(): void;
 }
 
+/** What is to take the place of everything in a store. Nobody sees it before `commit`, and a crash before that leaves nothing of it. */
+export interface StoreReplacement {
+  /** Takes an entry; of two with one key the later one counts. */
+  put(tree: string, key: Uint8Array, value: Uint8Array): void;
+  /** Resolves once more may be put: what was put is on its way to where it belongs, and little of it is held. */
+  drained(): Promise<void>;
+  /** Puts it in force, in one step, and durably where the store is. What was there is removed afterwards, little by little. */
+  commit(): Promise<void>;
+  /** Gives up; nothing has changed. After `commit` it does nothing. */
+  abandon(): Promise<void>;
+}
+
 /** Where the one machine keeps everything: one ordered store, one writer, atomic transactions. */
 export interface MachineStore extends StoreReader, AsyncDisposable {
   /** True where flushed transactions survive the process. */
@@ -36,6 +48,11 @@ export interface MachineStore extends StoreReader, AsyncDisposable {
   /** Runs `body` as one atomic transaction; a throw leaves nothing behind and is passed on. Never nested. */
   transact<T>(body: (transaction: StoreTransaction) => T): T;
   view(): StoreView;
+  /**
+   * Begins to replace everything, one replacement at a time. What transactions change until it is committed is replaced as well.
+   * Views that are open keep their picture.
+   */
+  replace(): Promise<StoreReplacement>;
   /** Makes every transaction that has returned durable. */
   flush(): Promise<void>;
   close(): Promise<void>;
