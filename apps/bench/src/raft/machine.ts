@@ -33,12 +33,15 @@ export class CountingMachine implements StateMachine<Uint8Array, Uint8Array> {
   }
 
   apply(entries: readonly AppliedEntry<Uint8Array>[]): readonly (Uint8Array | undefined)[] {
+    let { configuration } = this.#position;
     for (const entry of entries) {
-      const { index, term } = entry;
       if (entry.kind === "command") this.#commands += 1;
-      const configuration = entry.kind === "configuration" ? entry.configuration : this.#position.configuration;
-      this.#position = configuration === undefined ? { index, term } : { index, term, configuration };
+      if (entry.kind === "configuration") ({ configuration } = entry);
     }
+    const last = entries.at(-1);
+    if (last === undefined) return [];
+    const { index, term } = last;
+    this.#position = configuration === undefined ? { index, term } : { index, term, configuration };
     this.#tell();
     return entries.map(() => empty);
   }

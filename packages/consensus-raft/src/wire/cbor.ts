@@ -13,6 +13,39 @@ export function encodeFrameValue(value: readonly unknown[]): Uint8Array {
   return cbor.encode(value);
 }
 
+/** The head of a CBOR item of the major types that are used here (RFC 8949 §3), in its shortest form. */
+function headOf(majorType: 2 | 4, length: number): Uint8Array {
+  const type = majorType << 5;
+  if (length < 24) return Uint8Array.of(type | length);
+  if (length < 0x100) return Uint8Array.of(type | 24, length);
+  if (length < 0x10000) return Uint8Array.of(type | 25, length >>> 8, length & 0xff);
+  return Uint8Array.of(type | 26, length >>> 24, (length >>> 16) & 0xff, (length >>> 8) & 0xff, length & 0xff);
+}
+
+/** A value without its last byte, which is the head of something empty: what stands there instead follows. */
+function withoutLast(value: readonly unknown[]): Uint8Array {
+  const bytes = cbor.encode(value) as Uint8Array;
+  return bytes.subarray(0, bytes.length - 1);
+}
+
+/** Tuples, each with its fields and, behind them, bytes that are its last element. */
+export type TupleWithBytes = readonly [fields: readonly unknown[], bytes: Uint8Array | undefined];
+
+const empty = new Uint8Array(0);
+
+/**
+ * Encodes `[...head, tuples]` as {@link encodeFrameValue} does, into memory of exactly its size: large blocks are copied once, and no
+ * buffer grows around them.
+ */
+export function encodeFrameOfTuples(head: readonly unknown[], tuples: readonly TupleWithBytes[]): Uint8Array {
+  const parts = [withoutLast([...head, []]), headOf(4, tuples.length)];
+  for (const [fields, bytes] of tuples) {
+    if (bytes === undefined) parts.push(cbor.encode(fields));
+    else parts.push(withoutLast([...fields, empty]), headOf(2, bytes.length), bytes);
+  }
+  return Buffer.concat(parts);
+}
+
 /** Reads the elements of an untrusted array one by one, each with its check. Errors are `RAFT_BAD_FRAME`. */
 export class TupleReader {
   readonly #values: readonly unknown[];

@@ -31,30 +31,28 @@ export function encodeEntries(entries: readonly LogEntry[]): Buffer {
 
 /** Decodes a block that follows `prevIndex`. Payloads are views of `bytes`. Throws `RAFT_BAD_FRAME`. */
 export function decodeEntries(bytes: Uint8Array, prevIndex: number): LogEntry[] {
-  const block = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (block.length < countBytes) throw new RaftBadFrameError("a block of entries without a count");
-  const count = block.readUInt32BE(0);
-  if (count > (block.length - countBytes) / headerBytes)
-    throw new RaftBadFrameError(`${count} entries in ${block.length} bytes`);
+  const { length } = bytes;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, length);
+  if (length < countBytes) throw new RaftBadFrameError("a block of entries without a count");
+  const count = view.getUint32(0);
+  if (count > (length - countBytes) / headerBytes) throw new RaftBadFrameError(`${count} entries in ${length} bytes`);
   const entries: LogEntry[] = [];
   let offset = countBytes;
   for (let at = 0; at < count; at += 1) {
-    if (offset + headerBytes > block.length) throw new RaftBadFrameError("a block of entries is cut short");
-    const kind = kinds[block[offset] as number];
-    const term = block.readUInt32BE(offset + 1) * two32 + block.readUInt32BE(offset + 5);
-    const end = offset + headerBytes + block.readUInt32BE(offset + 9);
-    if (kind === undefined || !Number.isSafeInteger(term) || end > block.length) {
+    if (offset + headerBytes > length) throw new RaftBadFrameError("a block of entries is cut short");
+    const kind = kinds[bytes[offset] as number];
+    const term = view.getUint32(offset + 1) * two32 + view.getUint32(offset + 5);
+    const start = offset + headerBytes;
+    const payloadBytes = view.getUint32(offset + 9);
+    if (kind === undefined || !Number.isSafeInteger(term) || start + payloadBytes > length) {
       throw new RaftBadFrameError(`entry ${at} of a block is malformed`);
     }
-    entries.push({
-      index: asIndex(prevIndex + 1 + at),
-      term: asTerm(term),
-      kind,
-      payload: block.subarray(offset + headerBytes, end),
-    });
-    offset = end;
+    // Made directly: a view by way of `subarray` costs twice as much, and there is one for each entry.
+    const payload = new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset + start, payloadBytes);
+    entries.push({ index: asIndex(prevIndex + 1 + at), term: asTerm(term), kind, payload });
+    offset = start + payloadBytes;
   }
-  if (offset !== block.length) throw new RaftBadFrameError(`${block.length - offset} bytes behind the last entry`);
+  if (offset !== length) throw new RaftBadFrameError(`${length - offset} bytes behind the last entry`);
   return entries;
 }
 

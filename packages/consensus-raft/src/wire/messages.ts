@@ -1,7 +1,14 @@
 import { type NodeId, parseStoreId, type StoreId } from "@revoada/fabric";
 import type { Message, MessageBody, RepairState } from "../core/types.ts";
 import { RaftBadFrameError } from "../errors.ts";
-import { encodeFrameValue, frameVersion, openFrame, TupleReader } from "./cbor.ts";
+import {
+  encodeFrameOfTuples,
+  encodeFrameValue,
+  frameVersion,
+  openFrame,
+  TupleReader,
+  type TupleWithBytes,
+} from "./cbor.ts";
 import { decodeEntries, type EntriesEncoder } from "./entries.ts";
 
 const tags = [
@@ -18,14 +25,31 @@ const repairStates: readonly RepairState[] = ["sound", "corrupt", "refilled"];
 /** More messages than a sender puts into one frame. */
 export const maxMessagesPerFrame = 1024;
 
-function fieldsOf(message: Message, encoder: EntriesEncoder): readonly unknown[] {
+/** From this size on, entries are not put through an encoder whose buffer would grow to four times their size around them. */
+const largeBytes = 32 * 1024;
+
+function carriesMuch(message: Message): boolean {
+  if (message.type !== "append") return false;
+  let bytes = 0;
+  for (const entry of message.entries) {
+    bytes += entry.payload.length;
+    if (bytes >= largeBytes) return true;
+  }
+  return false;
+}
+
+function tupleOf(message: Message, encoder: EntriesEncoder): TupleWithBytes {
+  const head = [tags.indexOf(message.type), message.term];
+  if (message.type !== "append") return [[...head, ...fieldsOf(message)], undefined];
+  return [[...head, message.prevIndex, message.prevTerm, message.commit], encoder.encode(message.entries)];
+}
+
+function fieldsOf(message: Exclude<Message, { readonly type: "append" }>): readonly unknown[] {
   switch (message.type) {
     case "vote-request":
       return [message.pre, message.transfer, message.lastIndex, message.lastTerm];
     case "vote-response":
       return [message.pre, message.granted];
-    case "append":
-      return [message.prevIndex, message.prevTerm, message.commit, encoder.encode(message.entries)];
     case "append-response":
       return [
         message.success,
@@ -51,8 +75,11 @@ export function encodeMessages(
   messages: readonly Message[],
   encoder: EntriesEncoder,
 ): Uint8Array {
-  const tuples = messages.map((message) => [tags.indexOf(message.type), message.term, ...fieldsOf(message, encoder)]);
-  return encodeFrameValue([frameVersion, groupId, fromStore, toStore, tuples]);
+  const head = [frameVersion, groupId, fromStore, toStore];
+  const tuples = messages.map((message) => tupleOf(message, encoder));
+  if (messages.some(carriesMuch)) return encodeFrameOfTuples(head, tuples);
+  const whole = tuples.map(([fields, bytes]) => (bytes === undefined ? fields : [...fields, bytes]));
+  return encodeFrameValue([...head, whole]);
 }
 
 function bodyOf(reader: TupleReader, type: (typeof tags)[number]): MessageBody {
