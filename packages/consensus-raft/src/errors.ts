@@ -1,4 +1,4 @@
-import { FabricError, type NodeId, shortId } from "@revoada/fabric";
+import { FabricError, type NodeId, shortId, type StoreId } from "@revoada/fabric";
 
 /** This replica does not lead. Nothing was appended. */
 export class RaftNotLeaderError extends FabricError {
@@ -96,6 +96,15 @@ export class RaftChangeInProgressError extends FabricError {
 export class RaftLogCorruptError extends FabricError {
   constructor() {
     super("RAFT_LOG_CORRUPT", "the log fails its check and this is the only voter: repair it or restore a snapshot");
+  }
+}
+
+/** The log that was opened anew is of another store than the one that failed: another disk stands in its place, or none. */
+export class RaftOtherStoreError extends FabricError {
+  constructor(own: StoreId, found: StoreId) {
+    super("RAFT_OTHER_STORE", `the log is of store ${found}, and the one that failed was of store ${own}`, {
+      retryable: true,
+    });
   }
 }
 

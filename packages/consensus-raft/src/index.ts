@@ -32,6 +32,7 @@ export {
   RaftNewerCommandError,
   RaftNoQuorumError,
   RaftNotLeaderError,
+  RaftOtherStoreError,
   RaftOutcomeUnknownError,
   RaftResultNotKeptError,
   RaftSessionExpiredError,

@@ -1,7 +1,13 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { memoryDisk, seededRandom } from "@revoada/fabric/memory";
-import { forwardProtocol, raftProtocol, snapshotProtocol } from "@revoada/consensus-raft";
+import {
+  forwardProtocol,
+  raftProtocol,
+  snapshotProtocol,
+  walLogStore,
+  type WalLogStore,
+} from "@revoada/consensus-raft";
 import { decodeEntries, encodeEntries } from "../src/wire/entries.ts";
 import { decodeForward, decodeOutcomes } from "../src/wire/forward.ts";
 import { decodeMessages, encodeMessages } from "../src/wire/messages.ts";
@@ -36,6 +42,41 @@ test("a disk that fails makes the leader step down; another leads, and the node 
   await world.until(() => one.consensus.status().storage === "ok", 60_000);
   await world.until(() => one.machine.commands.at(-1) === "c");
   expect(one.machine.commands).toEqual(next.machine.commands);
+  await world.stop();
+});
+
+test("a log that fails is not opened anew where another disk stands in its place; the node heals once its own is back", async () => {
+  const world = new World();
+  let broken = false;
+  const own = memoryDisk({
+    random: seededRandom("own"),
+    onOperation: ({ kind }) => {
+      if (broken && kind === "datasync") throw new Error("EIO: the disk has failed");
+    },
+  });
+  let mounted = own;
+  let opens = 0;
+  const logStore = (): WalLogStore => walLogStore({ disk: mounted, random: seededRandom(`opened-${(opens += 1)}`) });
+  const one = await world.form([1, 2, 3], (n) => (n === 1 ? { disk: own, logStore } : {}));
+  await world.run(one.consensus.propose("a"));
+  const { storeId } = one.consensus.status();
+  broken = true;
+  await world.run(one.consensus.propose("b").catch(() => undefined));
+  mounted = memoryDisk({ random: seededRandom("empty") });
+  const next = await world.newLeader(one);
+  await world.run(next.consensus.propose("c"));
+  let opened = false;
+  const empty = mounted;
+  await world.until(() => {
+    void empty.list("wal").then((names) => (opened ||= names.length > 0));
+    return opened;
+  });
+  await world.clock.advanceAsync(4 * T);
+  expect([one.consensus.status().storage, one.consensus.status().storeId]).toEqual(["failed", storeId]);
+  mounted = own;
+  broken = false;
+  await world.until(() => one.machine.commands.at(-1) === "c", 60_000);
+  expect([one.consensus.status().storage, one.consensus.status().storeId]).toEqual(["ok", storeId]);
   await world.stop();
 });
 

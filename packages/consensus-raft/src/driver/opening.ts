@@ -11,7 +11,12 @@ import {
 import { decodeConfiguration } from "../core/configuration-codec.ts";
 import { checkConfiguration } from "../core/configuration.ts";
 import type { CoreLogState, IndexedConfiguration } from "../core/types.ts";
-import { RaftLogCorruptError, RaftMachineBehindError, RaftSnapshotDamagedError } from "../errors.ts";
+import {
+  RaftLogCorruptError,
+  RaftMachineBehindError,
+  RaftOtherStoreError,
+  RaftSnapshotDamagedError,
+} from "../errors.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { latestSnapshot, readSnapshot } from "./snapshot-files.ts";
 
@@ -28,16 +33,20 @@ const scanBytes = 4 * 1024 * 1024;
  * Opens the log and brings machine and log together, whatever a crash has left.
  *
  * The snapshot of a machine that does not survive restarts is loaded; a log that ends before the machine's position, or tells
- * another story there, is begun anew behind it: a snapshot was being installed. Rejects with `RAFT_MACHINE_BEHIND`,
- * `RAFT_SNAPSHOT_DAMAGED`, `RAFT_LOG_CORRUPT`, and with what the log store rejects with.
+ * another story there, is begun anew behind it: a snapshot was being installed. `failed` names the store whose log has failed in
+ * this process: no other one takes its place, because a disk that is not mounted looks like an empty one. Rejects with
+ * `RAFT_MACHINE_BEHIND`, `RAFT_SNAPSHOT_DAMAGED`, `RAFT_LOG_CORRUPT`, `RAFT_OTHER_STORE`, and with what the log store rejects with.
  */
 export async function openLog<Command, Result>(
   options: ResolvedOptions<Command, Result>,
   machine: StateMachine<Command, Result>,
+  failed?: StoreId,
 ): Promise<OpenedLog> {
   const store = options.logStore();
   try {
-    const recovered = await bootstrap(options, store, await store.open());
+    const found = await store.open();
+    if (failed !== undefined && found.storeId !== failed) throw new RaftOtherStoreError(failed, found.storeId);
+    const recovered = await bootstrap(options, store, found);
     await loadSnapshot(options, machine, recovered);
     const scanned = await scanConfigurations(store, recovered);
     const log = await align(store, recovered, scanned, machine);

@@ -132,7 +132,7 @@ export class Replica<Command, Result> {
   /** Opens the log and makes a core of it. */
   async open(): Promise<void> {
     await this.#snapshots.open();
-    this.#adopt(await openLog(this.#options, this.#runner.machine));
+    this.#adopt(await openLog(this.#options, this.#runner.machine, this.#storeId));
   }
 
   #adopt(log: OpenedLog): void {
