@@ -1,8 +1,8 @@
 /**
- * Runs the examples of each package's README as a reader would: one process each, imports by package name.
+ * Runs the examples of each package's README and pages as a reader would: one process each, imports by package name.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readSource, root, workspacePackages } from "./workspace.ts";
@@ -14,17 +14,25 @@ interface Example {
   readonly code: string;
 }
 
-function examplesOf(folder: string): readonly Example[] {
-  const path = `${folder}/README.md`;
+/** The README of a package, and its pages where it has some. */
+function pagesOf(folder: string): readonly string[] {
+  const docs = join(root, folder, "docs");
+  const pages = existsSync(docs) ? readdirSync(docs).filter((name) => name.endsWith(".md")) : [];
+  return [`${folder}/README.md`, ...pages.toSorted().map((name) => `${folder}/docs/${name}`)];
+}
+
+function examplesOf(path: string): readonly Example[] {
   if (!existsSync(join(root, path))) return [];
   return [...readSource(path).matchAll(fencedBlock)].map(([, info = "", code = ""]) => ({ info: info.trim(), code }));
 }
 
 const libraries = workspacePackages().filter(({ folder }) => folder.startsWith("packages/"));
 
-for (const { folder } of libraries) {
-  describe(`${folder}/README.md`, () => {
-    const examples = examplesOf(folder);
+const pages = libraries.flatMap(({ folder }) => pagesOf(folder).map((path) => ({ folder, path })));
+
+for (const { folder, path } of pages) {
+  describe(path, () => {
+    const examples = examplesOf(path);
 
     test("has an example, and each of its examples is one that runs", () => {
       expect(examples.length).toBeGreaterThan(0);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { isFabricError, type Consensus, type NodeId, type Transport } from "@revoada/fabric";
 import { memoryDisk, seededRandom } from "@revoada/fabric/memory";
-import { forwardProtocol, raft, RaftNotLeaderError } from "@revoada/consensus-raft";
+import { forwardProtocol, raft, type RaftNotLeaderError } from "@revoada/consensus-raft";
 import { encodeOutcomes, type ForwardedOutcome } from "../src/wire/forward.ts";
 import { ListMachine, nodeId, T, textCodec, World, type Member, type MemberOptions } from "./support/replicas.ts";
 
@@ -11,7 +11,7 @@ const noGroup = new Uint8Array(0);
 function outcomeOf(promise: Promise<unknown>): Promise<string> {
   return promise.then(
     () => "committed",
-    (error: unknown) => (isFabricError(error) ? error.code : String((error as Error).message)),
+    (error: unknown) => (isFabricError(error) ? error.code : (error as Error).message),
   );
 }
 
@@ -445,3 +445,17 @@ for (const [outcome, cases] of Object.entries(ways)) {
     });
   }
 }
+
+test("twenty thousand callers of one signal that give up at once cost no look through all the others", async () => {
+  const world = new World();
+  const one = await leaderless(world, { limits: { maxWaitingProposals: 20_000 } });
+  const controller = new AbortController();
+  const outcomes = Array.from({ length: 20_000 }, () => waiting(one.consensus, "x", { signal: controller.signal }));
+  const patient = waiting(one.consensus, "patient");
+  expect(await patient).toBe("RAFT_BACKPRESSURE");
+  controller.abort(new Error("enough"));
+  expect(new Set(await Promise.all(outcomes))).toEqual(new Set(["enough"]));
+  // Their places are free again.
+  expect(await world.run(waiting(one.consensus, "next"))).toBe("RAFT_NO_QUORUM");
+  await world.stop();
+});

@@ -28,6 +28,12 @@ interface Forwarded<Result> {
   lostSinceMs: number | undefined;
 }
 
+/** Those who wait with one signal. */
+interface Listening<Result> {
+  readonly together: Set<Proposal<Result>>;
+  readonly onAbort: () => void;
+}
+
 /** What proposals need of the replica around them. */
 export interface ProposalSurroundings<Result> {
   readonly clock: Clock;
@@ -88,6 +94,7 @@ export class Proposals<Result> {
   #nextOffer = 1;
   /** Sent to a leader, until it answers. */
   readonly #forwards = new Set<Forwarded<Result>>();
+  readonly #aborts = new Map<AbortSignal, Listening<Result>>();
   /** All whose callers wait, wherever they are. */
   #pending = 0;
   #flushAsked = false;
@@ -164,14 +171,33 @@ export class Proposals<Result> {
     return full ? { reason: new RaftBackpressureError(`${this.#pending} proposals`) } : undefined;
   }
 
+  /** One listener for all who share a signal: adding one more to a signal takes a look through those it has. */
   #listen(proposal: Proposal<Result>, signal: AbortSignal): void {
-    const onAbort = (): void =>
-      this.#fail(
-        proposal,
-        proposal.waits ? signal.reason : new RaftOutcomeUnknownError("its caller stopped waiting", signal.reason),
-      );
+    const { together, onAbort } = this.#aborts.get(signal) ?? this.#listenTo(signal);
+    together.add(proposal);
+    proposal.release = (): void => {
+      together.delete(proposal);
+      if (together.size > 0) return;
+      signal.removeEventListener("abort", onAbort);
+      if (this.#aborts.get(signal)?.together === together) this.#aborts.delete(signal);
+    };
+  }
+
+  #listenTo(signal: AbortSignal): Listening<Result> {
+    const together = new Set<Proposal<Result>>();
+    const onAbort = (): void => {
+      for (const proposal of [...together]) {
+        const { reason } = signal;
+        this.#fail(
+          proposal,
+          proposal.waits ? reason : new RaftOutcomeUnknownError("its caller stopped waiting", reason),
+        );
+      }
+    };
+    const listening: Listening<Result> = { together, onAbort };
+    this.#aborts.set(signal, listening);
     signal.addEventListener("abort", onAbort, { once: true });
-    proposal.release = (): void => signal.removeEventListener("abort", onAbort);
+    return listening;
   }
 
   #askFlush(): void {

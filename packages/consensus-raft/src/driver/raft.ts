@@ -41,12 +41,15 @@ export function raft<Command, Result>(options: RaftOptions<Command, Result>): Co
   return sessionedRaft(options, resolved, new Raft(resolved));
 }
 
-/** Makes one replica of a group that shares its host with others. */
+/** Makes one replica of a group that shares its host with others, `within` what the host puts around each of them. */
 export function groupReplica<Command, Result>(
   options: RaftOptions<Command, Result>,
   host: HostLink,
+  within: <C, R>(replica: Consensus<C, R>) => Consensus<C, R>,
 ): Consensus<Command, Result> {
-  return new Raft({ ...resolveOptions(options), host });
+  if (options.sessions === undefined) return within(new Raft({ ...resolveOptions(options), host }));
+  const resolved = { ...resolveOptions(envelopedOptions(options)), host };
+  return sessionedRaft(options, resolved, within(new Raft(resolved)));
 }
 
 /** Members and nothing but members: callers may hand in objects that know more. */

@@ -17,6 +17,7 @@ import { ForeignFrameError } from "../wire/cbor.ts";
 import { decodeMessages } from "../wire/messages.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import { Control } from "./control.ts";
+import { ReplicaGauges } from "./gauges.ts";
 import { answerForward, askForwarded, askReadIndex, forwardProtocol } from "./forwarding.ts";
 import type { Ticks } from "./host-link.ts";
 import type { MachineRunner } from "./machine-runner.ts";
@@ -48,6 +49,7 @@ export class Replica<Command, Result> {
   readonly control: Control;
   readonly #snapshots: Snapshots<Command, Result>;
   readonly #ticker: Ticks;
+  readonly #gauges: ReplicaGauges;
   /** Present where reads go by lease. */
   readonly #clocks: ClockWatch | undefined;
   #core!: RaftCore;
@@ -92,6 +94,13 @@ export class Replica<Command, Result> {
       forwardRead: (to, timeoutMs) => askReadIndex(this.#options, to, timeoutMs),
     });
     this.control = new Control(shared);
+    this.#gauges = new ReplicaGauges({
+      metrics,
+      leaseReads: options.leaseReads,
+      monotonicMs: () => clock.monotonicMs(),
+      pendingProposals: () => this.proposals.pending,
+      waitingProposals: () => this.proposals.waiting,
+    });
     this.#snapshots = new Snapshots(this.#snapshotSurroundings(), runner);
     // Two windows overlap a lease at most, and together they stay within its margin.
     if (options.leaseReads) this.#clocks = new ClockWatch(clock, electionTimeoutMs, options.leaseMarginMs / 2);
@@ -227,6 +236,7 @@ export class Replica<Command, Result> {
       this.#noteQuorum();
       this.#owner.changed();
     }
+    this.#gauges.note(this.#core);
     this.#ticker.arm();
   }
 
@@ -357,15 +367,7 @@ export class Replica<Command, Result> {
   }
 
   #tick(): void {
-    const { metrics } = this.#options;
     this.dispatch({ type: "tick" });
-    metrics.gauge("revoada_raft_term", this.#core.term);
-    metrics.gauge("revoada_raft_leader", this.#core.isLeader ? 1 : 0);
-    metrics.gauge("revoada_raft_commit_index", this.#core.commitIndex);
-    metrics.gauge("revoada_raft_apply_lag_entries", this.#core.commitIndex - this.#core.appliedIndex);
-    metrics.gauge("revoada_raft_in_flight_bytes", this.#core.inFlightBytes);
-    metrics.gauge("revoada_raft_proposals_pending", this.proposals.pending);
-    metrics.gauge("revoada_raft_log_corrupt", this.#core.storage === "corrupt" ? 1 : 0);
   }
 
   #stalled(): void {
@@ -384,6 +386,7 @@ export class Replica<Command, Result> {
     this.proposals.sweep();
     this.reads.sweep();
     this.#noteQuorum();
+    this.#gauges.note(this.#core);
   }
 
   /** The disk took no write. What it holds is unknown until it is opened anew, and so is what was being written. */

@@ -1,4 +1,12 @@
-import { isFabricError, type Clock, type LogBatch, type LogEntry, type LogStore, type Metrics } from "@revoada/fabric";
+import {
+  isFabricError,
+  silentMetrics,
+  type Clock,
+  type LogBatch,
+  type LogEntry,
+  type LogStore,
+  type Metrics,
+} from "@revoada/fabric";
 import type { Effect } from "../core/types.ts";
 import { RaftStoppedError } from "../errors.ts";
 
@@ -42,6 +50,12 @@ export function mergeWrites(writes: readonly Persist[]): LogBatch {
     ...(truncateFrom === undefined ? {} : { truncateFrom }),
     entries: writes.length === 1 && only !== undefined ? only.entries : entries,
   };
+}
+
+function payloadBytes(batch: LogBatch): number {
+  let bytes = 0;
+  for (const { payload } of batch.entries) bytes += payload.length;
+  return bytes;
 }
 
 function isEmpty(batch: LogBatch): boolean {
@@ -137,6 +151,7 @@ export class WriteQueue {
       await this.#append(batch);
       this.#metrics.observe("revoada_raft_persist_ms", this.#clock.monotonicMs() - startedMs);
       this.#metrics.observe("revoada_raft_persist_entries", batch.entries.length);
+      if (this.#metrics !== silentMetrics) this.#metrics.observe("revoada_raft_persist_bytes", payloadBytes(batch));
     }
     if (!this.#dead) this.#outcome.durable(writes);
   }

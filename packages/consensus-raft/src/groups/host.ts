@@ -17,6 +17,8 @@ import type { RaftLimits, RaftOptions } from "../driver/options.ts";
 import { groupReplica } from "../driver/raft.ts";
 import type { TickerTarget } from "../driver/ticker.ts";
 import { RaftDuplicateGroupError, RaftStoppedError } from "../errors.ts";
+import type { SessionLimits } from "../sessions/core/limits.ts";
+import type { SessionedConsensus } from "../sessions/sessioned-raft.ts";
 import { walLogStore } from "../wal/index.ts";
 import { maxGroupBytes } from "../wire/cbor.ts";
 import { GroupConsensus } from "./group-consensus.ts";
@@ -56,6 +58,10 @@ export interface GroupOptions<Command, Result> extends Omit<
   readonly limits?: Partial<RaftLimits>;
 }
 
+type SessionedGroupOptions<Command, Result> = GroupOptions<Command, Result> & {
+  readonly sessions: Partial<SessionLimits>;
+};
+
 /** Many groups in one process, over one transport and one disk. */
 export interface RaftHost extends AsyncDisposable {
   readonly id: NodeId;
@@ -63,6 +69,9 @@ export interface RaftHost extends AsyncDisposable {
    * Makes this node's replica of one group, which takes part from its `start` on, as one of `raft` does. Shut down, it can be made
    * again. Throws `RAFT_DUPLICATE_GROUP` while there is one, `RAFT_STOPPED` after the host's shutdown, `FABRIC_INVALID_VALUE`.
    */
+  group<Command, Result>(
+    options: GroupOptions<Command, Result> & { readonly sessions: Partial<SessionLimits> },
+  ): SessionedConsensus<Command, Result>;
   group<Command, Result>(options: GroupOptions<Command, Result>): Consensus<Command, Result>;
   /** Ids of the groups that were made and not shut down. */
   groups(): readonly Uint8Array[];
@@ -114,6 +123,8 @@ class Host implements RaftHost, HostClockOwner {
     this.#switchboard = new Switchboard(options.transport, this.#metrics, (work) => this.#clock.together(work));
   }
 
+  group<Command, Result>(options: SessionedGroupOptions<Command, Result>): SessionedConsensus<Command, Result>;
+  group<Command, Result>(options: GroupOptions<Command, Result>): Consensus<Command, Result>;
   group<Command, Result>(options: GroupOptions<Command, Result>): Consensus<Command, Result> {
     if (this.#stopping !== undefined) throw new RaftStoppedError();
     const { groupId } = options;
@@ -121,10 +132,14 @@ class Host implements RaftHost, HostClockOwner {
       throw new InvalidValueError("groupId", groupId, `1 to ${maxGroupBytes} bytes`);
     const key = groupKey(groupId);
     if (this.#groups.has(key)) throw new RaftDuplicateGroupError(key);
-    const replica = groupReplica(this.#optionsOf(options, key), this.#linkOf(key));
-    const consensus: Consensus<Command, Result> = new GroupConsensus(replica, () => {
+    const onEnd = (): void => {
       if (this.#groups.get(key)?.consensus === consensus) this.#groups.delete(key);
-    });
+    };
+    const consensus: Consensus<Command, Result> = groupReplica(
+      this.#optionsOf(options, key),
+      this.#linkOf(key),
+      (replica) => new GroupConsensus(replica, onEnd),
+    );
     this.#groups.set(key, { groupId: groupId.slice(), consensus });
     return consensus;
   }
