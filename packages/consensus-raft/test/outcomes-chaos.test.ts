@@ -19,8 +19,8 @@ const call: fc.Arbitrary<Call> = fc.record({
   abortMs: fc.option(fc.integer({ min: 0, max: 3 * T }), { nil: undefined, freq: 4 }),
 });
 
-const step: fc.Arbitrary<Mishap | Call> = fc.oneof(mishap, call);
-const events = fc.array(step, { minLength: 30, maxLength: 60 });
+const event: fc.Arbitrary<Mishap | Call> = fc.oneof(mishap, call);
+const events = fc.array(event, { minLength: 30, maxLength: 60 });
 
 test("whatever happens, a refused command is in no log, an acknowledged one is applied once, and every call ends", async () => {
   const seen = new Map<string, number>();

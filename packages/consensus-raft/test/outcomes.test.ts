@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
-import { isFabricError, type Consensus, type NodeId, type Transport } from "@revoada/fabric";
-import { memoryDisk, seededRandom } from "@revoada/fabric/memory";
+import { isFabricError, silentMetrics, type Consensus, type NodeId, type Transport } from "@revoada/fabric";
+import { memoryDisk, seededRandom, virtualClock } from "@revoada/fabric/memory";
 import { forwardProtocol, raft, type RaftNotLeaderError } from "@revoada/consensus-raft";
+import { resolveOptions } from "../src/driver/options.ts";
+import { Proposals } from "../src/driver/proposals.ts";
 import { encodeOutcomes, type ForwardedOutcome } from "../src/wire/forward.ts";
 import { ListMachine, nodeId, T, textCodec, World, type Member, type MemberOptions } from "./support/replicas.ts";
 
@@ -458,4 +460,34 @@ test("twenty thousand callers of one signal that give up at once cost no look th
   // Their places are free again.
   expect(await world.run(waiting(one.consensus, "next"))).toBe("RAFT_NO_QUORUM");
   await world.stop();
+});
+
+test("what was appended and then overtaken, by another's entries or by a snapshot, is of unknown outcome at once", async () => {
+  const clock = virtualClock();
+  const offers: number[] = [];
+  const proposals = new Proposals<string>({
+    clock,
+    limits: resolveOptions({ clock, codec: textCodec, disk: memoryDisk() } as never).limits,
+    metrics: silentMetrics,
+    electionTimeoutMs: T,
+    dispatch: (event) => void (event.type === "propose" && offers.push(event.id)),
+    watch() {},
+    isLeader: () => true,
+    leader: () => undefined,
+    notLeader: () => new Error("never asked"),
+    forward: () => new Promise(() => {}),
+    decodeResult: (bytes) => textCodec.decodeResult(bytes),
+  });
+  const propose = (): Promise<string> =>
+    outcomeOf(new Promise((resolve, reject) => proposals.submit(textCodec.encodeCommand("x"), {}, resolve, reject)));
+  const first = propose();
+  proposals.flush();
+  proposals.onProposed({ type: "proposed", id: offers[0]!, firstIndex: 5, term: 1, count: 1 });
+  // It led again without having noticed that its entry at 5 went: only its new entry there may tell anything from now on.
+  const second = propose();
+  proposals.flush();
+  proposals.onProposed({ type: "proposed", id: offers[1]!, firstIndex: 5, term: 3, count: 1 });
+  expect([await first, proposals.pending]).toEqual(["RAFT_OUTCOME_UNKNOWN", 1]);
+  proposals.onInstalled(5);
+  expect([await second, proposals.pending, proposals.needsSweep]).toEqual(["RAFT_OUTCOME_UNKNOWN", 0, false]);
 });

@@ -34,6 +34,33 @@ describe("requests", () => {
     expect(text(await left.request(right.localId, echo, bytes("there and")))).toBe("there and back");
   });
 
+  test("an answer that finds no room is TRANSPORT_CLOSED and never a refusal, for the handler has acted", async () => {
+    await using nodes = new Nodes();
+    const limits = { queueBytes: 16 * 1024 * 1024 };
+    const left = await nodes.start(1, { limits });
+    const right = await nodes.start(2, { limits });
+    introduce(left, right);
+    let acted = 0;
+    const large = new Uint8Array(10 * 1024 * 1024);
+    const held: (() => void)[] = [];
+    right.handle(echo, {
+      onRequest: async () => {
+        await new Promise<void>((resolve) => {
+          held.push(resolve);
+          if (held.length === 3) for (const release of held) release();
+        });
+        acted += 1;
+        return large;
+      },
+    });
+    const requests = [1, 2, 3].map(() => left.request(right.localId, echo, bytes("act")));
+    const outcomes = await Promise.allSettled(requests);
+    const codes = outcomes.map((each) =>
+      each.status === "fulfilled" ? "answered" : (each.reason as { code: string }).code,
+    );
+    expect([acted, codes.toSorted()]).toEqual([3, ["TRANSPORT_CLOSED", "TRANSPORT_CLOSED", "answered"]]);
+  });
+
   test("either side may ask over a connection that the other dialled", async () => {
     await using nodes = new Nodes();
     const left = await nodes.start(1, { listen: [] });
