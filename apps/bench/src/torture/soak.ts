@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Group } from "./group.ts";
+import type { Member } from "./member.ts";
 import type { Sample } from "./orders.ts";
 import { type Fit, fitLine, judgeSlope } from "./slope.ts";
 
@@ -49,7 +50,7 @@ const leastSamples = 20;
 const warmUpShare = 0.2;
 const payloadBytes = 256;
 const segmentBytes = 8 * 1024 * 1024;
-const snapshotIntervalEntries = 10_000;
+const snapshotIntervalEntries = 5000;
 /** Files that come and go: a spare segment, a snapshot that is written, a segment that is read. */
 const transientDescriptors = 6;
 /** The same in bytes: two segments. */
@@ -74,6 +75,7 @@ export async function soak(options: SoakOptions): Promise<SoakFigures> {
   for (let round = 1; round <= samples; round += 1) {
     const dueMs = startedMs + (round * minutes * 60_000) / samples;
     await passed(dueMs, group);
+    await compacted(leader, group);
     const atSeconds = (performance.now() - startedMs) / 1000;
     const taken = await Promise.all(
       group.members.map(async (member) => ({
@@ -102,6 +104,12 @@ async function passed(dueMs: number, group: Group): Promise<void> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Memory rises and falls between two compactions: it is compared at the same place, just behind one. */
+async function compacted(leader: Member, group: Group): Promise<void> {
+  const before = leader.standing?.firstIndex;
+  await group.until("a compaction", () => (leader.standing?.firstIndex === before ? undefined : true));
 }
 
 async function bytesUnder(directory: string): Promise<number> {
