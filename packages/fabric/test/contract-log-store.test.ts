@@ -45,6 +45,10 @@ const defects: Readonly<Record<LogStoreDefect, readonly string[]>> = {
   "goes on after a failed sync": ["a failed sync rejects with LOG_FAILED"],
   "keeps kinds to itself": ["entries are read back as they were appended"],
   "reorders overlapping appends": ["overlapping appends are kept in the order"],
+  "takes a cut behind the end for one of the end": ["truncateFrom behind the last entry"],
+  "forgets the vote with a truncation": ["a vote outlives truncations"],
+  "tells of configurations that are gone": ["configurations that are told at opening"],
+  "drops an entry with each compaction": ["compacting to the base once more"],
 };
 
 describe("a log store that is broken on purpose is found out: it", () => {

@@ -4,19 +4,14 @@ import { applyCommand } from "./commands/apply.ts";
 import { chainExportCommand, chainShowCommand, chainVerifyCommand } from "./commands/chain.ts";
 import { configSchemaCommand, configShowCommand, configValidateCommand } from "./commands/config.ts";
 import { formationProposeCommand } from "./commands/formation.ts";
-import {
-  identityCommand,
-  keyCreateCommand,
-  versionCommand,
-  walInspectCommand,
-  walVerifyCommand,
-} from "./commands/local.ts";
+import { identityCommand, keyCreateCommand, versionCommand } from "./commands/local.ts";
 import { leaveCommand, nodeRemoveCommand } from "./commands/node.ts";
 import { deleteCommand, getCommand, listCommand, watchCommand } from "./commands/resources.ts";
 import { snapshotRestoreCommand, snapshotSaveCommand } from "./commands/snapshot.ts";
 import { formationCommand, healthCommand, statusCommand } from "./commands/status.ts";
 import { tokenCreateCommand, tokenListCommand, tokenRevokeCommand } from "./commands/tokens.ts";
 import { upCommand } from "./commands/up.ts";
+import { walInspectCommand, walRepairCommand, walVerifyCommand } from "./commands/wal.ts";
 import { exitCodes } from "./exit-codes.ts";
 
 const completionCommand: CommandSpec = {
@@ -63,6 +58,7 @@ export const commands: readonly CommandSpec[] = [
   identityCommand,
   walInspectCommand,
   walVerifyCommand,
+  walRepairCommand,
   completionCommand,
   versionCommand,
 ];

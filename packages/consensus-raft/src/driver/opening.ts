@@ -49,6 +49,8 @@ export async function openLog<Command, Result>(
     const recovered = await bootstrap(options, store, found);
     await loadSnapshot(options, machine, recovered);
     const scanned = await scanConfigurations(store, recovered);
+    // Before anything is changed: an operator must find what was there.
+    refuseLoneCorruption(options, recovered, scanned);
     const log = await align(store, recovered, scanned, machine);
     const state: CoreLogState = {
       hardState: log.hardState,
@@ -58,7 +60,6 @@ export async function openLog<Command, Result>(
       configurations: scanned.filter((known) => known.index > log.base.index && known.index <= log.lastIndex),
       term: (index) => store.term(index as LogIndex),
     };
-    refuseLoneCorruption(options, state, log.storeId);
     return { store, storeId: log.storeId, state };
   } catch (error) {
     await store.close();
@@ -145,11 +146,12 @@ async function align<Command, Result>(
 /** Others could refill a corrupt log; where there are none, going on would be to forget what was acknowledged. */
 function refuseLoneCorruption<Command, Result>(
   options: ResolvedOptions<Command, Result>,
-  log: CoreLogState,
-  storeId: StoreId,
+  log: RecoveredLog,
+  scanned: readonly IndexedConfiguration[],
 ): void {
   if (log.integrity === "ok") return;
-  const configuration = log.configurations.at(-1)?.configuration ?? log.base.configuration;
+  const { storeId } = log;
+  const configuration = scanned.at(-1)?.configuration ?? log.base.configuration;
   const voters = [...(configuration?.voters ?? []), ...(configuration?.outgoing ?? [])];
   const alone = voters.length > 0 && voters.every((voter) => voter.id === options.id && voter.storeId === storeId);
   if (alone) throw new RaftLogCorruptError();

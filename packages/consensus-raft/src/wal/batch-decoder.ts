@@ -1,6 +1,6 @@
 import type { HardState, LogBase, LogIndex, Term } from "@revoada/fabric";
 import { applyMask, entryKindOf } from "./batch-encoder.ts";
-import { crcOf, crcOfUint32 } from "./crc.ts";
+import { crcOf, crcOfRange, crcOfUint32 } from "./crc.ts";
 import {
   alignUp,
   batchAlignBytes,
@@ -57,10 +57,6 @@ export type DecodedRecord =
   | { readonly ok: true; readonly record: WalRecord; readonly end: number; readonly crc: number }
   | { readonly ok: false; readonly reason: string; readonly neededBytes?: number };
 
-type Checked =
-  | { readonly ok: true; readonly bodyLength: number; readonly end: number; readonly crc: number }
-  | { readonly ok: false; readonly reason: string; readonly neededBytes?: number };
-
 /** Decodes the record at `at` of `bytes`, which stand at `offset` of the segment. `neededBytes` says that more are wanted. */
 export function decodeRecord(
   bytes: Uint8Array,
@@ -69,27 +65,49 @@ export function decodeRecord(
   offset: number,
   segmentSeed: number,
 ): DecodedRecord {
-  const checked = checkRecord(bytes, view, at, offset, segmentSeed);
-  if (!checked.ok) return checked;
-  const record = interpret(bytes, view, at, offset, checked.bodyLength);
+  if (at + frameBytes > bytes.length) return { ok: false, reason: leaves, neededBytes: frameBytes };
+  const bodyLength = view.getUint32(at + 4, true);
+  const end = endOf(at, bodyLength);
+  if (end > bytes.length) return { ok: false, reason: leaves, neededBytes: end - at };
+  const objection = objectionToRecord(bytes, view, at, bytes.length, offset, segmentSeed);
+  if (objection !== undefined) return { ok: false, reason: objection };
+  const record = interpret(bytes, view, at, offset, bodyLength);
   if (record === undefined) return { ok: false, reason: "a record is out of range" };
-  return { ok: true, record, end: checked.end, crc: checked.crc };
+  return { ok: true, record, end, crc: view.getUint32(at, true) };
 }
 
-function checkRecord(bytes: Uint8Array, view: DataView, at: number, offset: number, segmentSeed: number): Checked {
-  if (at + frameBytes > bytes.length)
-    return { ok: false, reason: "a record leaves its batch", neededBytes: frameBytes };
-  const bodyLength = view.getUint32(at + 4, true);
-  const end = at + frameBytes + alignUp(bodyLength, recordAlignBytes);
-  if (end > bytes.length) return { ok: false, reason: "a record leaves its batch", neededBytes: end - at };
-  const crc = view.getUint32(at, true);
-  // Head and body lie one behind the other, so one pass over both is the CRC of the record.
-  const checked = bytes.subarray(at + 4, at + frameBytes + bodyLength);
-  if (crc !== crcOf(checked, frameSeed(segmentSeed, offset))) return { ok: false, reason: "a record fails its check" };
-  if (!isPadding(bytes, at + frameBytes + bodyLength, end))
-    return { ok: false, reason: "a record's padding is damaged" };
-  return { ok: true, bodyLength, end, crc };
+const leaves = "a record leaves its batch";
+
+function endOf(at: number, bodyLength: number): number {
+  return at + frameBytes + alignUp(bodyLength, recordAlignBytes);
 }
+
+/** Why the record at `at`, which must end before `limit`, cannot be believed. */
+function objectionToRecord(
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  limit: number,
+  offset: number,
+  segmentSeed: number,
+): string | undefined {
+  if (at + frameBytes > limit) return leaves;
+  const bodyLength = view.getUint32(at + 4, true);
+  const bodyEnd = at + frameBytes + bodyLength;
+  const end = endOf(at, bodyLength);
+  if (end > limit) return leaves;
+  // Head and body lie one behind the other, so one pass over both is the CRC of the record.
+  const seed = frameSeed(segmentSeed, offset);
+  const crc =
+    bodyLength < inPlaceUpToBytes
+      ? crcOfRange(bytes, at + 4, bodyEnd, seed)
+      : crcOf(bytes.subarray(at + 4, bodyEnd), seed);
+  if (view.getUint32(at, true) !== crc) return "a record fails its check";
+  return isPadding(bytes, bodyEnd, end) ? undefined : "a record's padding is damaged";
+}
+
+/** Below this a view of the bytes for the native CRC costs more than the CRC. */
+const inPlaceUpToBytes = 64;
 
 function bodyOf(bytes: Uint8Array, view: DataView, at: number, bodyLength: number): Uint8Array {
   const stored = bytes.subarray(at + frameBytes, at + frameBytes + bodyLength);
@@ -187,15 +205,16 @@ export class BatchRecords {
   #terms: Float64Array<ArrayBuffer> = new Float64Array(64);
   #bytes: Uint8Array = new Uint8Array(0);
   #view: DataView = viewOf(this.#bytes);
-  #start = 0;
+  /** What has to be added to a place in the bytes to have the place in the segment. */
+  #shift = 0;
 
-  /** Begins anew with the bytes of a batch, which stand at `start` of the segment. */
-  begin(bytes: Uint8Array, view: DataView, start: number): void {
+  /** Begins anew with records of `bytes`, whose first byte would stand at `shift` of the segment. */
+  begin(bytes: Uint8Array, view: DataView, shift: number): void {
     this.count = 0;
     this.others.length = 0;
     this.#bytes = bytes;
     this.#view = view;
-    this.#start = start;
+    this.#shift = shift;
   }
 
   /** Takes over the record at `at` of the bytes. False where it makes no sense. */
@@ -211,11 +230,11 @@ export class BatchRecords {
       this.#terms[place] = term;
       this.others.push(undefined);
     } else {
-      const record = interpret(this.#bytes, this.#view, at, this.#start + at, bodyLength);
+      const record = interpret(this.#bytes, this.#view, at, this.#shift + at, bodyLength);
       if (record === undefined) return false;
       this.others.push(record);
     }
-    this.#offsets[place] = this.#start + at;
+    this.#offsets[place] = this.#shift + at;
     this.#lengths[place] = bodyLength;
     this.count++;
     return true;
@@ -238,11 +257,11 @@ export class BatchRecords {
   }
 
   isMoved(place: number): boolean {
-    return (this.#view.getUint16(this.offset(place) - this.#start + 10, true) & flagMoved) !== 0;
+    return (this.#view.getUint16(this.offset(place) - this.#shift + 10, true) & flagMoved) !== 0;
   }
 
   isConfiguration(place: number): boolean {
-    return entryKindOf(this.#bytes[this.offset(place) - this.#start + 9] as number) === "configuration";
+    return entryKindOf(this.#bytes[this.offset(place) - this.#shift + 9] as number) === "configuration";
   }
 
   /** The record as an object of its own. */
@@ -250,7 +269,7 @@ export class BatchRecords {
     const other = this.others[place];
     if (other !== undefined) return other;
     const offset = this.offset(place);
-    return interpret(this.#bytes, this.#view, offset - this.#start, offset, this.bodyLength(place)) as WalRecord;
+    return interpret(this.#bytes, this.#view, offset - this.#shift, offset, this.bodyLength(place)) as WalRecord;
   }
 
   #grow(): void {
@@ -267,36 +286,39 @@ export class BatchRecords {
 }
 
 /**
- * Decodes a whole batch, whose begin frame has been read already, into `records`. `bytes` are its `frame.length` bytes.
+ * Decodes a whole batch, whose begin frame has been read already, into `records`. It begins at `at` of `bytes`, which hold all of it, and
+ * at `offset` of the segment.
  */
 export function decodeBatch(
   bytes: Uint8Array,
+  view: DataView,
+  at: number,
   offset: number,
   frame: BatchFrame,
   segmentSeed: number,
   records: BatchRecords,
 ): DecodedBatch {
-  const view = viewOf(bytes);
-  const commitAt = frame.length - frameBytes;
-  const commit = readBatchFrame(bytes, view, commitAt, commitMagic, frameSeed(segmentSeed, offset + commitAt));
-  const fail = (at: number, reason: string): DecodedBatch => ({ ok: false, reason, offset: offset + at });
+  const shift = offset - at;
+  const commitAt = at + frame.length - frameBytes;
+  const commit = readBatchFrame(bytes, view, commitAt, commitMagic, frameSeed(segmentSeed, shift + commitAt));
+  const fail = (place: number, reason: string): DecodedBatch => ({ ok: false, reason, offset: shift + place });
   if (commit === undefined) return fail(commitAt, "the commit frame fails its check");
   if (commit.length !== frame.length || commit.number !== frame.number || commit.recordCount !== frame.recordCount) {
     return fail(commitAt, "the commit frame is that of another batch");
   }
-  const inside = bytes.subarray(0, commitAt);
-  records.begin(inside, view, offset);
-  let at = frameBytes;
+  records.begin(bytes, view, shift);
+  let place = at + frameBytes;
   let recordsCrc = 0;
   for (let count = 0; count < frame.recordCount; count++) {
-    const checked = checkRecord(inside, view, at, offset + at, segmentSeed);
-    if (!checked.ok) return fail(at, checked.reason);
-    if (!records.add(at, checked.bodyLength)) return fail(at, "a record is out of range");
-    recordsCrc = crcOfUint32(checked.crc, recordsCrc);
-    at = checked.end;
+    const objection = objectionToRecord(bytes, view, place, commitAt, shift + place, segmentSeed);
+    if (objection !== undefined) return fail(place, objection);
+    const bodyLength = view.getUint32(place + 4, true);
+    if (!records.add(place, bodyLength)) return fail(place, "a record is out of range");
+    recordsCrc = crcOfUint32(view.getUint32(place, true), recordsCrc);
+    place = endOf(place, bodyLength);
   }
-  if (commitAt - at >= batchAlignBytes || !isPadding(bytes, at, commitAt))
-    return fail(at, "a batch's padding is damaged");
+  if (commitAt - place >= batchAlignBytes || !isPadding(bytes, place, commitAt))
+    return fail(place, "a batch's padding is damaged");
   if (recordsCrc !== commit.recordsCrc) return fail(commitAt, "the records are not those of the commit frame");
   return { ok: true, records };
 }

@@ -33,3 +33,4 @@ export {
   type WalVerification,
 } from "./inspect.ts";
 export { formatWalReport } from "./report.ts";
+export { planWalRepair, repairWal, type RepairOptions, type WalRepair, type WalRepairedGroup } from "./repair.ts";

@@ -52,8 +52,8 @@ export async function recover(disk: Disk, directory: string, found: SegmentChain
   const { chain } = found;
   const whole = await replayChain(disk, directory, chain, 0);
   if (isSound(whole, chain) && found.damagedSuccessor === undefined) return recovered(chain, found, whole, 0);
-  // Damage in segments that a later one no longer needs is damage to nothing.
-  for (let start = 1; start < chain.length && found.damagedSuccessor === undefined; start++) {
+  // Damage in segments that a later one no longer needs is damage to nothing. What begins before the damage meets it again.
+  for (let start = whole.stoppedAt + 1; start < chain.length && found.damagedSuccessor === undefined; start++) {
     const later = await replayChain(disk, directory, chain, start);
     if (isSound(later, chain)) return recovered(chain, found, later, start);
   }

@@ -22,6 +22,7 @@ export class FileWindow {
   readonly #file: DiskFile;
   #start = 0;
   #bytes: Uint8Array = new Uint8Array(0);
+  #view: DataView = viewOf(this.#bytes);
 
   private constructor(file: DiskFile, size: number) {
     this.#file = file;
@@ -30,6 +31,27 @@ export class FileWindow {
 
   static async over(file: DiskFile): Promise<FileWindow> {
     return new FileWindow(file, await file.size());
+  }
+
+  /** What was read last, with a view of it. */
+  get bytes(): Uint8Array {
+    return this.#bytes;
+  }
+
+  get dataView(): DataView {
+    return this.#view;
+  }
+
+  /** Where bytes of the file stand in {@link bytes}, if all of them do: a promise for each of a million batches would be dear. */
+  placeOf(offset: number, length: number): number | undefined {
+    const place = offset - this.#start;
+    return place < 0 || place + length > this.#bytes.length ? undefined : place;
+  }
+
+  /** The same, having read them where they were not there. */
+  async fetch(offset: number, length: number): Promise<number> {
+    await this.view(offset, length);
+    return offset - this.#start;
   }
 
   /** Exactly `length` bytes from `offset`. They stay as they are when the window moves on. */
@@ -44,6 +66,7 @@ export class FileWindow {
         this.#bytes.set(read);
       }
       this.#start = offset;
+      this.#view = viewOf(this.#bytes);
     }
     return this.#bytes.subarray(offset - this.#start, offset - this.#start + length);
   }
@@ -89,10 +112,10 @@ export async function scanSegment(request: ScanRequest): Promise<SegmentEnd> {
   const records = new BatchRecords();
   for (;;) {
     if (offset === end) return { kind: "clean", offset };
-    const begin = await window.view(offset, frameBytes);
-    const frame = readBatchFrame(begin, viewOf(begin), 0, beginMagic, frameSeed(segmentSeed, offset));
+    let at = window.placeOf(offset, frameBytes) ?? (await window.fetch(offset, frameBytes));
+    const frame = readBatchFrame(window.bytes, window.dataView, at, beginMagic, frameSeed(segmentSeed, offset));
     if (frame === undefined) {
-      const blank = isZero(begin, 0, frameBytes);
+      const blank = isZero(window.bytes, at, at + frameBytes);
       if (!blank) return { kind: "corrupt", offset, reason: "a batch's begin frame fails its check" };
       if (end !== undefined) return { kind: "corrupt", offset, reason: `the log ends before ${end}, where it went on` };
       return await judgeBlank(window, segmentSeed, offset);
@@ -105,11 +128,11 @@ export async function scanSegment(request: ScanRequest): Promise<SegmentEnd> {
         reason: tooLong ? "a batch leaves its segment" : `batch ${frame.number} stands where ${number} belongs`,
       };
     }
-    const bytes = await window.view(offset, frame.length);
-    const batch = decodeBatch(bytes, offset, frame, segmentSeed, records);
+    at = window.placeOf(offset, frame.length) ?? (await window.fetch(offset, frame.length));
+    const batch = decodeBatch(window.bytes, window.dataView, at, offset, frame, segmentSeed, records);
     if (!batch.ok) {
       const corrupt: SegmentEnd = { kind: "corrupt", offset, reason: `${batch.reason}, at ${batch.offset}` };
-      if (end !== undefined || !hasBlankSector(bytes, offset)) return corrupt;
+      if (end !== undefined || !hasBlankSector(window.bytes.subarray(at, at + frame.length), offset)) return corrupt;
       const dirtyEnd = await lastDirtyByte(window, offset + frame.length);
       if (dirtyEnd !== undefined) return corrupt;
       return { kind: "torn", offset, dirtyEnd: offset + frame.length, reason: batch.reason };

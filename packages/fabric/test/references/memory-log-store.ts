@@ -28,7 +28,11 @@ export type LogStoreDefect =
   | "makes a new store id at each opening"
   | "goes on after a failed sync"
   | "keeps kinds to itself"
-  | "reorders overlapping appends";
+  | "reorders overlapping appends"
+  | "takes a cut behind the end for one of the end"
+  | "forgets the vote with a truncation"
+  | "tells of configurations that are gone"
+  | "drops an entry with each compaction";
 
 interface Picture {
   readonly hardState: HardState;
@@ -72,6 +76,8 @@ export class MemoryLogStore implements LogStore {
   #current: Picture;
   #failed = false;
   #last: Promise<void> = Promise.resolve();
+  /** What a store that never forgets would tell. */
+  static readonly #everTold: WeakMap<LogMedium, Set<LogIndex>> = new WeakMap();
 
   constructor(medium: LogMedium, defect?: LogStoreDefect) {
     this.#medium = medium;
@@ -86,10 +92,16 @@ export class MemoryLogStore implements LogStore {
       Object.assign(this.#medium, { storeId: new LogMedium(this.#medium.clock).storeId });
     const { hardState, base, entries } = this.#current;
     const lastIndex = entries.at(-1)?.index ?? base.index;
-    return { storeId: this.#medium.storeId, hardState, base, lastIndex, integrity: "ok" };
+    const held = entries.filter(({ kind }) => kind === "configuration").map(({ index }) => index);
+    const told = MemoryLogStore.#everTold.get(this.#medium) ?? new Set(held);
+    const configurations = this.#defect === "tells of configurations that are gone" ? [...told] : held;
+    return { storeId: this.#medium.storeId, hardState, base, lastIndex, integrity: "ok", configurations };
   }
 
   append(batch: LogBatch): Promise<void> {
+    const told = MemoryLogStore.#everTold.get(this.#medium) ?? new Set();
+    MemoryLogStore.#everTold.set(this.#medium, told);
+    for (const { kind, index } of batch.entries) if (kind === "configuration") told.add(index);
     if (this.#failed) return Promise.reject(new FabricError("LOG_FAILED", "an earlier sync failed"));
     const before = this.#current;
     this.#current = this.#appended(before, batch);
@@ -123,7 +135,9 @@ export class MemoryLogStore implements LogStore {
 
   compact(base: LogBase): Promise<void> {
     const { entries, hardState } = this.#current;
-    this.#current = { hardState, base: this.#kept(base), entries: entries.filter(({ index }) => index > base.index) };
+    const lost = this.#defect === "drops an entry with each compaction" ? 1 : 0;
+    const kept = entries.filter(({ index }) => index > base.index + lost);
+    this.#current = { hardState, base: this.#kept(base), entries: kept };
     return this.#sync();
   }
 
@@ -153,7 +167,10 @@ export class MemoryLogStore implements LogStore {
   }
 
   #appended(picture: Picture, batch: LogBatch): Picture {
-    const { truncateFrom = Number.POSITIVE_INFINITY } = batch;
+    const { truncateFrom: asked = Number.POSITIVE_INFINITY } = batch;
+    const end = picture.entries.at(-1)?.index ?? 0;
+    const early = this.#defect === "takes a cut behind the end for one of the end" && batch.truncateFrom !== undefined;
+    const truncateFrom = early ? Math.min(asked, end) : asked;
     const truncates = this.#defect !== "forgets to truncate";
     const kept = picture.entries.filter(({ index }) =>
       this.#defect === "drops what precedes a truncation" && truncateFrom < Number.POSITIVE_INFINITY
@@ -164,7 +181,10 @@ export class MemoryLogStore implements LogStore {
       this.#defect === "reorders overlapping appends" && kept.length % 4 === 2
         ? [...kept.slice(0, -2), ...batch.entries, ...kept.slice(-2)]
         : [...kept, ...batch.entries];
-    return { ...picture, hardState: this.#merged(picture.hardState, batch.hardState), entries };
+    const forgets = this.#defect === "forgets the vote with a truncation" && batch.truncateFrom !== undefined;
+    const { term, commitIndex } = picture.hardState;
+    const before: HardState = forgets ? { term, commitIndex } : picture.hardState;
+    return { ...picture, hardState: this.#merged(before, batch.hardState), entries };
   }
 
   #merged(old: HardState, next: HardState | undefined): HardState {

@@ -1,12 +1,9 @@
 import { blake3Attestor, loadIdentity, loadOrCreateIdentity } from "@revoada/attest-blake3";
-import { formatWalReport, inspectWal, verifyWal } from "@revoada/consensus-raft";
-import { lockDirectory, nodeDisk } from "@revoada/fabric/node";
-import { dataDirectoryFlag } from "../../config/settings.ts";
 import { DataDirectory, dataPaths, readNodeFile } from "../../data-directory/data-directory.ts";
 import { NotInitialisedError } from "../../errors.ts";
 import { version } from "../../version.ts";
 import { committedDeclaration } from "../../daemon/declare.ts";
-import type { CommandSpec, Invocation } from "../command.ts";
+import type { CommandSpec } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { outputFlag, renderFacts } from "../output.ts";
 import { clientFlags, directoryOf, show } from "./common.ts";
@@ -82,48 +79,4 @@ export const versionCommand: CommandSpec = {
     show(invocation, { version, node: process.version }, () => `revoada ${version}\n`);
     return exitCodes.ok;
   },
-};
-
-/** Reads the log of a stopped node: what a running one is writing cannot be judged. */
-async function withLog(invocation: Invocation, check: (directory: string) => Promise<number>): Promise<number> {
-  const directory = directoryOf(invocation);
-  if ((await readNodeFile(dataPaths(directory))) === undefined) throw new NotInitialisedError(directory);
-  const lock = await lockDirectory(directory);
-  try {
-    return await check(directory);
-  } finally {
-    await lock.release();
-  }
-}
-
-const walFlags = [dataDirectoryFlag, outputFlag];
-
-/** `revoada wal inspect`. */
-export const walInspectCommand: CommandSpec = {
-  path: ["wal", "inspect"],
-  summary: "describe the write-ahead log of a stopped node",
-  arguments: [],
-  flags: walFlags,
-  examples: [{ command: "revoada wal inspect", meaning: "segments, entries, term and vote" }],
-  run: (invocation) =>
-    withLog(invocation, async (directory) => {
-      const report = await inspectWal(nodeDisk(directory));
-      show(invocation, report, () => formatWalReport(report));
-      return exitCodes.ok;
-    }),
-};
-
-/** `revoada wal verify`. */
-export const walVerifyCommand: CommandSpec = {
-  path: ["wal", "verify"],
-  summary: "check every byte of the write-ahead log of a stopped node; exit code 1 where something may be missing",
-  arguments: [],
-  flags: walFlags,
-  examples: [{ command: "revoada wal verify", meaning: "changes nothing" }],
-  run: (invocation) =>
-    withLog(invocation, async (directory) => {
-      const { ok, report } = await verifyWal(nodeDisk(directory));
-      show(invocation, { ok, ...report }, () => formatWalReport(report));
-      return ok ? exitCodes.ok : exitCodes.failed;
-    }),
 };

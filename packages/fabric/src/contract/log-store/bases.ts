@@ -49,6 +49,17 @@ export const baseCases: Readonly<Record<string, Body>> = {
     await expectLog(fixture, store, { index: 90, term: 9 }, entries(91, 100, 10));
   },
 
+  "compacting to the base once more changes nothing": async (fixture) => {
+    const store = await opened(fixture);
+    await fixture.time.run(store.append({ entries: entries(1, 8, 1) }));
+    for (let round = 0; round < 2; round += 1)
+      await fixture.time.run(store.compact({ index: at(5), term: inTerm(1), configuration }));
+    await expectLog(fixture, store, { index: 5, term: 1 }, entries(6, 8, 1));
+    const { store: again, recovered } = await reopened(fixture, store);
+    equal(recovered.base, { index: at(5), term: inTerm(1), configuration }, "the base");
+    await expectLog(fixture, again, { index: 5, term: 1 }, entries(6, 8, 1));
+  },
+
   "compaction keeps the hard state": async (fixture) => {
     const store = await opened(fixture);
     const hardState = { term: inTerm(4), vote: "d".repeat(64), commitIndex: at(5) };

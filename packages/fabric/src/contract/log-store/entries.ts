@@ -135,6 +135,40 @@ export const entryCases: Readonly<Record<string, Body>> = {
     await expectLog(fixture, again.store, { index: 0, term: 0 }, entries(1, 2, 4));
   },
 
+  "truncateFrom behind the last entry cuts nothing": async (fixture) => {
+    const store = await opened(fixture);
+    await fixture.time.run(store.append({ entries: entries(1, 3, 1) }));
+    await fixture.time.run(store.append({ truncateFrom: at(4), entries: entries(4, 5, 2) }));
+    await fixture.time.run(store.append({ truncateFrom: at(9), entries: [] }));
+    const expected = [...entries(1, 3, 1), ...entries(4, 5, 2)];
+    await expectLog(fixture, store, { index: 0, term: 0 }, expected);
+    await expectLog(fixture, (await reopened(fixture, store)).store, { index: 0, term: 0 }, expected);
+  },
+
+  "a vote outlives truncations and appends that bring none": async (fixture) => {
+    const store = await opened(fixture);
+    const hardState = { term: inTerm(3), vote: "b".repeat(64), commitIndex: at(2) };
+    await fixture.time.run(store.append({ hardState, entries: entries(1, 5, 3) }));
+    await fixture.time.run(store.append({ truncateFrom: at(3), entries: [] }));
+    await fixture.time.run(store.append({ entries: entries(3, 4, 3) }));
+    const { recovered } = await reopened(fixture, store);
+    equal(recovered.hardState, hardState, "the hard state");
+    equal(recovered.lastIndex, 4, "the last index");
+  },
+
+  "configurations that are told at opening are those that are held": async (fixture) => {
+    const configuration = (index: number, term: number): LogEntry => ({ ...entry(index, term), kind: "configuration" });
+    const store = await opened(fixture);
+    const first = [configuration(1, 1), entry(2, 1), configuration(3, 1), entry(4, 1), configuration(5, 1)];
+    await fixture.time.run(store.append({ entries: first }));
+    await fixture.time.run(store.append({ truncateFrom: at(5), entries: [entry(5, 2), configuration(6, 2)] }));
+    const { store: again, recovered } = await reopened(fixture, store);
+    if (recovered.configurations !== undefined) equal([...recovered.configurations], [1, 3, 6], "the configurations");
+    await fixture.time.run(again.compact({ index: at(3), term: inTerm(1) }));
+    const after = (await reopened(fixture, again)).recovered;
+    if (after.configurations !== undefined) equal([...after.configurations], [6], "the configurations behind the base");
+  },
+
   "truncating again and again leaves what was written last": async (fixture) => {
     const store = await opened(fixture);
     for (let term = 1; term <= 30; term += 1) {
