@@ -1,0 +1,106 @@
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { NodeId, ReplicaId } from "@revoada/fabric";
+import { Worker } from "../processes.ts";
+import type { Order, Phase, StoreKind } from "./replica.ts";
+
+/** The phases that two replicas went through while one got the other's state. */
+export interface SnapshotFigures {
+  readonly store: StoreKind;
+  readonly keys: number;
+  /** Nobody does anything: what the machine's own noise comes to. */
+  readonly idle: Phase;
+  /** The leader makes its state durable: a file, or a flush of the store. */
+  readonly saved: Phase;
+  /** The leader takes a snapshot and streams it. */
+  readonly sent: Phase;
+  readonly received: Phase;
+  readonly installed: Phase;
+  readonly terms: number;
+}
+
+const script = new URL("./replica.ts", import.meta.url);
+
+function phaseOf(phases: readonly Phase[], name: string): Phase {
+  const found = phases.find((phase) => phase.name === name);
+  if (found === undefined) throw new Error(`the phase ${name} was not seen`);
+  return found;
+}
+
+async function until(condition: () => Promise<boolean>, withinMs: number): Promise<void> {
+  const endMs = performance.now() + withinMs;
+  while (!(await condition())) {
+    if (performance.now() > endMs) throw new Error(`it did not come about within ${withinMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+async function measure(store: StoreKind, keys: number): Promise<SnapshotFigures> {
+  const directory = await mkdtemp(join(tmpdir(), "revoada-bench-snapshot-"));
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  const workers = [0, 1].map(() => stack.use(new Worker(script)));
+  const tell = (at: number, order: Order): Promise<unknown> => (workers[at] as Worker).ask(order);
+  const peers: (readonly [NodeId, readonly string[]])[] = [];
+  for (const at of [0, 1]) {
+    const path = join(directory, `node-${at}`);
+    await mkdir(path);
+    const opened = await tell(at, { type: "open", path, seed: new Uint8Array(32).fill(at + 1), store });
+    const { id, addresses } = opened as { readonly id: NodeId; readonly addresses: readonly string[] };
+    peers.push([id, addresses]);
+  }
+  await tell(0, { type: "fill", keys });
+  const first = (await tell(0, { type: "start", founding: true, peers })) as ReplicaId;
+  await until(async () => ((await tell(0, { type: "status" })) as { role: string }).role === "leader", 60_000);
+  await tell(0, { type: "phase", name: "idle" });
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  await tell(0, { type: "phase", name: "saved" });
+  await tell(0, { type: "compact" });
+  const second = (await tell(1, { type: "start", founding: false, peers })) as ReplicaId;
+  await tell(0, { type: "load", on: true });
+  await tell(1, { type: "phase", name: "receive" });
+  await tell(0, { type: "phase", name: "sent" });
+  await tell(0, { type: "grow", replicas: [first, second] });
+  const target = ((await tell(0, { type: "status" })) as { appliedIndex: number }).appliedIndex;
+  await until(
+    async () => ((await tell(1, { type: "status" })) as { appliedIndex: number }).appliedIndex >= target,
+    600_000,
+  );
+  const leader = (await tell(0, { type: "phases" })) as readonly Phase[];
+  await tell(0, { type: "load", on: false });
+  const follower = (await tell(1, { type: "phases" })) as readonly Phase[];
+  const idle = phaseOf(leader, "idle");
+  return {
+    store,
+    keys,
+    idle,
+    saved: phaseOf(leader, "saved"),
+    sent: phaseOf(leader, "sent"),
+    received: phaseOf(follower, "receive"),
+    installed: phaseOf(follower, "install"),
+    terms: phaseOf(leader, "sent").term - idle.term,
+  };
+}
+
+/** How long event loops stand still while the state of a million keys is saved, sent, received and installed under a small load. */
+export async function measureSnapshots(quick: boolean): Promise<readonly SnapshotFigures[]> {
+  const keys = quick ? 100_000 : 1_000_000;
+  return [await measure("memory", keys), await measure("lmdb", keys)];
+}
+
+/** The figures as a table of Markdown. */
+export function printSnapshots(figures: readonly SnapshotFigures[], say: (line: string) => void): void {
+  say("");
+  say("Snapshots of the one machine under a small load: how long event loops stood still");
+  say("| store | keys | phase | took s | longest stall ms | p99 ms | RSS MiB |");
+  say("|---|---:|---|---:|---:|---:|---:|");
+  for (const { store, keys, idle, saved, sent, received, installed } of figures) {
+    for (const [name, phase] of Object.entries({ idle, saved, sent, received, installed })) {
+      const { ms, longestStallMs, p99StallMs, residentMiB } = phase;
+      say(
+        `| ${store} | ${keys} | ${name} | ${(ms / 1000).toFixed(1)} | ${longestStallMs.toFixed(1)} | ${p99StallMs.toFixed(1)} | ${residentMiB.toFixed(0)} |`,
+      );
+    }
+  }
+}
