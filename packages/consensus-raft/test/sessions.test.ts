@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { Committed } from "@revoada/fabric";
-import { forwardProtocol, type Session, type SessionedConsensus } from "@revoada/consensus-raft";
+import { memoryDisk, memoryNetwork, seededRandom, virtualClock } from "@revoada/fabric/memory";
+import { forwardProtocol, raftHost, type Session, type SessionedConsensus } from "@revoada/consensus-raft";
 import { encodeEnvelope, type CommandHeader } from "../src/sessions/core/envelope.ts";
 import { decodeOutcomes, encodeForward, type ForwardedOutcome } from "../src/wire/forward.ts";
 import { AnnexListMachine } from "./support/annex-machine.ts";
@@ -221,4 +222,27 @@ test("a client that leaves its scope closes its session", async () => {
   await world.run(Promise.resolve(session[Symbol.asyncDispose]()));
   expect(session.expired).toBe(true);
   await world.stop();
+});
+
+test("a group of a host that runs many may have sessions", async () => {
+  const clock = virtualClock();
+  const transport = memoryNetwork({ clock }).transport(nodeId(1), { clock });
+  await clock.run(transport.start());
+  const disk = memoryDisk({ random: seededRandom("disk") });
+  const host = raftHost({ id: nodeId(1), transport, clock, random: seededRandom(1), disk });
+  const machine = new ListMachine();
+  const group = host.group<string, string>({
+    groupId: Uint8Array.of(7),
+    codec: textCodec,
+    sessions: {},
+    bootstrap: (self) => ({ voters: [self], learners: [], generation: 0 as never }),
+  });
+  await clock.run(group.start(machine));
+  const session = await clock.run(group.openSession());
+  const told = await clock.run(session.propose("a"));
+  expect([told.result, machine.commands]).toEqual(["1:a", ["a"]]);
+  await clock.run(group.shutdown());
+  expect(host.groups()).toEqual([]);
+  await clock.run(host.shutdown());
+  await clock.run(transport.shutdown());
 });
