@@ -18,6 +18,7 @@ export {
   type Totals,
 } from "./cluster/totals.ts";
 export { formatEvents, parseEvents } from "./consensus/events.ts";
+export { mutations, plant, type Mutation, type Patch } from "./consensus/mutations.ts";
 export { shrinkEvents, type Shrunk, type ShrinkOptions } from "./consensus/shrink.ts";
 export {
   consensusEvents,

@@ -208,7 +208,8 @@ test("what cannot be decided within the budget is undecided, not fine", () => {
   const lines = Array.from({ length: 12 }, (_, at): Line => [1, 20, append(String.fromCodePoint(97 + at))]);
   const history = historyOf([...lines, [21, 22, get, "zz"]]).map((operation) =>
     // Known to have happened, with answers that nobody has kept.
-    operation.call.kind === "append" ? { ...operation, respondedAt: 20 } : operation);
+    operation.call.kind === "append" ? { ...operation, respondedAt: 20 } : operation,
+  );
   expect(checkLinearizable(history, { budget: 100 }).verdict).toBe("undecided");
 });
 

@@ -99,7 +99,8 @@ export class Chaos {
       case "blackout":
         totals.blackouts += 1;
         for (const replica of this.#around.replicas) {
-          if (replica.isUp) this.#crash(replica, random.chance(0.5) ? "random" : "unsynced-lost", random.float() * fault.forMs);
+          if (replica.isUp)
+            this.#crash(replica, random.chance(0.5) ? "random" : "unsynced-lost", random.float() * fault.forMs);
         }
         return;
       case "restart":
@@ -228,7 +229,10 @@ export class Chaos {
     totals.frozenLeaders += 1;
     const { life } = target;
     network.partition([target.id], this.#others(target));
-    life.host.stall(forMs);
+    if (random.chance(0.5)) {
+      totals.suspends += 1;
+      life.host.suspend(forMs);
+    } else life.host.stall(forMs);
     const rush = (afterMs: number): void => {
       clock.schedule(forMs + afterMs, () => {
         if (target.isRunning && target.life === life) clients.rush(target, random, 4);
@@ -271,9 +275,12 @@ export class Chaos {
     totals.writeFailures += 1;
     target.damage = "flipped";
     monitor.flipped(target.id);
-    target.disk.failWrites(1);
+    const { disk } = target;
+    disk.failWrites(1);
+    target.isAwaitingFailure = true;
     this.#last(forMs, () => {
-      target.disk.failWrites(0);
+      disk.failWrites(0);
+      target.isAwaitingFailure = false;
       target.settleDamage();
     });
   }

@@ -205,8 +205,12 @@ export class Clients {
   #failed(record: CallRecord, error: unknown): void {
     this.#pending -= 1;
     const isKnown = isFabricError(error) || error instanceof ProcessDiedError;
-    this.#around.monitor.check(isKnown, "typed-outcomes", () =>
-      `operation ${record.id} failed with ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    this.#around.monitor.check(
+      isKnown,
+      "typed-outcomes",
+      () =>
+        `operation ${record.id} failed with ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    );
     record.outcome = isFabricError(error, ...definite) ? "refused" : "unknown";
     this.#around.totals[record.outcome] += 1;
   }

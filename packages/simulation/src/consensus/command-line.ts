@@ -3,12 +3,14 @@ import { readFile, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { formatEvents, parseEvents } from "./events.ts";
+import { mutations } from "./mutations.ts";
 import { runInPool } from "./pool.ts";
 import { shrinkEvents } from "./shrink.ts";
 import { noTotals, sumTotals, unseenEvents } from "./totals.ts";
 import type { ConsensusRunOptions, ConsensusRunResult } from "./world.ts";
 
 const usage = `pnpm sim [--seeds N] [--seed S] [--nodes N] [--minutes M] [--workers N] [--only EVENTS] [--stop] [--keep]
+pnpm sim --mutations [--seeds N] [--workers N]
 pnpm sim cluster ...     whole nodes: cluster, catalog, gossip and consensus`;
 
 interface Flags {
@@ -20,6 +22,7 @@ interface Flags {
   readonly only: readonly number[] | undefined;
   readonly stop: boolean;
   readonly keep: boolean;
+  readonly mutations: boolean;
 }
 
 class BadFlagError extends Error {}
@@ -42,11 +45,12 @@ function parseFlags(args: readonly string[]): Flags {
       only: { type: "string" },
       stop: { type: "boolean", default: false },
       keep: { type: "boolean", default: false },
+      mutations: { type: "boolean", default: false },
     },
   });
   const single = values.seed !== undefined && values.seeds === undefined;
   const from = wholeNumber("seed", values.seed ?? "1", 0, 2 ** 31);
-  const count = single ? 1 : wholeNumber("seeds", values.seeds ?? "100", 1, 1_000_000);
+  const count = single ? 1 : wholeNumber("seeds", values.seeds ?? (values.mutations ? "5000" : "100"), 1, 1_000_000);
   const only = values.only === undefined ? undefined : parseEvents(values.only);
   if (values.only !== undefined && only === undefined)
     throw new BadFlagError(`--only is ${JSON.stringify(values.only)}, expected events such as 3,7,12-20`);
@@ -59,6 +63,7 @@ function parseFlags(args: readonly string[]): Flags {
     only,
     stop: values.stop,
     keep: values.keep,
+    mutations: values.mutations,
   };
 }
 
@@ -185,6 +190,39 @@ async function runSeeds(flags: Flags): Promise<number> {
   return broken.length === 0 && unseen.length === 0 && worth && ran === flags.seeds.length ? 0 : 1;
 }
 
+/** Plants one known bug after the other, and says which seed found it. */
+async function runMutations(flags: Flags): Promise<number> {
+  console.log(`mutations of the consensus world, commit ${commitOf()}, at most ${flags.seeds.length} seeds each`);
+  const startMs = performance.now();
+  let missed = 0;
+  for (const { number, title, origin } of mutations) {
+    let ran = 0;
+    let found: ConsensusRunResult | undefined;
+    await runInPool(
+      flags.seeds.map((seed) => runOptions(seed, flags)),
+      {
+        workers: flags.workers,
+        arguments: ["--mutation", String(number)],
+        onResult: (result) => {
+          ran += 1;
+          // That little happened in a run says nothing of a bug.
+          if (result.violation !== undefined && result.violation.invariant !== "worth-its-time") found ??= result;
+          return found !== undefined;
+        },
+      },
+    );
+    if (found === undefined) missed += 1;
+    const outcome =
+      found === undefined
+        ? `NOT FOUND in ${ran} seeds`
+        : `found by seed ${found.seed}, the ${ran}th: ${found.violation?.message.split("\n", 1)[0]?.slice(0, 200)}`;
+    console.log(`${String(number).padStart(2)} ${title} (${origin}): ${outcome}`);
+  }
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
+  console.log(`${mutations.length - missed} of ${mutations.length} found, ${seconds} s`);
+  return missed === 0 ? 0 : 1;
+}
+
 /** `pnpm sim`: runs the consensus world from seeds and says what was seen. Returns the exit status. */
 export async function consensusCommand(args: readonly string[]): Promise<number> {
   let flags: Flags;
@@ -194,5 +232,5 @@ export async function consensusCommand(args: readonly string[]): Promise<number>
     console.error(`error CLI_BAD_VALUE: ${error instanceof Error ? error.message : String(error)}\n${usage}`);
     return 2;
   }
-  return await runSeeds(flags);
+  return await (flags.mutations ? runMutations(flags) : runSeeds(flags));
 }

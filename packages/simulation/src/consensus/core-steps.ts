@@ -56,8 +56,8 @@ const { RaftCore } = (await import(corePath)) as { readonly RaftCore: CoreClass 
 
 let watcher: StepWatcher | undefined;
 
-const { step } = RaftCore.prototype;
-RaftCore.prototype.step = function watchedStep(this: WatchedCore & typeof RaftCore.prototype, event, nowMs) {
+const step = Reflect.get(RaftCore.prototype, "step") as CoreClass["prototype"]["step"];
+RaftCore.prototype.step = function watchedStep(this: CoreClass["prototype"], event, nowMs) {
   const effects = step.call(this, event, nowMs);
   watcher?.(this, event, effects);
   return effects;

@@ -26,7 +26,14 @@ export const everyFaultKind = [
 ] as const;
 
 /** These need others to talk to, and these need others that hold what one loses. */
-const needOthers: readonly FaultKind[] = ["partition", "one-way", "weather", "freeze-leader", "reconfigure", "transfer"];
+const needOthers: readonly FaultKind[] = [
+  "partition",
+  "one-way",
+  "weather",
+  "freeze-leader",
+  "reconfigure",
+  "transfer",
+];
 const needMajority: readonly FaultKind[] = ["bit-flip", "wipe", "failing-write"];
 
 /** The kinds that make sense among so many nodes. */

@@ -19,7 +19,7 @@ export interface HealingSurroundings {
   readonly clients: Clients;
   readonly operator: Operator;
   leader(): SimulatedReplica | undefined;
-  until(condition: () => boolean, withinMs: number): Promise<boolean>;
+  readonly until: (condition: () => boolean, withinMs: number) => Promise<boolean>;
 }
 
 /** Bounds of what a healed group may take, in election timeouts. */
@@ -55,13 +55,18 @@ export class Healing {
     for (const replica of replicas) if (!replica.isUp) replica.start();
     const all = await until(() => replicas.every((replica) => replica.isRunning), this.#bound(convergeWithin));
     require(all, "starts-again", () =>
-      `${replicas.filter((replica) => !replica.isRunning).map(({ name }) => name).join()} did not start within ${this.#bound(convergeWithin)} ms (T ${setup.electionTimeoutMs})`);
+      `${replicas
+        .filter((replica) => !replica.isRunning)
+        .map(({ name }) => name)
+        .join()} did not start within ${this.#bound(convergeWithin)} ms (T ${setup.electionTimeoutMs})`);
   }
 
   #bound(timeouts: number): number {
     const { electionTimeoutMs, limits } = this.#around.setup;
     // A write that was asked of a disk that hung, and a transfer that was broken off, take their own time to be given up.
-    return timeouts * electionTimeoutMs + 2 * (limits["storageStallMs"] ?? 0) + 2 * (limits["snapshotStallMs"] ?? 0) + 5000;
+    return (
+      timeouts * electionTimeoutMs + 2 * (limits["storageStallMs"] ?? 0) + 2 * (limits["snapshotStallMs"] ?? 0) + 5000
+    );
   }
 
   #note(what: string): void {
@@ -71,7 +76,8 @@ export class Healing {
   /** A replica that the others can do without: both halves of every configuration that anybody has keep a majority. */
   #excludable(): SimulatedReplica | undefined {
     const { replicas, random } = this.#around;
-    if (replicas.some(({ damage, life }) => damage !== undefined || life.consensus.status().storage !== "ok")) return undefined;
+    if (replicas.some(({ damage, life }) => damage !== undefined || life.consensus.status().storage !== "ok"))
+      return undefined;
     const known = replicas.map(({ life }) => life.consensus.status().configuration);
     const leader = this.#around.leader();
     const order = leader === undefined ? random.shuffle(replicas) : [leader, ...random.shuffle(replicas)];
@@ -126,7 +132,8 @@ export class Healing {
     const leader = this.#around.leader();
     if (leader === undefined || replicas.some(({ damage }) => damage !== undefined)) return false;
     const { configuration, configurationIndex, commitIndex, lastIndex } = leader.life.consensus.status();
-    if (configuration.outgoing !== undefined || configurationIndex > commitIndex || lastIndex !== commitIndex) return false;
+    if (configuration.outgoing !== undefined || configurationIndex > commitIndex || lastIndex !== commitIndex)
+      return false;
     const members = [...configuration.voters, ...configuration.learners];
     return members.every(({ id, storeId }) => {
       const replica = replicas.find((each) => each.id === id);
@@ -157,7 +164,8 @@ export class Healing {
     const { replicas } = this.#around;
     const lines = replicas.map((replica) => {
       if (!replica.isRunning) return `${replica.name} is ${replica.isUp ? "starting" : "down"}`;
-      const { role, term, commitIndex, appliedIndex, lastIndex, storage, configuration } = replica.life.consensus.status();
+      const { role, term, commitIndex, appliedIndex, lastIndex, storage, configuration } =
+        replica.life.consensus.status();
       return `${replica.name} ${role} term ${term} last ${lastIndex} commit ${commitIndex} applied ${appliedIndex} storage ${storage} damage ${replica.damage} (${describeConfiguration(configuration)})`;
     });
     return `pending ${this.#around.clients.pending}; ${lines.join("; ")}`;

@@ -86,6 +86,8 @@ export class ConsensusMonitor {
   /** Terms of committed entries, by index. */
   readonly #committed: number[] = [0];
   readonly #configurations: { readonly index: number; readonly configuration: Configuration }[] = [];
+  /** The highest committed entry that is a configuration; it may not have been applied yet. */
+  #configurationIndex = 0;
   readonly #proposed = new Map<number, string>();
   readonly #hashes: (number | undefined)[] = [];
   #violation: InvariantViolation | undefined;
@@ -104,6 +106,11 @@ export class ConsensusMonitor {
   /** The highest index that is known to be committed. */
   get committedIndex(): number {
     return this.#committed.length - 1;
+  }
+
+  /** True where every configuration that has committed was applied by somebody. */
+  get knowsConfiguration(): boolean {
+    return this.#configurationIndex <= (this.#configurations.at(-1)?.index ?? 0);
   }
 
   /** The configuration in force at the highest committed index. */
@@ -200,21 +207,34 @@ export class ConsensusMonitor {
   #compareOpened(store: StoreRecord, found: RecoveredLog, termOf: (index: number) => number | undefined): void {
     const { node, term, vote } = store;
     if (found.integrity === "corrupt") {
-      return this.check(store.damaged, "no-false-corruption", () =>
-        `the log of ${node.slice(0, 4)} opens as corrupt although nothing happened to its bytes`);
+      return this.check(
+        store.damaged,
+        "no-false-corruption",
+        () => `the log of ${node.slice(0, 4)} opens as corrupt although nothing happened to its bytes`,
+      );
     }
     const { hardState } = found;
-    this.check(hardState.term >= term, "durable-term", () =>
-      `${node.slice(0, 4)} opens its log at term ${hardState.term}, ${term} was durable`);
+    this.check(
+      hardState.term >= term,
+      "durable-term",
+      () => `${node.slice(0, 4)} opens its log at term ${hardState.term}, ${term} was durable`,
+    );
     const sameVote = hardState.term > term || vote === undefined || hardState.vote === vote;
-    this.check(sameVote, "durable-vote", () =>
-      `${node.slice(0, 4)} voted for ${vote?.slice(0, 4)} in term ${term}, its log says ${hardState.vote?.slice(0, 4)}`);
+    this.check(
+      sameVote,
+      "durable-vote",
+      () =>
+        `${node.slice(0, 4)} voted for ${vote?.slice(0, 4)} in term ${term}, its log says ${hardState.vote?.slice(0, 4)}`,
+    );
     if (store.resetUnderWay) return;
     for (const [index, known] of store.durable) {
       if (index <= found.base.index || index >= store.cutUnderWay) continue;
       const now = termOf(index);
-      this.check(now === known, "durable-entries", () =>
-        `entry ${index} of term ${known} was durable on ${node.slice(0, 4)}, its log has term ${now} there`);
+      this.check(
+        now === known,
+        "durable-entries",
+        () => `entry ${index} of term ${known} was durable on ${node.slice(0, 4)}, its log has term ${now} there`,
+      );
     }
   }
 
@@ -236,13 +256,19 @@ export class ConsensusMonitor {
 
   #hardState(store: StoreRecord, { term, vote }: HardState): void {
     const { node } = store;
-    this.check(term >= store.term, "monotonic-term", () =>
-      `${node.slice(0, 4)} stores term ${term} after ${store.term}`);
+    this.check(
+      term >= store.term,
+      "monotonic-term",
+      () => `${node.slice(0, 4)} stores term ${term} after ${store.term}`,
+    );
     const voted = term > store.term ? undefined : store.vote;
     // A log that was refilled stands by the leader of its term, whatever its candidate of that term had been.
     const follows = this.#leaders.get(term) === vote;
-    this.check(voted === undefined || vote === voted || follows, "one-vote-a-term", () =>
-      `${node.slice(0, 4)} votes for ${vote?.slice(0, 4)} and ${voted?.slice(0, 4)} in term ${term}`);
+    this.check(
+      voted === undefined || vote === voted || follows,
+      "one-vote-a-term",
+      () => `${node.slice(0, 4)} votes for ${vote?.slice(0, 4)} and ${voted?.slice(0, 4)} in term ${term}`,
+    );
     store.term = term;
     store.vote = vote;
   }
@@ -252,8 +278,11 @@ export class ConsensusMonitor {
     if (store.durable.has(from)) this.#totals.truncations += 1;
     for (let index = from; index <= store.lastDurable; index += 1) {
       const term = store.durable.get(index);
-      this.check(term !== this.#committed[index], "committed-immutable", () =>
-        `${store.node.slice(0, 4)} cuts entry ${index} of term ${term}, which is committed`);
+      this.check(
+        term !== this.#committed[index],
+        "committed-immutable",
+        () => `${store.node.slice(0, 4)} cuts entry ${index} of term ${term}, which is committed`,
+      );
       store.durable.delete(index);
     }
     store.lastDurable = Math.min(store.lastDurable, from - 1);
@@ -270,8 +299,11 @@ export class ConsensusMonitor {
       const same =
         known.digest === digest &&
         (known.previousTerm === undefined || previousTerm === undefined || known.previousTerm === previousTerm);
-      this.check(same, "log-matching", () =>
-        `${store.node.slice(0, 4)} stores another entry ${index} of term ${term} than others have`);
+      this.check(
+        same,
+        "log-matching",
+        () => `${store.node.slice(0, 4)} stores another entry ${index} of term ${term} than others have`,
+      );
     }
     store.durable.set(index, term);
     store.lastDurable = index;
@@ -308,15 +340,22 @@ export class ConsensusMonitor {
 
   /** What stands for everything before it must say what is committed there, voters included. */
   checkBase(node: NodeId, base: LogBase): void {
-    this.check(this.#committed[base.index] === base.term, "snapshot-of-the-committed", () =>
-      `${node.slice(0, 4)} begins its log after ${base.index} of term ${base.term}, committed is term ${this.#committed[base.index]}`);
+    this.check(
+      this.#committed[base.index] === base.term,
+      "snapshot-of-the-committed",
+      () =>
+        `${node.slice(0, 4)} begins its log after ${base.index} of term ${base.term}, committed is term ${this.#committed[base.index]}`,
+    );
     const inForce = this.#configurations.findLast(({ index }) => index <= base.index);
     const expected = describeConfiguration(inForce?.configuration);
     // Who joined later and has the log from its first entry on was never told who founded the group, and needs not know.
     if (base.configuration === undefined && inForce?.index === 0) return;
     const found = describeConfiguration(base.configuration);
-    this.check(expected === found, "snapshot-voters", () =>
-      `a base of ${node.slice(0, 4)} at ${base.index} says ${found}, in force there is ${expected}`);
+    this.check(
+      expected === found,
+      "snapshot-voters",
+      () => `a base of ${node.slice(0, 4)} at ${base.index} says ${found}, in force there is ${expected}`,
+    );
   }
 
   // What cores do.
@@ -371,12 +410,21 @@ export class ConsensusMonitor {
   #checkMonotonic(node: NodeId, known: CoreRecord, core: WatchedCore): void {
     const name = node.slice(0, 4);
     this.check(core.term >= known.term, "monotonic-term", () => `${name} went from term ${known.term} to ${core.term}`);
-    this.check(core.commitIndex >= known.commitIndex, "monotonic-commit", () =>
-      `${name} went from commit ${known.commitIndex} to ${core.commitIndex}`);
-    this.check(core.appliedIndex >= known.appliedIndex, "monotonic-applied", () =>
-      `${name} went from applied ${known.appliedIndex} to ${core.appliedIndex}`);
-    this.check(core.appliedIndex <= core.commitIndex, "applied-within-committed", () =>
-      `${name} applied ${core.appliedIndex}, committed is ${core.commitIndex}`);
+    this.check(
+      core.commitIndex >= known.commitIndex,
+      "monotonic-commit",
+      () => `${name} went from commit ${known.commitIndex} to ${core.commitIndex}`,
+    );
+    this.check(
+      core.appliedIndex >= known.appliedIndex,
+      "monotonic-applied",
+      () => `${name} went from applied ${known.appliedIndex} to ${core.appliedIndex}`,
+    );
+    this.check(
+      core.appliedIndex <= core.commitIndex,
+      "applied-within-committed",
+      () => `${name} applied ${core.appliedIndex}, committed is ${core.commitIndex}`,
+    );
   }
 
   #checkRole(node: NodeId, known: CoreRecord, core: WatchedCore, event: WatchedEvent): void {
@@ -385,17 +433,27 @@ export class ConsensusMonitor {
     const changed = event.type === "change" && core.configurationIndex !== known.configurationIndex;
     if (!changed || !core.isLeader) return;
     // §4.1 of the dissertation and its correction of 2015.
-    this.check(core.termAt(known.commitIndex) === core.term, "settled-before-reconfiguring", () =>
-      `${node.slice(0, 4)} changes the configuration in term ${core.term} before an entry of that term has committed`);
-    this.check(known.configurationIndex <= known.commitIndex, "one-change-at-a-time", () =>
-      `${node.slice(0, 4)} changes the configuration while that of ${known.configurationIndex} has not committed`);
+    this.check(
+      core.termAt(known.commitIndex) === core.term,
+      "settled-before-reconfiguring",
+      () =>
+        `${node.slice(0, 4)} changes the configuration in term ${core.term} before an entry of that term has committed`,
+    );
+    this.check(
+      known.configurationIndex <= known.commitIndex,
+      "one-change-at-a-time",
+      () => `${node.slice(0, 4)} changes the configuration while that of ${known.configurationIndex} has not committed`,
+    );
   }
 
   #elected(node: NodeId, core: WatchedCore): void {
     const { term } = core;
     const other = this.#leaders.get(term);
-    this.check(other === undefined || other === node, "election-safety", () =>
-      `term ${term} is led by ${other?.slice(0, 4)} and ${node.slice(0, 4)}`);
+    this.check(
+      other === undefined || other === node,
+      "election-safety",
+      () => `term ${term} is led by ${other?.slice(0, 4)} and ${node.slice(0, 4)}`,
+    );
     this.#leaders.set(term, node);
     this.#totals.elections += 1;
     this.#totals.terms = Math.max(this.#totals.terms, term);
@@ -403,16 +461,23 @@ export class ConsensusMonitor {
     const highest = this.committedIndex;
     // A leader whose log begins behind it holds a snapshot of it.
     const holds = core.firstIndex > highest || core.termAt(highest) === this.#committed[highest];
-    this.check(holds && core.lastIndex >= highest, "leader-completeness", () =>
-      `${node.slice(0, 4)} leads term ${term} without entry ${highest} of term ${this.#committed[highest]}`);
+    this.check(
+      holds && core.lastIndex >= highest,
+      "leader-completeness",
+      () => `${node.slice(0, 4)} leads term ${term} without entry ${highest} of term ${this.#committed[highest]}`,
+    );
   }
 
   /** In the same term a place is given up for silence, for a disk, or once the entry that took the seat away has committed. */
   #steppedDown(node: NodeId, core: WatchedCore, event: WatchedEvent): void {
     if (event.type === "tick" || event.type === "stalled" || event.type === "storage-failed") return;
     this.#totals.leadersVotedOut += 1;
-    this.check(core.configurationIndex <= core.commitIndex, "seat-until-committed", () =>
-      `${node.slice(0, 4)} stops leading term ${core.term} before its removal at ${core.configurationIndex} has committed`);
+    this.check(
+      core.configurationIndex <= core.commitIndex,
+      "seat-until-committed",
+      () =>
+        `${node.slice(0, 4)} stops leading term ${core.term} before its removal at ${core.configurationIndex} has committed`,
+    );
   }
 
   #checkCommit(node: NodeId, known: CoreRecord, core: WatchedCore): void {
@@ -420,14 +485,22 @@ export class ConsensusMonitor {
     for (let index = from; index <= core.commitIndex; index += 1) {
       const term = core.termAt(index);
       if (index < this.#committed.length) {
-        this.check(term === this.#committed[index], "state-machine-safety", () =>
-          `${node.slice(0, 4)} commits entry ${index} of term ${term}, committed is term ${this.#committed[index]}`);
+        this.check(
+          term === this.#committed[index],
+          "state-machine-safety",
+          () =>
+            `${node.slice(0, 4)} commits entry ${index} of term ${term}, committed is term ${this.#committed[index]}`,
+        );
         continue;
       }
-      this.check(index === this.#committed.length && term !== undefined, "committed-in-order", () =>
-        `${node.slice(0, 4)} commits ${index} after ${this.committedIndex}`);
+      this.check(
+        index === this.#committed.length && term !== undefined,
+        "committed-in-order",
+        () => `${node.slice(0, 4)} commits ${index} after ${this.committedIndex}`,
+      );
       this.#checkQuorum(node, core, index, term ?? 0);
       this.#committed[index] = term ?? 0;
+      if (core.configurationAt(index) !== core.configurationAt(index - 1)) this.#configurationIndex = index;
       this.#totals.commits += 1;
       this.#trace.hash(this.#nowMs(), node.slice(0, 4), `commits ${index} of term ${term}`);
     }
@@ -439,8 +512,12 @@ export class ConsensusMonitor {
     // Where the commit went on to change the configuration in the same step, the one before it has counted.
     const before = core.configurationAt(core.configurationIndex - 1);
     if (this.#isOnQuorum(now, index, term) || this.#isOnQuorum(before, index, term)) return;
-    this.check(false, "committed-on-quorum", () =>
-      `${node.slice(0, 4)} commits ${index} of term ${term}, which is not durable on a majority of ${describeConfiguration(now)}`);
+    this.check(
+      false,
+      "committed-on-quorum",
+      () =>
+        `${node.slice(0, 4)} commits ${index} of term ${term}, which is not durable on a majority of ${describeConfiguration(now)}`,
+    );
   }
 
   #isOnQuorum(configuration: Configuration | undefined, index: number, term: number): boolean {
@@ -463,8 +540,11 @@ export class ConsensusMonitor {
     else if (effect.type === "apply") {
       const to = Number(effect.to);
       const { store } = record;
-      this.check(store === undefined || to <= Math.max(store.lastDurable, store.baseIndex), "applied-within-durable", () =>
-        `${node.slice(0, 4)} applies up to ${to}, durable is ${store?.lastDurable}`);
+      this.check(
+        store === undefined || to <= Math.max(store.lastDurable, store.baseIndex),
+        "applied-within-durable",
+        () => `${node.slice(0, 4)} applies up to ${to}, durable is ${store?.lastDurable}`,
+      );
     }
   }
 
@@ -480,15 +560,25 @@ export class ConsensusMonitor {
     const name = store.node.slice(0, 4);
     if (message.type === "vote-response" && message.pre === false && message.granted === true) {
       const kept = store.term > message.term || (store.term === message.term && store.vote === message.to);
-      this.check(kept, "vote-before-durable", () =>
-        `${name} votes for ${message.to.slice(0, 4)} in term ${message.term}; durable is ${store.vote?.slice(0, 4)} in ${store.term}`);
+      this.check(
+        kept,
+        "vote-before-durable",
+        () =>
+          `${name} votes for ${message.to.slice(0, 4)} in term ${message.term}; durable is ${store.vote?.slice(0, 4)} in ${store.term}`,
+      );
     } else if (message.type === "vote-request" && message.pre === false) {
-      this.check(store.term >= message.term, "term-before-durable", () =>
-        `${name} asks for votes in term ${message.term}, durable is ${store.term}`);
+      this.check(
+        store.term >= message.term,
+        "term-before-durable",
+        () => `${name} asks for votes in term ${message.term}, durable is ${store.term}`,
+      );
     } else if (message.type === "append-response" && message.success === true && store.term === message.term) {
       const index = message.index ?? 0;
-      this.check(index <= Math.max(store.lastDurable, store.baseIndex), "acknowledged-before-durable", () =>
-        `${name} acknowledges ${index}, durable is ${store.lastDurable}`);
+      this.check(
+        index <= Math.max(store.lastDurable, store.baseIndex),
+        "acknowledged-before-durable",
+        () => `${name} acknowledges ${index}, durable is ${store.lastDurable}`,
+      );
     }
   }
 
@@ -496,8 +586,11 @@ export class ConsensusMonitor {
 
   /** A machine has applied an entry and hashes to this. */
   applied(node: NodeId, index: number, term: number, hash: number): void {
-    this.check(this.#committed[index] === term, "applies-the-committed", () =>
-      `${node.slice(0, 4)} applies entry ${index} of term ${term}, committed is term ${this.#committed[index]}`);
+    this.check(
+      this.#committed[index] === term,
+      "applies-the-committed",
+      () => `${node.slice(0, 4)} applies entry ${index} of term ${term}, committed is term ${this.#committed[index]}`,
+    );
     this.#compareState(node, index, hash);
   }
 
@@ -509,14 +602,21 @@ export class ConsensusMonitor {
     const { outgoing, voters, learners, generation } = configuration;
     const asked = this.#proposed.get(generation);
     const found = describeConfiguration({ voters, learners, generation });
-    this.check(asked === found, "configuration-as-proposed", () =>
-      `${node.slice(0, 4)} applies ${found} at ${index}, proposed was ${asked}`);
+    this.check(
+      asked === found,
+      "configuration-as-proposed",
+      () => `${node.slice(0, 4)} applies ${found} at ${index}, proposed was ${asked}`,
+    );
     this.#countConfiguration(configuration, last?.configuration);
     this.#trace.record(this.#nowMs(), node.slice(0, 4), `applies ${describeConfiguration(configuration)} at ${index}`);
     if (outgoing === undefined) return;
     const before = describeConfiguration({ voters: last?.configuration.voters ?? [], learners: [], generation });
-    this.check(describeConfiguration({ voters: outgoing, learners: [], generation }) === before, "joint-from-the-last", () =>
-      `the joint configuration at ${index} leaves ${describeConfiguration(configuration)}, in force was ${before}`);
+    this.check(
+      describeConfiguration({ voters: outgoing, learners: [], generation }) === before,
+      "joint-from-the-last",
+      () =>
+        `the joint configuration at ${index} leaves ${describeConfiguration(configuration)}, in force was ${before}`,
+    );
   }
 
   #countConfiguration({ outgoing, voters, learners }: Configuration, last: Configuration | undefined): void {
@@ -538,7 +638,11 @@ export class ConsensusMonitor {
     if (known === undefined) this.#hashes[index] = hash;
     else {
       this.#totals.comparedStates += 1;
-      this.check(known === hash, "equal-state", () => `${node.slice(0, 4)} has another state at index ${index} than others`);
+      this.check(
+        known === hash,
+        "equal-state",
+        () => `${node.slice(0, 4)} has another state at index ${index} than others`,
+      );
     }
   }
 }

@@ -31,13 +31,16 @@ export class Operator {
     const { monitor, replicas } = this.#around;
     const configuration = monitor.committedConfiguration;
     if (configuration === undefined || configuration.outgoing !== undefined || this.#changing) return undefined;
-    for (const replica of replicas) {
-      if (!replica.isRunning) continue;
-      const { configurationIndex, commitIndex, configuration: own } = replica.life.consensus.status();
-      if (configurationIndex > monitor.committedIndex || (configurationIndex > commitIndex && own.outgoing !== undefined))
-        return undefined;
-    }
-    return configuration;
+    if (!monitor.knowsConfiguration) return undefined;
+    const isMember = ({ id }: SimulatedReplica): boolean =>
+      [...configuration.voters, ...configuration.learners].some((member) => member.id === id);
+    const isUnderWay = replicas.some(
+      (replica) =>
+        replica.isRunning &&
+        isMember(replica) &&
+        replica.life.consensus.status().configurationIndex > monitor.committedIndex,
+    );
+    return isUnderWay ? undefined : configuration;
   }
 
   /** True where this replica's disk may be lost: enough others hold everything, and nothing else is broken. */
@@ -52,7 +55,8 @@ export class Operator {
   /** Asks the leader for another set of voters and learners. */
   reconfigure(random: SeededRandom): void {
     const leader = this.#around.leader();
-    if (leader === undefined || this.#changing || this.#around.replicas.some(({ damage }) => damage !== undefined)) return;
+    if (leader === undefined || this.#changing || this.#around.replicas.some(({ damage }) => damage !== undefined))
+      return;
     const { configuration } = leader.life.consensus.status();
     if (configuration.outgoing !== undefined) return;
     const target = this.#draw(leader, configuration, random);
@@ -74,7 +78,18 @@ export class Operator {
     const voter = random.pick(voters);
     const without = (gone: ReplicaId | undefined): readonly ReplicaId[] =>
       voters.filter((each) => gone === undefined || !same(each, gone));
-    const flavours = ["learn", "promote", "add", "add", "remove", "remove-leader", "replace", "replace-leader", "demote", "many"] as const;
+    const flavours = [
+      "learn",
+      "promote",
+      "add",
+      "add",
+      "remove",
+      "remove-leader",
+      "replace",
+      "replace-leader",
+      "demote",
+      "many",
+    ] as const;
     switch (random.pick(flavours)) {
       case "learn":
         return newcomer && { voters, learners: [...learners, newcomer] };
@@ -140,7 +155,8 @@ export class Operator {
       return;
     }
     const others = learners.filter(({ id }) => id !== replica.id);
-    if (voters.some(lost)) this.#change(leader, { voters: voters.map((each) => (lost(each) ? fresh : each)), learners: others });
+    if (voters.some(lost))
+      this.#change(leader, { voters: voters.map((each) => (lost(each) ? fresh : each)), learners: others });
     else this.#change(leader, { voters, learners: [...others, fresh] });
   }
 
@@ -152,10 +168,10 @@ export class Operator {
     monitor.proposed(change);
     this.#changing = true;
     this.#around.entered(leader);
-    const done = (): void => {
+    const over = (): void => {
       this.#changing = false;
     };
-    leader.whileUp(leader.life.consensus.changeVoters(change)).then(done, done);
+    leader.whileUp(leader.life.consensus.changeVoters(change)).then(over, over);
   }
 
   /** Hands leadership to some other voter. */

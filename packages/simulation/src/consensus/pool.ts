@@ -23,15 +23,14 @@ export async function runInPool(runs: readonly ConsensusRunOptions[], options: P
         if (run === undefined) child.disconnect();
         else child.send(run);
       };
-      child.on("message", (result: ConsensusRunResult) => {
-        if (options.onResult(result)) over = true;
+      child.on("message", (message: ConsensusRunResult | "ready") => {
+        if (message !== "ready" && options.onResult(message)) over = true;
         next();
       });
       child.on("exit", (code) => {
         if (code === 0) resolve();
         else reject(new Error(`a worker ended with ${code}`));
       });
-      next();
     });
   await Promise.all(Array.from({ length: Math.min(options.workers, runs.length) }, work));
 }

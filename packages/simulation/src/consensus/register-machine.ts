@@ -1,11 +1,4 @@
-import type {
-  AppliedEntry,
-  LogIndex,
-  MachinePosition,
-  MachineSnapshot,
-  StateMachine,
-  Term,
-} from "@revoada/fabric";
+import type { AppliedEntry, LogIndex, MachinePosition, MachineSnapshot, StateMachine, Term } from "@revoada/fabric";
 import type { RaftCodec } from "@revoada/consensus-raft";
 import { applyCall, emptyValue, type Call } from "../linearizability/operation.ts";
 

@@ -1,4 +1,4 @@
-import { raft, walLogStore, type RaftLimits, type WalLogStore } from "@revoada/consensus-raft";
+import { raft, walLogStore, type WalLogStore } from "@revoada/consensus-raft";
 import {
   isFabricError,
   silentLogger,
@@ -59,9 +59,14 @@ const beyondRepair: readonly string[] = ["RAFT_LOG_CORRUPT", "LOG_CORRUPT", "RAF
 
 const retryMs = 300;
 
+/** A host that can be suspended as a laptop is: its monotonic clock stands still meanwhile, its wall clock goes on. */
+interface SuspendableHost extends VirtualHost {
+  suspend(durationMs: number): void;
+}
+
 /** One life of a process. */
 interface Life {
-  readonly host: VirtualHost;
+  readonly host: SuspendableHost;
   readonly consensus: Consensus<RegisterCommand, string>;
   readonly machine: RegisterMachine;
 }
@@ -237,14 +242,24 @@ export class SimulatedReplica {
     this.settleDamage();
     life.consensus.onChange(({ role, storage }) => {
       if (this.#life !== life || this.#stopping === life) return;
-      if (storage === "ok") this.settleDamage();
-      this.#world.monitor.check(role !== "stopped", "stays-alive", () => `${this.name} has stopped by itself: ${this.#cause}`);
+      if (storage === "corrupt") this.damage ??= "flipped";
+      this.settleDamage();
+      this.#world.monitor.check(
+        role !== "stopped",
+        "stays-alive",
+        () => `${this.name} has stopped by itself: ${this.#cause}`,
+      );
     });
   }
 
+  /** A write of its disk is going to fail: until that has happened, or cannot any more, nothing is settled. */
+  isAwaitingFailure = false;
+
   /** Forgets damage that did no harm, or was mended. */
   settleDamage(): void {
-    if (this.damage === "flipped" && this.#running && this.life.consensus.status().storage === "ok") this.damage = undefined;
+    if (this.isAwaitingFailure) return;
+    if (this.damage === "flipped" && this.#running && this.life.consensus.status().storage === "ok")
+      this.damage = undefined;
   }
 
   #startFailed(life: Life, error: unknown): void {
@@ -313,7 +328,7 @@ export class SimulatedReplica {
       logStore: () => watchedLog(this.#openLog(host, random), this.id, monitor),
       leaseReads: setup.leaseReads,
       hintLeader: () => this.#world.leaderHint(),
-      limits: setup.limits as Partial<RaftLimits>,
+      limits: setup.limits,
       metrics: this.#metrics(),
       logger: {
         ...silentLogger,
@@ -323,7 +338,7 @@ export class SimulatedReplica {
         },
         warn: (message, fields) => {
           if (isFabricError(fields?.["error"], "DISK_FULL", "LOG_FULL")) totals.fullDisks += 1;
-          this.#note(`warning: ${message} ${String(fields?.["error"] ?? fields?.["reason"] ?? "")}`);
+          this.#note(`warning: ${message} ${(fields?.["error"] as Error | undefined)?.message ?? ""}`);
         },
       },
       ...(founding === undefined ? {} : { bootstrap: founding }),
@@ -370,14 +385,25 @@ export class SimulatedReplica {
   }
 
   /** Tells the world who runs, whenever anything of this host does. */
-  #watchedHost(host: VirtualHost): VirtualHost {
+  #watchedHost(host: VirtualHost): SuspendableHost {
     const entered = (callback: () => void) => (): void => {
       this.#world.entered(this);
       callback();
     };
+    let suspendedMs = 0;
+    let frozen = { atMs: 0, untilMs: 0 };
     return {
       name: host.name,
-      monotonicMs: () => host.monotonicMs(),
+      suspend: (durationMs) => {
+        const nowMs = host.monotonicMs();
+        frozen = { atMs: nowMs - suspendedMs, untilMs: nowMs + durationMs };
+        suspendedMs += durationMs;
+        host.stall(durationMs);
+      },
+      monotonicMs: () => {
+        const nowMs = host.monotonicMs();
+        return nowMs < frozen.untilMs ? frozen.atMs : nowMs - suspendedMs;
+      },
       wallMs: () => host.wallMs(),
       schedule: (delayMs, callback) => host.schedule(delayMs, entered(callback)),
       input: (delayMs, callback) => host.input(delayMs, entered(callback)),
@@ -439,14 +465,14 @@ export class SimulatedReplica {
     return new Promise((resolve, reject) => {
       const end = (error: ProcessDiedError): void => reject(error);
       this.#ends.add(end);
-      const done = (): void => void this.#ends.delete(end);
+      const forget = (): void => void this.#ends.delete(end);
       work.then(
         (value) => {
-          done();
+          forget();
           resolve(value);
         },
         (error: unknown) => {
-          done();
+          forget();
           reject(error);
         },
       );

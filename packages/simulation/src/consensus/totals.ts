@@ -44,6 +44,7 @@ export const consensusEvents = [
   "stalls",
   "lateTicks",
   "frozenLeaders",
+  "suspends",
   "clockJumps",
   "durableMachines",
   "asynchronousApplies",

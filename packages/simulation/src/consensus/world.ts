@@ -250,8 +250,11 @@ class ConsensusWorld {
   #applied(replica: SimulatedReplica, index: number, { id }: RegisterCommand): void {
     const known = this.#placed.get(id);
     if (known === undefined) this.#placed.set(id, index);
-    this.#monitor.check(known === undefined || known === index, "exactly-once", () =>
-      `${replica.name} applies operation ${id} at ${index}, it was applied at ${known}`);
+    this.#monitor.check(
+      known === undefined || known === index,
+      "exactly-once",
+      () => `${replica.name} applies operation ${id} at ${index}, it was applied at ${known}`,
+    );
   }
 
   /** Acknowledged writes exactly once at the index that was told, refused ones never, unknown ones at most once; on every replica. */
@@ -264,9 +267,17 @@ class ConsensusWorld {
       for (const replica of members) {
         const found = replica.life.machine.registers.applied.get(id);
         if (outcome === "acknowledged")
-          check(found === index, "nothing-lost", () => `${replica.name} has operation ${id} at ${found}, told was ${index}`);
+          check(
+            found === index,
+            "nothing-lost",
+            () => `${replica.name} has operation ${id} at ${found}, told was ${index}`,
+          );
         if (outcome === "refused")
-          check(found === undefined, "refused-is-absent", () => `${replica.name} has the refused operation ${id} at ${found}`);
+          check(
+            found === undefined,
+            "refused-is-absent",
+            () => `${replica.name} has the refused operation ${id} at ${found}`,
+          );
       }
       this.#totals.checkedWrites += 1;
     }
@@ -285,8 +296,10 @@ class ConsensusWorld {
     if (verdict.verdict === "linearizable") return;
     const stuck = verdict.stuckAt
       .slice(0, 12)
-      .map(({ id, call, answer, invokedAt, respondedAt }) =>
-        `${id} ${JSON.stringify(call)} [${invokedAt}, ${respondedAt}] -> ${JSON.stringify(answer)}`);
+      .map(
+        ({ id, call, answer, invokedAt, respondedAt }) =>
+          `${id} ${JSON.stringify(call)} [${invokedAt}, ${respondedAt}] -> ${JSON.stringify(answer)}`,
+      );
     throw new InvariantViolation("linearizable", `${verdict.key} is ${verdict.verdict}, around ${stuck.join("; ")}`);
   }
 
@@ -295,7 +308,8 @@ class ConsensusWorld {
     if (this.#options.only !== undefined) return;
     const kinds = faultKindsSeen(this.#totals);
     const { operations, acknowledged } = this.#totals;
-    if (kinds < leastFaultKinds) throw new InvariantViolation("worth-its-time", `only ${kinds} kinds of fault were seen`);
+    if (kinds < leastFaultKinds)
+      throw new InvariantViolation("worth-its-time", `only ${kinds} kinds of fault were seen`);
     if (operations < leastOperations) throw new InvariantViolation("worth-its-time", `only ${operations} operations`);
     if (acknowledged * leastShare < operations)
       throw new InvariantViolation("worth-its-time", `only ${acknowledged} of ${operations} operations succeeded`);

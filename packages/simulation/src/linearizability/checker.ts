@@ -3,7 +3,11 @@ import { applyCall, emptyValue, type Operation } from "./operation.ts";
 /** What a check came to. `undecided` says that the budget ran out, which proves nothing. */
 export type Verdict =
   | { readonly verdict: "linearizable" }
-  | { readonly verdict: "not-linearizable" | "undecided"; readonly key: string; readonly stuckAt: readonly Operation[] };
+  | {
+      readonly verdict: "not-linearizable" | "undecided";
+      readonly key: string;
+      readonly stuckAt: readonly Operation[];
+    };
 
 export interface CheckOptions {
   /** How many (operations taken, state) pairs may be visited for one key; 2,000,000 unless told. */
@@ -114,9 +118,7 @@ class KeySearch {
   }
 
   /** Undefined where an order was found. */
-  run():
-    | { readonly verdict: "not-linearizable" | "undecided"; readonly stuckAt: readonly Operation[] }
-    | undefined {
+  run(): { readonly verdict: "not-linearizable" | "undecided"; readonly stuckAt: readonly Operation[] } | undefined {
     let mark = this.#advance();
     while (this.#definiteTaken < this.#definite) {
       if (mark === undefined || !mark.isCall) {
