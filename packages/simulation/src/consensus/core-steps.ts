@@ -56,7 +56,7 @@ const { RaftCore } = (await import(corePath)) as { readonly RaftCore: CoreClass 
 
 let watcher: StepWatcher | undefined;
 
-const step = Reflect.get(RaftCore.prototype, "step") as CoreClass["prototype"]["step"];
+const step: CoreClass["prototype"]["step"] = Reflect.get(RaftCore.prototype, "step");
 RaftCore.prototype.step = function watchedStep(this: CoreClass["prototype"], event, nowMs) {
   const effects = step.call(this, event, nowMs);
   watcher?.(this, event, effects);

@@ -58,6 +58,7 @@ const supervised: readonly string[] = [
 const beyondRepair: readonly string[] = ["RAFT_LOG_CORRUPT", "LOG_CORRUPT", "RAFT_MACHINE_BEHIND"];
 
 const retryMs = 300;
+const timerSlackMs = 1e-6;
 
 /** A host that can be suspended as a laptop is: its monotonic clock stands still meanwhile, its wall clock goes on. */
 interface SuspendableHost extends VirtualHost {
@@ -405,7 +406,9 @@ export class SimulatedReplica {
         return nowMs < frozen.untilMs ? frozen.atMs : nowMs - suspendedMs;
       },
       wallMs: () => host.wallMs(),
-      schedule: (delayMs, callback) => host.schedule(delayMs, entered(callback)),
+      // A clock that was suspended differs from the world's by a fraction that is rounded off: a timer must not come before its time.
+      schedule: (delayMs, callback) =>
+        host.schedule(suspendedMs > 0 && delayMs > 0 ? delayMs + timerSlackMs : delayMs, entered(callback)),
       input: (delayMs, callback) => host.input(delayMs, entered(callback)),
       nextTurn: (callback) => host.nextTurn(entered(callback)),
       stall: (durationMs) => host.stall(durationMs),
