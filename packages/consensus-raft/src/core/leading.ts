@@ -5,6 +5,7 @@ import { hasDeparted, syncProgress } from "./membership.ts";
 import type { Progress } from "./progress.ts";
 import { advanceRepairs, broadcastHeartbeat, finishRound } from "./reads.ts";
 import { appendOwn, broadcastAppend, maybeCommit, sendAppend, sendEntries } from "./replication.ts";
+import { restInstead } from "./rest.ts";
 import { becomeFollower } from "./roles.ts";
 import type { CoreState } from "./state.ts";
 import { entryOverheadBytes, type Message, type RejectReason, type RepairState } from "./types.ts";
@@ -58,7 +59,7 @@ export function tickLeader(core: CoreState): void {
     }
     if (hasDeparted(core, peer)) forgetPeer(core, peer);
   }
-  if (core.nowMs >= core.heartbeatDueMs) broadcastHeartbeat(core);
+  if (core.nowMs >= core.heartbeatDueMs && !restInstead(core)) broadcastHeartbeat(core);
 }
 
 function forgetPeer(core: CoreState, peer: Progress): void {

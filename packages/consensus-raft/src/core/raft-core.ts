@@ -34,6 +34,7 @@ import { holdsLease } from "./lease.ts";
 import { afterCommit, handleChange } from "./membership.ts";
 import { handleRead } from "./reads.ts";
 import { handleApplied, handleLogRead, handlePersisted, maybeApply } from "./replication.ts";
+import { endRest, refreshPresence, restBehind, rests, rouse, wasHeard } from "./rest.ts";
 import { becomeFollower, forgetLeader, hasLiveLeader, restartElectionTimer } from "./roles.ts";
 import { CoreState } from "./state.ts";
 import { asIndex, type CoreLimits, type CoreOptions, type Effect, type Event, type Message } from "./types.ts";
@@ -127,7 +128,7 @@ export class RaftCore {
 
   /** When a `tick` is due next. */
   get wakeMs(): number {
-    if (this.#state.storage === "failed") return Infinity;
+    if (this.#state.storage === "failed" || rests(this.#state)) return Infinity;
     return this.#state.isLeader ? this.#state.heartbeatDueMs : this.#state.electionDeadlineMs;
   }
 
@@ -148,12 +149,23 @@ export class RaftCore {
 
   /** Since when, if at all, a quorum is out of reach: the last time that it was known to be there. */
   quorumSeenMs(nowMs: number): number {
+    this.#refresh(nowMs);
     if (!this.#state.isLeader) return this.#state.leader === undefined ? -Infinity : this.#state.leaderHeardMs;
-    this.#state.nowMs = Math.max(this.#state.nowMs, nowMs);
     return quorumHeardMs(this.#state);
   }
 
+  #refresh(nowMs: number): void {
+    this.#state.nowMs = Math.max(this.#state.nowMs, nowMs);
+    if (this.#state.rest !== undefined) refreshPresence(this.#state);
+  }
+
+  /** True where this leader replicates to that store of that node. */
+  hasPeer(id: NodeId, storeId: StoreId): boolean {
+    return this.#state.isLeader && this.#state.progress.get(id)?.storeId === storeId;
+  }
+
   progress(nowMs: number): ReadonlyMap<NodeId, ReplicaProgress> {
+    this.#refresh(nowMs);
     const seen = new Map<NodeId, ReplicaProgress>();
     for (const peer of this.#state.progress.values()) {
       const silentMs = Math.max(0, nowMs - peer.lastHeardMs);
@@ -173,10 +185,12 @@ export class RaftCore {
   step(event: Event, nowMs: number): Effect[] {
     const core = this.#state;
     core.nowMs = Math.max(core.nowMs, nowMs);
+    if (core.rest !== undefined) refreshPresence(core);
     // What a failed disk holds is unknown: only its being opened anew, in a new core, ends that.
     if (core.storage !== "failed") this.#dispatch(core, event);
     // What follows from a commit may commit more, in a cluster of one.
     while (core.commitUnseen) afterCommit(core);
+    endRest(core);
     return core.takeEffects();
   }
 
@@ -187,7 +201,11 @@ export class RaftCore {
       case "tick":
         return this.#tick(core);
       case "stalled":
-        return core.isLeader ? resumeLeader(core) : restartElectionTimer(core);
+        return this.#resume(core);
+      case "rest":
+        return restBehind(core, event.leader, event.term);
+      case "rouse":
+        return rouse(core);
       case "message":
         return this.#receive(core, event.message);
       case "clock-jumped":
@@ -252,9 +270,16 @@ export class RaftCore {
     }
   }
 
+  #resume(core: CoreState): void {
+    if (!core.isLeader) return restartElectionTimer(core);
+    rouse(core);
+    resumeLeader(core);
+  }
+
   #tick(core: CoreState): void {
+    if (rests(core)) return;
     if (core.isLeader) return tickLeader(core);
-    if (core.nowMs < core.electionDeadlineMs) return;
+    if (core.nowMs < core.electionDeadlineMs || wasHeard(core)) return;
     if (mayCampaign(core)) return preCampaign(core);
     restartElectionTimer(core);
     if (core.leader === undefined) return;
@@ -265,6 +290,8 @@ export class RaftCore {
   #receive(core: CoreState, message: Message): void {
     // Meant for a store that this one is not: a disk was wiped, or an address is another's now.
     if (message.to !== core.self.id || message.toStore !== core.self.storeId || message.from === core.self.id) return;
+    // Somebody lost sight of this leader: it shows itself.
+    if (message.type === "vote-request" && core.isLeader) rouse(core);
     // A disk that hangs cannot back what would be answered: what else comes is lost, as on a network.
     if (!core.isLeader && core.log.unfinishedWrites >= core.limits.maxBacklogWrites) return;
     if (message.term > core.term && !this.#meetLaterTerm(core, message)) return;

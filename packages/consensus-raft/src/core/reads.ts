@@ -3,7 +3,8 @@ import { holdsLease } from "./lease.ts";
 import type { Progress } from "./progress.ts";
 import type { CoreState } from "./state.ts";
 
-function beginRound(core: CoreState): number {
+/** Begins a round that the next heartbeat bears. */
+export function beginRound(core: CoreState): number {
   core.round += 1;
   core.lease?.begin(core.round, core.nowMs);
   return core.round;

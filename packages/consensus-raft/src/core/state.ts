@@ -4,6 +4,7 @@ import { ConfigurationHistory, isVoter } from "./configuration.ts";
 import { Lease } from "./lease.ts";
 import { CoreLog, entryBytes } from "./log.ts";
 import type { Progress } from "./progress.ts";
+import type { Presence, Rest, RestRound } from "./rest.ts";
 import {
   asIndex,
   asTerm,
@@ -86,6 +87,11 @@ export class CoreState {
   /** Something committed in this step, and what a leader does about that is still to be done. */
   commitUnseen = false;
 
+  /** What hosts know of each other; absent where this replica is alone in its process. */
+  readonly presence: Presence | undefined;
+  rest: Rest | undefined;
+  restRound: RestRound | undefined;
+
   applying = false;
   installing: LogBase | undefined;
   savingSnapshot = false;
@@ -111,6 +117,7 @@ export class CoreState {
     this.random = options.random;
     const { leaseReads } = options;
     this.lease = leaseReads && new Lease(Math.max(0, options.electionTimeoutMs - leaseReads.marginMs));
+    this.presence = options.presence;
     this.log = new CoreLog(log);
     const base = log.base.configuration;
     const known = base === undefined ? [] : [{ index: log.base.index, configuration: base }];

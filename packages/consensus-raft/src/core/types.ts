@@ -10,6 +10,7 @@ import type {
   StoreId,
   Term,
 } from "@revoada/fabric";
+import type { Presence } from "./rest.ts";
 
 /** What a core may hold and send at once. Every field is a bound; none is a target. */
 export interface CoreLimits {
@@ -71,6 +72,8 @@ export interface CoreOptions {
   /** Applied entries between two snapshots. */
   readonly snapshotIntervalEntries: number;
   readonly limits?: Partial<CoreLimits>;
+  /** Where this replica shares its host with others: what hosts know of each other, so that groups can rest. */
+  readonly presence?: Presence;
   /**
    * Reads by lease. Every replica of a group must be given it or none: a voter that was restarted keeps the promise of its
    * earlier life, to vote for nobody within T of having heard a leader, only where it knows that somebody counts on it.
@@ -144,6 +147,10 @@ export type Event =
   | { readonly type: "forget-leader" }
   | { readonly type: "message"; readonly message: Message }
   | { readonly type: "campaign" }
+  /** The host of `leader` speaks for it from now on: no election timer runs while it stands by `term`. */
+  | { readonly type: "rest"; readonly leader: NodeId; readonly term: number }
+  /** Nobody speaks for anybody any more: heartbeats and timers go on. */
+  | { readonly type: "rouse" }
   | { readonly type: "propose"; readonly id: number; readonly payloads: readonly Uint8Array[] }
   /** Tells followers of a commit that no append has told them of. */
   | { readonly type: "announce" }
@@ -228,7 +235,9 @@ export type Effect =
   | { readonly type: "snapshot-send"; readonly to: ReplicaId; readonly term: number }
   | { readonly type: "snapshot-cancel"; readonly to: NodeId }
   | { readonly type: "snapshot-install"; readonly base: LogBase }
-  | { readonly type: "role-changed" };
+  | { readonly type: "role-changed" }
+  /** Nothing happens here: this leader would leave out its heartbeats to these, if hosts spoke for it in this term. */
+  | { readonly type: "rest-asked"; readonly term: number; readonly peers: readonly ReplicaId[] };
 
 export type CoreRole = "leader" | "candidate" | "pre-candidate" | "follower";
 

@@ -19,7 +19,7 @@ import { ClockWatch } from "./clock-watch.ts";
 import { Control } from "./control.ts";
 import { ReplicaGauges } from "./gauges.ts";
 import { answerForward, askForwarded, askReadIndex, forwardProtocol } from "./forwarding.ts";
-import type { Ticks } from "./host-link.ts";
+import type { HostedReplica, Ticks } from "./host-link.ts";
 import type { MachineRunner } from "./machine-runner.ts";
 import { openLog, type OpenedLog } from "./opening.ts";
 import type { ResolvedOptions } from "./options.ts";
@@ -158,6 +158,7 @@ export class Replica<Command, Result> {
       random: () => random.float(),
       log: log.state,
       appliedIndex: this.#runner.machine.position().index,
+      ...(this.#options.host === undefined ? {} : { presence: this.#options.host.presence }),
       ...(this.#options.leaseReads ? { leaseReads: { marginMs: this.#options.leaseMarginMs } } : {}),
       nowMs: clock.monotonicMs(),
     });
@@ -181,7 +182,23 @@ export class Replica<Command, Result> {
         onRequest: (payload, context) => this.#snapshots.receive(payload, context),
       }),
     ];
+    const { host } = this.#options;
+    if (host !== undefined) this.#withdraw.push(host.attach(this.#hosted()));
     this.dispatch({ type: "start" });
+  }
+
+  #hosted(): HostedReplica {
+    return {
+      follows: (leader, term, ownStore) => {
+        const core = this.#core;
+        if (this.#stopped || core.isLeader || core.storage !== "ok" || ownStore !== this.#storeId) return false;
+        return core.leader === leader && core.term === term;
+      },
+      leadsTo: (peer, term, peerStore) =>
+        !this.#stopped && this.#core.term === term && this.#core.hasPeer(peer, peerStore),
+      rest: (leader, term) => this.dispatch({ type: "rest", leader, term }),
+      rouse: () => this.dispatch({ type: "rouse" }),
+    };
   }
 
   #receive(payload: Uint8Array, context: PeerContext): void {
@@ -234,6 +251,7 @@ export class Replica<Command, Result> {
       this.control.onRoleChanged(this.#core.isLeader, this.#core.leader);
       this.#snapshots.onLeader(this.#core.leader, this.#core.term);
       this.#noteQuorum();
+      this.#options.host?.changed();
       this.#owner.changed();
     }
     this.#gauges.note(this.#core);
@@ -263,6 +281,8 @@ export class Replica<Command, Result> {
         return this.control.onTransferDone(effect);
       case "role-changed":
         return this.#noteRole();
+      case "rest-asked":
+        return this.#options.host?.offer(effect.term, effect.peers);
       default:
         return this.#carryOutTransfer(effect);
     }

@@ -30,7 +30,8 @@ export class HostClock implements Clock {
   #turn: (() => void)[] = [];
   #depth = 0;
   #turnEnds = false;
-  #draining = false;
+  /** What is due runs, or is about to: the next timer is planned afterwards. */
+  #busy = false;
   #stopped = false;
 
   constructor(clock: Clock, electionTimeoutMs: number, owner: HostClockOwner) {
@@ -117,7 +118,7 @@ export class HostClock implements Clock {
   }
 
   #arm(): void {
-    if (this.#stopped || this.#draining) return;
+    if (this.#stopped || this.#busy) return;
     const nextMs = this.#timers.nextMs;
     if (nextMs >= this.#dueMs) return;
     this.#cancel?.();
@@ -134,6 +135,7 @@ export class HostClock implements Clock {
   }
 
   #runDue(): void {
+    this.#busy = true;
     const due = this.#timers.takeDue(this.#clock.monotonicMs());
     this.#runAll(
       due.map((timer) => (): void => {
@@ -142,14 +144,14 @@ export class HostClock implements Clock {
         callback?.();
       }),
     );
+    this.#busy = false;
     this.#arm();
   }
 
   #drainFirst(): void {
-    this.#draining = true;
+    this.#busy = true;
     this.#clock.nextTurn(() => {
       this.#clock.nextTurn(() => {
-        this.#draining = false;
         if (this.#stopped) return;
         this.together(() => this.#owner.stalled());
         this.#runDue();

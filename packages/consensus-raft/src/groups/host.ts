@@ -12,7 +12,7 @@ import {
   type Random,
   type Transport,
 } from "@revoada/fabric";
-import type { HostLink, Ticks } from "../driver/host-link.ts";
+import type { HostedReplica, HostLink, Ticks } from "../driver/host-link.ts";
 import type { RaftLimits, RaftOptions } from "../driver/options.ts";
 import { groupReplica } from "../driver/raft.ts";
 import type { TickerTarget } from "../driver/ticker.ts";
@@ -25,9 +25,10 @@ import { GroupConsensus } from "./group-consensus.ts";
 import { GroupTicks } from "./group-ticks.ts";
 import { GroupTransport, type SharedTransport } from "./group-transport.ts";
 import { HostClock, type HostClockOwner } from "./host-clock.ts";
-import { groupKey } from "./host-frame.ts";
+import { epochBytes, groupKey } from "./host-frame.ts";
 import { HostOutbox } from "./host-outbox.ts";
 import { labelled } from "./labels.ts";
+import { Liveness } from "./liveness.ts";
 import { Switchboard } from "./switchboard.ts";
 
 /** What a host of many groups is made of. */
@@ -108,8 +109,11 @@ class Host implements RaftHost, HostClockOwner {
   readonly #metrics: Metrics;
   readonly #clock: HostClock;
   readonly #outbox: HostOutbox;
+  readonly #liveness: Liveness;
   readonly #switchboard: Switchboard;
   readonly #groups = new Map<string, Group>();
+  /** Replicas that take part now. */
+  readonly #replicas = new Map<string, HostedReplica>();
   readonly #ticks = new Set<GroupTicks>();
   #stopping: Promise<void> | undefined;
 
@@ -120,7 +124,19 @@ class Host implements RaftHost, HostClockOwner {
     this.#metrics = options.metrics ?? silentMetrics;
     this.#clock = new HostClock(options.clock, options.electionTimeoutMs, this);
     this.#outbox = new HostOutbox(options.transport, this.#metrics);
-    this.#switchboard = new Switchboard(options.transport, this.#metrics, (work) => this.#clock.together(work));
+    this.#liveness = new Liveness({
+      clock: this.#clock,
+      metrics: this.#metrics,
+      electionTimeoutMs: options.electionTimeoutMs,
+      epoch: Buffer.from(options.random.bytes(epochBytes)).toString("hex"),
+      replica: (key) => this.#replicas.get(key),
+      wordsDue: () => this.#clock.endTurn(),
+    });
+    this.#switchboard = new Switchboard(options.transport, this.#metrics, {
+      together: (work) => this.#clock.together(work),
+      heardFrom: (peer) => this.#liveness.heardFrom(peer),
+      take: (peer, word) => this.#liveness.take(peer, word),
+    });
   }
 
   group<Command, Result>(options: SessionedGroupOptions<Command, Result>): SessionedConsensus<Command, Result>;
@@ -137,7 +153,7 @@ class Host implements RaftHost, HostClockOwner {
     };
     const consensus: Consensus<Command, Result> = groupReplica(
       this.#optionsOf(options, key),
-      this.#linkOf(key),
+      this.#linkOf(key, groupId.slice()),
       (replica) => new GroupConsensus(replica, onEnd),
     );
     this.#groups.set(key, { groupId: groupId.slice(), consensus });
@@ -184,7 +200,7 @@ class Host implements RaftHost, HostClockOwner {
     };
   }
 
-  #linkOf(_key: string): HostLink {
+  #linkOf(key: string, groupId: Uint8Array): HostLink {
     return {
       ticks: (target: TickerTarget): Ticks => {
         const ticks: GroupTicks = new GroupTicks(this.#clock, this.#options.electionTimeoutMs, target, () =>
@@ -193,11 +209,22 @@ class Host implements RaftHost, HostClockOwner {
         this.#ticks.add(ticks);
         return ticks;
       },
+      presence: this.#liveness.presenceOf(key),
+      attach: (replica) => {
+        this.#replicas.set(key, replica);
+        return () => {
+          if (this.#replicas.get(key) !== replica) return;
+          this.#replicas.delete(key);
+          this.#liveness.changed(key);
+        };
+      },
+      changed: () => this.#liveness.changed(key),
+      offer: (term, peers) => this.#liveness.offer(key, groupId, term, peers),
     };
   }
 
   turnOver(): void {
-    this.#outbox.flush();
+    this.#outbox.flush(this.#liveness);
   }
 
   stalled(): void {
@@ -220,8 +247,9 @@ class Host implements RaftHost, HostClockOwner {
 
   async #shutDown(): Promise<void> {
     await Promise.all([...this.#groups.values()].map(({ consensus }) => consensus.shutdown()));
-    this.#outbox.flush();
+    this.#outbox.flush(this.#liveness);
     this.#switchboard.stop();
+    this.#liveness.stop();
     this.#clock.stop();
   }
 }

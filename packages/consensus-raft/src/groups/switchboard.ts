@@ -1,7 +1,7 @@
-import type { Metrics, PeerContext, Protocol, ProtocolHandler, Transport } from "@revoada/fabric";
+import type { Metrics, NodeId, PeerContext, Protocol, ProtocolHandler, Transport } from "@revoada/fabric";
 import { RaftBadFrameError, RaftUnknownGroupError } from "../errors.ts";
 import { raftProtocol } from "../driver/outbox.ts";
-import { decodeHostFrame, groupKey, groupOf, groupsProtocol, hostProtocol } from "./host-frame.ts";
+import { decodeHostFrame, groupKey, groupOf, groupsProtocol, hostProtocol, type HostWord } from "./host-frame.ts";
 
 interface Line {
   readonly protocol: Protocol;
@@ -9,20 +9,30 @@ interface Line {
   readonly withdraw: () => void;
 }
 
+/** What a switchboard needs of its host. */
+export interface SwitchboardOwner {
+  /** Runs the work of one frame. */
+  together(work: () => void): void;
+  heardFrom(peer: NodeId): void;
+  /** Takes what a host says for itself. */
+  take(peer: NodeId, word: HostWord): void;
+}
+
 /** One set of protocols on a transport for all groups of a host; whose a frame is stands in the frame. */
 export class Switchboard {
   readonly #transport: Transport;
   readonly #metrics: Metrics;
+  readonly #owner: SwitchboardOwner;
   readonly #lines = new Map<string, Line>();
   readonly #receivers = new Map<string, ProtocolHandler>();
   readonly #withdraw: () => void;
 
-  /** `together` runs the work of one frame. */
-  constructor(transport: Transport, metrics: Metrics, together: (work: () => void) => void) {
+  constructor(transport: Transport, metrics: Metrics, owner: SwitchboardOwner) {
     this.#transport = transport;
     this.#metrics = metrics;
+    this.#owner = owner;
     this.#withdraw = transport.handle(groupsProtocol, {
-      onMessage: (payload, context) => together(() => this.#receive(payload, context)),
+      onMessage: (payload, context) => owner.together(() => this.#receive(payload, context)),
     });
   }
 
@@ -70,14 +80,16 @@ export class Switchboard {
   }
 
   #receive(payload: Uint8Array, context: PeerContext): void {
-    let frames;
+    let frame;
     try {
-      frames = decodeHostFrame(payload);
+      frame = decodeHostFrame(payload);
     } catch {
       return this.#drop("malformed");
     }
     const own = { ...context, protocol: raftProtocol };
-    for (const frame of frames) this.#deliver(frame, own);
+    this.#owner.heardFrom(context.peer);
+    for (const each of frame.frames) this.#deliver(each, own);
+    if (frame.word !== undefined) this.#owner.take(context.peer, frame.word);
   }
 
   #deliver(frame: Uint8Array, context: PeerContext): void {

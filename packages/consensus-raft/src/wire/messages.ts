@@ -132,7 +132,8 @@ function checkTerms(body: MessageBody, term: number): void {
   }
 }
 
-function storeOf(text: string): StoreId {
+/** A store id of a peer's frame. Throws `RAFT_BAD_FRAME`. */
+export function storeOf(text: string): StoreId {
   try {
     return parseStoreId(text);
   } catch {

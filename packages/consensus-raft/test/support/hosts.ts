@@ -23,16 +23,21 @@ import { ListMachine, nodeId, T, textCodec } from "./replicas.ts";
 
 export type HostOptions = Partial<Omit<RaftHostOptions, "disk">> & { readonly disk?: MemoryDisk };
 
-/** Counts by name, labels left out but `reason`. */
+/** Counts by name, labels left out but `reason`, and ticks by group: each of them sets the gauge of the term. */
 export class Counts implements Metrics {
   readonly counts: Map<string, number> = new Map();
+  readonly ticks: Map<string, number> = new Map();
 
   count(name: string, value = 1, labels: Readonly<Record<string, string>> = {}): void {
     const key = labels["reason"] === undefined ? name : `${name}:${labels["reason"]}`;
     this.counts.set(key, (this.counts.get(key) ?? 0) + value);
   }
 
-  gauge(): void {}
+  gauge(name: string, _value: number, labels: Readonly<Record<string, string>> = {}): void {
+    if (name !== "revoada_raft_term") return;
+    const group = Buffer.from(labels["group"] ?? "", "hex").toString();
+    this.ticks.set(group, (this.ticks.get(group) ?? 0) + 1);
+  }
 
   observe(): void {}
 
@@ -182,6 +187,13 @@ export class Hosts {
 
   async newLeaders(names: readonly string[], withinMs = 20_000): Promise<number> {
     return this.until(() => names.every((name) => this.leaderOf(name) !== undefined), withinMs);
+  }
+
+  /** Ticks that cores of these groups have had, on all hosts. */
+  ticksOf(names: readonly string[]): number {
+    let ticks = 0;
+    for (const { metrics } of this.sites.values()) for (const name of names) ticks += metrics.ticks.get(name) ?? 0;
+    return ticks;
   }
 
   run<V>(promise: Promise<V>, withinMs = 60_000): Promise<V> {
