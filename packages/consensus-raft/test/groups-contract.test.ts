@@ -9,7 +9,7 @@ import {
   type MemoryDisk,
   type VirtualHost,
 } from "@revoada/fabric/memory";
-import { raftHost, walLogStore, type RaftCodec, type RaftHost } from "@revoada/consensus-raft";
+import { raftHost, sharedWal, type RaftCodec, type RaftHost } from "@revoada/consensus-raft";
 import { groupIdOf } from "./support/hosts.ts";
 import { ListMachine, nodeId, T, textCodec } from "./support/replicas.ts";
 
@@ -26,27 +26,22 @@ const beside = ["beside-1", "beside-2", "beside-3"];
 interface Node {
   readonly id: NodeId;
   readonly disk: MemoryDisk;
-  readonly stores: ReadonlyMap<string, StoreId>;
+  readonly storeId: StoreId;
   life: number;
   running: { readonly host: RaftHost; readonly transport: Transport; readonly loop: VirtualHost } | undefined;
 }
 
-/** Store ids are made with the logs: opening each once makes both. */
+/** A store id is made with the log's directory: opening the log once makes both. */
 async function makeNode(n: number): Promise<Node> {
   const disk = memoryDisk({ name: `disk-${n}`, random: seededRandom(`disk-${n}`) });
-  const random = seededRandom(`store-${n}`);
-  const stores = new Map<string, StoreId>();
-  for (const name of [judged, ...beside]) {
-    const groupId = groupIdOf(name);
-    const log = walLogStore({ disk, random, groupId, directory: `groups/${Buffer.from(groupId).toString("hex")}/wal` });
-    stores.set(name, (await log.open()).storeId);
-    await log.close();
-  }
-  return { id: nodeId(n), disk, stores, life: 0, running: undefined };
+  const wal = sharedWal({ disk, random: seededRandom(`store-${n}`) });
+  const { storeId } = await wal.open();
+  await wal.close();
+  return { id: nodeId(n), disk, storeId, life: 0, running: undefined };
 }
 
-function memberOf(node: Node, name: string): ReplicaId {
-  return { id: node.id, storeId: node.stores.get(name)! };
+function memberOf(node: Node): ReplicaId {
+  return { id: node.id, storeId: node.storeId };
 }
 
 /** The judged group, beside others of the same three voters that elect and beat as it does. */
@@ -56,15 +51,11 @@ async function createFixture(): Promise<ConsensusFixture> {
   const nodes = await Promise.all([1, 2, 3, 4].map(makeNode));
   const founders = nodes.slice(0, 3);
   const nodeOf = (id: NodeId): Node => nodes.find((node) => node.id === id)!;
-  const bootstrapOf = (name: string): Configuration => ({
-    voters: founders.map((node) => memberOf(node, name)),
-    learners: [],
-    generation: 0 as Generation,
-  });
+  const bootstrap: Configuration = { voters: founders.map(memberOf), learners: [], generation: 0 as Generation };
   return {
     time: virtualTime(clock),
-    voters: founders.map((node) => memberOf(node, judged)),
-    spare: memberOf(nodes[3]!, judged),
+    voters: founders.map(memberOf),
+    spare: memberOf(nodes[3]!),
     replica(id) {
       const node = nodeOf(id);
       node.life += 1;
@@ -77,10 +68,10 @@ async function createFixture(): Promise<ConsensusFixture> {
       node.running = { host, transport, loop };
       const founding = founders.includes(node);
       for (const name of founding ? beside : []) {
-        const group = host.group({ groupId: groupIdOf(name), codec: textCodec, bootstrap: bootstrapOf(name) });
+        const group = host.group({ groupId: groupIdOf(name), codec: textCodec, bootstrap });
         void group.start(new ListMachine());
       }
-      const own = founding ? { bootstrap: bootstrapOf(judged) } : {};
+      const own = founding ? { bootstrap } : {};
       return host.group({ groupId: groupIdOf(judged), codec: bytesCodec, ...own });
     },
     crash(id) {

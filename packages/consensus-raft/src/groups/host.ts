@@ -19,7 +19,7 @@ import type { TickerTarget } from "../driver/ticker.ts";
 import { RaftDuplicateGroupError, RaftStoppedError } from "../errors.ts";
 import type { SessionLimits } from "../sessions/core/limits.ts";
 import type { SessionedConsensus } from "../sessions/sessioned-raft.ts";
-import { walLogStore } from "../wal/index.ts";
+import { sharedWal, type SharedWal } from "../wal/index.ts";
 import { maxGroupBytes } from "../wire/cbor.ts";
 import { GroupConsensus } from "./group-consensus.ts";
 import { GroupTicks } from "./group-ticks.ts";
@@ -44,6 +44,8 @@ export interface RaftHostOptions {
   readonly electionTimeoutMs?: number;
   readonly logger?: Logger;
   readonly metrics?: Metrics;
+  /** The log of all groups; one on `disk` unless told. The host closes only what it made. */
+  readonly wal?: SharedWal;
   /** Bounds of every group that does not bring its own. */
   readonly limits?: Partial<RaftLimits>;
 }
@@ -76,6 +78,11 @@ export interface RaftHost extends AsyncDisposable {
   group<Command, Result>(options: GroupOptions<Command, Result>): Consensus<Command, Result>;
   /** Ids of the groups that were made and not shut down. */
   groups(): readonly Uint8Array[];
+  /**
+   * Drops what is left of a group that was shut down here: its log, its vote, its snapshots. Its id is refused from then on, because a
+   * replica that forgot its votes must not come back under its old name. Rejects with `RAFT_DUPLICATE_GROUP` while it is there.
+   */
+  forget(groupId: Uint8Array): Promise<void>;
   /** Shuts every group down. The transport goes on, it is its owner's. */
   shutdown(): Promise<void>;
 }
@@ -97,6 +104,16 @@ export function raftHost(options: RaftHostOptions): RaftHost {
   return new Host({ ...options, electionTimeoutMs });
 }
 
+function checkedKey(groupId: Uint8Array): string {
+  if (groupId instanceof Uint8Array && groupId.length > 0 && groupId.length <= maxGroupBytes) return groupKey(groupId);
+  throw new InvalidValueError("groupId", groupId, `1 to ${maxGroupBytes} bytes`);
+}
+
+/** Each group's snapshots lie apart. */
+function snapshotDirectoryOf(key: string): string {
+  return `groups/${key}/snapshots`;
+}
+
 interface Group {
   readonly groupId: Uint8Array;
   readonly consensus: { shutdown(): Promise<void> };
@@ -108,6 +125,7 @@ class Host implements RaftHost, HostClockOwner {
   readonly #logger: Logger;
   readonly #metrics: Metrics;
   readonly #clock: HostClock;
+  readonly #wal: SharedWal;
   readonly #outbox: HostOutbox;
   readonly #liveness: Liveness;
   readonly #switchboard: Switchboard;
@@ -123,6 +141,9 @@ class Host implements RaftHost, HostClockOwner {
     this.#logger = options.logger ?? silentLogger;
     this.#metrics = options.metrics ?? silentMetrics;
     this.#clock = new HostClock(options.clock, options.electionTimeoutMs, this);
+    const { disk, random, logger, metrics } = options;
+    const made = { disk, random, clock: options.clock, ...(logger && { logger }), ...(metrics && { metrics }) };
+    this.#wal = options.wal ?? sharedWal(made);
     this.#outbox = new HostOutbox(options.transport, this.#metrics);
     this.#liveness = new Liveness({
       clock: this.#clock,
@@ -144,9 +165,7 @@ class Host implements RaftHost, HostClockOwner {
   group<Command, Result>(options: GroupOptions<Command, Result>): Consensus<Command, Result> {
     if (this.#stopping !== undefined) throw new RaftStoppedError();
     const { groupId } = options;
-    if (!(groupId instanceof Uint8Array) || groupId.length === 0 || groupId.length > maxGroupBytes)
-      throw new InvalidValueError("groupId", groupId, `1 to ${maxGroupBytes} bytes`);
-    const key = groupKey(groupId);
+    const key = checkedKey(groupId);
     if (this.#groups.has(key)) throw new RaftDuplicateGroupError(key);
     const onEnd = (): void => {
       if (this.#groups.get(key)?.consensus === consensus) this.#groups.delete(key);
@@ -170,10 +189,8 @@ class Host implements RaftHost, HostClockOwner {
     const logger = this.#logger.child({ group: key });
     const metrics = labelled(this.#metrics, { group: key });
     const clock = this.#clock;
-    const directory = `groups/${key}/wal`;
-    const store = { disk, random, clock, groupId, logger, metrics, directory };
     return {
-      logStore: (): LogStore => walLogStore(store),
+      logStore: (): LogStore => this.#wal.store(groupId),
       ...options,
       id,
       transport: new GroupTransport(this.#transportOf(key)),
@@ -182,11 +199,21 @@ class Host implements RaftHost, HostClockOwner {
       disk,
       electionTimeoutMs,
       groupId,
-      snapshotDirectory: `groups/${key}/snapshots`,
+      snapshotDirectory: snapshotDirectoryOf(key),
       logger,
       metrics,
       limits: { ...this.#options.limits, ...options.limits },
     };
+  }
+
+  async forget(groupId: Uint8Array): Promise<void> {
+    if (this.#stopping !== undefined) throw new RaftStoppedError();
+    const key = checkedKey(groupId);
+    if (this.#groups.has(key)) throw new RaftDuplicateGroupError(key);
+    await this.#wal.forget(groupId);
+    const { disk } = this.#options;
+    const directory = snapshotDirectoryOf(key);
+    for (const name of await disk.list(directory)) await disk.remove(`${directory}/${name}`);
   }
 
   #transportOf(key: string): SharedTransport {
@@ -251,5 +278,7 @@ class Host implements RaftHost, HostClockOwner {
     this.#switchboard.stop();
     this.#liveness.stop();
     this.#clock.stop();
+    if (this.#options.wal !== undefined) return;
+    await this.#wal.close().catch((error: unknown) => this.#logger.warn("the log could not be closed", { error }));
   }
 }

@@ -111,6 +111,8 @@ function effectText(node: TestNode, effect: Effect): string {
       return `tells that transfer ${effect.id} ${effect.success ? "is done" : "failed"}`;
     case "role-changed":
       return `is ${roleText(node)}`;
+    case "rest-asked":
+      return `would rest with ${effect.peers.map(member).join(" ")}`;
     default:
       return transferText(effect);
   }
