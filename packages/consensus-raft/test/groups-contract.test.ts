@@ -34,7 +34,7 @@ interface Node {
 /** A store id is made with the log's directory: opening the log once makes both. */
 async function makeNode(n: number): Promise<Node> {
   const disk = memoryDisk({ name: `disk-${n}`, random: seededRandom(`disk-${n}`) });
-  const wal = sharedWal({ disk, random: seededRandom(`store-${n}`) });
+  const wal = sharedWal({ disk, random: seededRandom(`store-${n}`), directory: "groups-wal" });
   const { storeId } = await wal.open();
   await wal.close();
   return { id: nodeId(n), disk, storeId, life: 0, running: undefined };

@@ -44,7 +44,7 @@ export interface RaftHostOptions {
   readonly electionTimeoutMs?: number;
   readonly logger?: Logger;
   readonly metrics?: Metrics;
-  /** The log of all groups; one on `disk` unless told. The host closes only what it made. */
+  /** The log of all groups; one on `disk`, in `groups-wal`, unless told. The host closes only what it made. */
   readonly wal?: SharedWal;
   /** Bounds of every group that does not bring its own. */
   readonly limits?: Partial<RaftLimits>;
@@ -104,6 +104,9 @@ export function raftHost(options: RaftHostOptions): RaftHost {
   return new Host({ ...options, electionTimeoutMs });
 }
 
+/** Not the one that a lone replica uses: both may be on one disk. */
+const walDirectory = "groups-wal";
+
 function checkedKey(groupId: Uint8Array): string {
   if (groupId instanceof Uint8Array && groupId.length > 0 && groupId.length <= maxGroupBytes) return groupKey(groupId);
   throw new InvalidValueError("groupId", groupId, `1 to ${maxGroupBytes} bytes`);
@@ -142,7 +145,14 @@ class Host implements RaftHost, HostClockOwner {
     this.#metrics = options.metrics ?? silentMetrics;
     this.#clock = new HostClock(options.clock, options.electionTimeoutMs, this);
     const { disk, random, logger, metrics } = options;
-    const made = { disk, random, clock: options.clock, ...(logger && { logger }), ...(metrics && { metrics }) };
+    const made = {
+      disk,
+      random,
+      directory: walDirectory,
+      clock: options.clock,
+      ...(logger && { logger }),
+      ...(metrics && { metrics }),
+    };
     this.#wal = options.wal ?? sharedWal(made);
     this.#outbox = new HostOutbox(options.transport, this.#metrics);
     this.#liveness = new Liveness({
