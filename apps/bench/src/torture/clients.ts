@@ -17,7 +17,7 @@ const thinkMs = 4;
 const readShare = 0.2;
 
 /** Callers that write and read through any member that runs, one operation at a time each, and remember what they were told. */
-export class Clients {
+export class Clients implements Disposable {
   readonly operations: Operation[] = [];
   /** Outcomes that no caller should meet. */
   readonly surprises: string[] = [];
@@ -46,6 +46,11 @@ export class Clients {
     this.#group.watch.notify();
     await Promise.all(this.#loops);
     this.#loops = [];
+  }
+
+  /** Lets them end without waiting for it, as where a run is broken off. */
+  [Symbol.dispose](): void {
+    this.#stopping = true;
   }
 
   count(outcome: Outcome): number {

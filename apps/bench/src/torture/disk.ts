@@ -262,7 +262,7 @@ export async function torturedByDisk(name: string, options: DiskOptions): Promis
   report(`${name}: ${fault.what}`);
   await group.form();
   const random = seededRandom(options.seed);
-  const clients = new Clients(group, () => random.float());
+  using clients = new Clients(group, () => random.float());
   clients.start(options.clients);
   const { findings, figures } = await fault.play({ directory, group, clients, mounts, stack, report });
   await clients.stop();

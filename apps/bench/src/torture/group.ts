@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { ReplicaId } from "@revoada/fabric";
-import { Member } from "./member.ts";
+import { Member, RefusalError } from "./member.ts";
 import type { Dump, Peers, ReplicaSettings } from "./orders.ts";
 import { Watch } from "./watch.ts";
 
@@ -17,6 +17,7 @@ export interface GroupOptions {
 }
 
 const size = 3;
+const maxFormAttempts = 20;
 
 const defaultSettings: ReplicaSettings = {
   electionTimeoutMs: 1000,
@@ -56,10 +57,23 @@ export class Group implements AsyncDisposable {
   async form(): Promise<void> {
     await Promise.all(this.members.map(({ place }) => mkdir(place.directory, { recursive: true })));
     const replicas = await this.start(this.members);
-    const founder = await this.until("the founder to lead", () => this.leader());
-    await founder.ask("grow", { replicas });
+    await this.#grow(replicas);
     this.#formed = true;
     await this.whole();
+  }
+
+  /** On a busy host the leader may lose its place over it: whoever leads then is asked again, which does no harm. */
+  async #grow(replicas: readonly ReplicaId[]): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      const leader = await this.until("a leader that forms the group", () => this.leader());
+      if (leader.standing?.voters === size) return;
+      try {
+        return await leader.ask("grow", { replicas });
+      } catch (error) {
+        if (!(error instanceof RefusalError) || !error.code.startsWith("RAFT_") || attempt === maxFormAttempts)
+          throw error;
+      }
+    }
   }
 
   /** Starts the processes of these members and their replicas. */

@@ -45,7 +45,7 @@ export async function torturedByKills(options: KillOptions): Promise<KillFigures
   const random = seededRandom(options.seed);
   await using group = new Group({ directory, signal, ...(options.settings && { settings: options.settings }) });
   await group.form();
-  const clients = new Clients(group, () => random.float());
+  using clients = new Clients(group, () => random.float());
   clients.start(options.clients);
   const order = planned(options, () => random.float());
   const leaderLossMs: number[] = [];
