@@ -297,9 +297,9 @@ describe.each([
         ? from + random.below(to - from)
         : random.below(Math.min(bytes.length, usedBytes(bytes) + sectorBytes));
       const mask = 1 << random.below(8);
-      bytes[offset] = (bytes[offset] as number) ^ mask;
+      bytes[offset] = (bytes[offset] ?? 0) ^ mask;
       const verdict = await judge(known, known.files, { path, offset });
-      bytes[offset] = (bytes[offset] as number) ^ mask;
+      bytes[offset] = (bytes[offset] ?? 0) ^ mask;
       counts[verdict]++;
       if (inTail) expect(verdict).toBe("corrupt");
     }

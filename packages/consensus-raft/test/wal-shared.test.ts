@@ -172,13 +172,13 @@ describe("a log of many groups", () => {
     const { wal, stores } = await openedStores(disk, ["a", "b"]);
     const [a, b] = stores as [WalLogStore, WalLogStore];
     let index = 0;
-    let closed = false;
+    const others = { goOn: true };
     const busy = (async () => {
-      while (!closed) await b.append(batch([entry(++index, 1)]));
+      while (others.goOn) await b.append(batch([entry(++index, 1)]));
     })();
     const appended = a.append(batch([entry(1, 1)]));
     await a.close();
-    closed = true;
+    others.goOn = false;
     expect(await codeOf(appended)).toBe("resolved");
     await busy;
     await wal.close();
