@@ -1,4 +1,4 @@
-import type { Clock } from "@revoada/fabric";
+import type { Clock, Metrics } from "@revoada/fabric";
 import type { Ticks } from "../driver/host-link.ts";
 import type { TickerTarget } from "../driver/ticker.ts";
 
@@ -7,16 +7,18 @@ export class GroupTicks implements Ticks {
   readonly #clock: Clock;
   readonly #sweepMs: number;
   readonly #target: TickerTarget;
+  readonly #metrics: Metrics;
   readonly #onStop: () => void;
   #cancel: (() => void) | undefined;
   #dueMs = Infinity;
   #cancelSweep: (() => void) | undefined;
   #stopped = false;
 
-  constructor(clock: Clock, electionTimeoutMs: number, target: TickerTarget, onStop: () => void) {
+  constructor(clock: Clock, electionTimeoutMs: number, target: TickerTarget, metrics: Metrics, onStop: () => void) {
     this.#clock = clock;
     this.#sweepMs = electionTimeoutMs / 5;
     this.#target = target;
+    this.#metrics = metrics;
     this.#onStop = onStop;
   }
 
@@ -56,11 +58,16 @@ export class GroupTicks implements Ticks {
     this.#cancel = this.#clock.schedule(Math.max(0, wakeMs - this.#clock.monotonicMs()), () => this.#fire());
   }
 
+  #tick(): void {
+    this.#metrics.count("revoada_raft_ticks_total");
+    this.#target.tick();
+  }
+
   #fire(): void {
     this.#cancel = undefined;
     this.#dueMs = Infinity;
     this.#target.checkClocks();
-    if (this.#clock.monotonicMs() >= this.#target.wakeMs()) this.#target.tick();
+    if (this.#clock.monotonicMs() >= this.#target.wakeMs()) this.#tick();
     this.arm();
   }
 }

@@ -240,7 +240,9 @@ class Host implements RaftHost, HostClockOwner {
   #linkOf(key: string, groupId: Uint8Array): HostLink {
     return {
       ticks: (target: TickerTarget): Ticks => {
-        const ticks: GroupTicks = new GroupTicks(this.#clock, this.#options.electionTimeoutMs, target, () =>
+        const metrics = labelled(this.#metrics, { group: key });
+        const { electionTimeoutMs } = this.#options;
+        const ticks: GroupTicks = new GroupTicks(this.#clock, electionTimeoutMs, target, metrics, () =>
           this.#ticks.delete(ticks),
         );
         this.#ticks.add(ticks);

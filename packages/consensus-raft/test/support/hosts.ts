@@ -23,21 +23,19 @@ import { ListMachine, nodeId, T, textCodec } from "./replicas.ts";
 
 export type HostOptions = Partial<Omit<RaftHostOptions, "disk">> & { readonly disk?: MemoryDisk };
 
-/** Counts by name, labels left out but `reason`, and ticks by group: each of them sets the gauge of the term. */
+/** Counts by name, labels left out but `reason`, and ticks by group. */
 export class Counts implements Metrics {
   readonly counts: Map<string, number> = new Map();
   readonly ticks: Map<string, number> = new Map();
 
   count(name: string, value = 1, labels: Readonly<Record<string, string>> = {}): void {
+    const group = Buffer.from(labels["group"] ?? "", "hex").toString();
+    if (name === "revoada_raft_ticks_total") this.ticks.set(group, (this.ticks.get(group) ?? 0) + value);
     const key = labels["reason"] === undefined ? name : `${name}:${labels["reason"]}`;
     this.counts.set(key, (this.counts.get(key) ?? 0) + value);
   }
 
-  gauge(name: string, _value: number, labels: Readonly<Record<string, string>> = {}): void {
-    if (name !== "revoada_raft_term") return;
-    const group = Buffer.from(labels["group"] ?? "", "hex").toString();
-    this.ticks.set(group, (this.ticks.get(group) ?? 0) + 1);
-  }
+  gauge(): void {}
 
   observe(): void {}
 
