@@ -702,7 +702,7 @@ describe("a corrupt log", () => {
     const leader = cluster.node(1);
     const broken = cluster.node(3);
     cluster.isolate(2);
-    cluster.run(90);
+    cluster.run(50);
     cluster.propose(1, "d");
     cluster.settle();
     expect(leader.core.commitIndex).toBe(4);
@@ -716,6 +716,23 @@ describe("a corrupt log", () => {
     cluster.propose(1, "e");
     cluster.settle();
     expect(leader.core.commitIndex).toBe(leader.core.lastIndex);
+  });
+
+  test("keeps no leader in its place that hears of nobody else", () => {
+    const cluster = corrupted();
+    const leader = cluster.node(1);
+    cluster.run(60);
+    cluster.isolate(2);
+    const broken = cluster.node(3);
+    broken.stored.entries.length = 2;
+    broken.stored.commitIndex = 1;
+    broken.restart("corrupt");
+    cluster.run(2 * T);
+    expect([leader.core.role === "leader", broken.core.storage]).toEqual([false, "corrupt"]);
+    cluster.heal();
+    cluster.run(8 * T);
+    expect(broken.core.storage).toBe("ok");
+    expect(broken.log()).toEqual([...cluster.nodes.values()].find((node) => node.core.isLeader)?.log());
   });
 
   test("an acknowledgement from before it broke does not count", () => {

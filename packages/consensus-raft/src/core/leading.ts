@@ -36,7 +36,8 @@ export function quorumHeardMs(core: CoreState): number {
   return quorumValue(configuration, (voter) => {
     if (voter.id === core.self.id) return voter.storeId === core.self.storeId ? core.nowMs : -Infinity;
     const peer = core.progress.get(voter.id);
-    return peer?.storeId === voter.storeId ? peer.lastHeardMs : -Infinity;
+    // What a corrupt voter holds does not count, so hearing it helps nobody to commit.
+    return peer === undefined || peer.storeId !== voter.storeId || peer.corrupt ? -Infinity : peer.lastHeardMs;
   });
 }
 
