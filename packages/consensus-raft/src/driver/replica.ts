@@ -333,9 +333,11 @@ export class Replica<Command, Result> {
     if (effect.entries !== undefined) return this.#applyEntries(effect.entries);
     const core = this.#core;
     const { limits } = this.#options;
-    this.#store.read(effect.from as LogIndex, (effect.to + 1) as LogIndex, limits.maxApplyBytes).then(
+    // No more than is applied at once: small entries would be read, checked and thrown away many times over.
+    const end = Math.min(effect.to + 1, effect.from + limits.maxApplyEntries);
+    this.#store.read(effect.from as LogIndex, end as LogIndex, limits.maxApplyBytes).then(
       (entries) => {
-        if (core === this.#core) this.#applyEntries(entries.slice(0, limits.maxApplyEntries));
+        if (core === this.#core) this.#applyEntries(entries);
       },
       (error: unknown) => this.fail(error),
     );
