@@ -53,6 +53,12 @@ export class ListMachine implements StateMachine<string, string> {
     return this.#position;
   }
 
+  /** Sets where it stands, as one that was read from a disk does. */
+  place(position: MachinePosition): void {
+    this.#position = position;
+    this.#flushed = this.durable ? position.index : 0;
+  }
+
   flushedIndex(): LogIndex {
     return this.#flushed as LogIndex;
   }
