@@ -119,6 +119,7 @@ export class Replica<Command, Result> {
     return {
       ...this.#options,
       storeId: () => this.#storeId,
+      leadsSince: (term) => this.#core.isLeader && this.#core.term >= term,
       dispatch: (event) => this.dispatch(event),
       baseAt: (index) => this.#baseAt(index),
       firstIndex: () => this.#core.firstIndex,

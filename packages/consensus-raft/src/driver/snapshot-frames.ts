@@ -15,6 +15,8 @@ export const snapshotProtocol: Protocol = { name: "/revoada/raft-snapshot/1", ch
 const steps = ["begin", "chunk", "end"] as const;
 const phases = ["receiving", "installing", "done"] as const;
 const maxIdLength = 64;
+/** A configuration stands in the header of the file as well, and that is bounded. */
+const maxConfigurationBytes = 512 * 1024;
 
 /** One step of a transfer. Steps may be repeated: what was taken already is only acknowledged again. */
 export type SnapshotRequest =
@@ -71,7 +73,7 @@ function decodeStep(step: (typeof steps)[number], id: string, reader: TupleReade
       const fromStore = parseStoreId(reader.text(32));
       const toStore = reader.text(32);
       const term = reader.counter();
-      const base = baseOf(reader.counter(), reader.counter(), reader.bytes());
+      const base = baseOf(reader.counter(), reader.counter(), reader.bytes(maxConfigurationBytes));
       return { step, id, fromStore, toStore, term, base, chunkBytes: reader.counter() };
     }
     case "chunk":

@@ -1,5 +1,5 @@
 import { crc32 } from "node:zlib";
-import type { Clock, Logger, Metrics, NodeId, PeerContext, StoreId } from "@revoada/fabric";
+import type { Clock, LogBase, Logger, Metrics, NodeId, PeerContext, StoreId } from "@revoada/fabric";
 import { RaftBackpressureError, RaftBadSnapshotError } from "../errors.ts";
 import type { RaftLimits } from "./options.ts";
 import { maxChunkBytes, SnapshotFile, type SnapshotPlace } from "./snapshot-files.ts";
@@ -12,6 +12,8 @@ export interface ReceiverSurroundings extends SnapshotPlace {
   readonly logger: Logger;
   readonly metrics: Metrics;
   storeId(): StoreId;
+  /** True where this replica itself leads in this term, or in a later one: nobody else has anything to send it. */
+  leadsSince(term: number): boolean;
   /** Takes a snapshot that is whole, and says at once whether it is going to be installed. */
   offer(received: ReceivedSnapshot): boolean;
 }
@@ -38,6 +40,11 @@ interface Settled {
   readonly from: NodeId;
   state: "installing" | "done" | "failed";
   restoredBytes: number;
+}
+
+/** True where a file is what a sender says of its snapshot: a name that is used again for another one does not continue it. */
+function isOf(file: SnapshotFile, base: LogBase, chunkBytes: number): boolean {
+  return file.base.index === base.index && file.base.term === base.term && file.chunkBytes === chunkBytes;
 }
 
 /** Requests of peers that may wait here: a window of a well-behaved sender, and repetitions of it. */
@@ -112,16 +119,27 @@ export class SnapshotReceiver {
     return incoming;
   }
 
+  #refuseRival(term: number): void {
+    if (this.#around.leadsSince(term))
+      throw new RaftBadSnapshotError(`this replica leads, and not in a term before ${term}`);
+  }
+
   async #begin(request: Request<"begin">, from: NodeId): Promise<SnapshotAnswer> {
     const { clock, limits } = this.#around;
     const { id, term, base, chunkBytes, fromStore } = request;
     if (request.toStore !== this.#around.storeId())
       throw new RaftBadSnapshotError("the snapshot is meant for another store");
+    this.#refuseRival(term);
     if (chunkBytes === 0 || chunkBytes > maxChunkBytes) throw new RaftBadSnapshotError(`chunks of ${chunkBytes} bytes`);
     if (this.#settled?.state === "installing") throw new RaftBadSnapshotError("a snapshot is being installed");
     const known = this.#incoming;
     const nowMs = clock.monotonicMs();
-    if (known?.id === id && known.from === from && known.fromStore === fromStore) {
+    if (
+      known?.id === id &&
+      known.from === from &&
+      known.fromStore === fromStore &&
+      isOf(known.file, base, chunkBytes)
+    ) {
       known.term = Math.max(known.term, term);
       known.lastMs = nowMs;
       return { offset: known.file.length, phase: "receiving" };
@@ -161,6 +179,7 @@ export class SnapshotReceiver {
   async #end(incoming: Incoming, { length, digest }: Request<"end">): Promise<SnapshotAnswer> {
     const { file } = incoming;
     try {
+      this.#refuseRival(incoming.term);
       if (length !== file.length) throw new RaftBadSnapshotError(`${file.length} bytes arrived of ${length}`);
       if (Buffer.compare(await file.finish(), digest) !== 0)
         throw new RaftBadSnapshotError("the snapshot fails its check as a whole");

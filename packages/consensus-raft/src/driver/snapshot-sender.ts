@@ -47,6 +47,7 @@ interface Trouble {
   /** The snapshot of the last attempt, and how far it came. */
   id: string;
   reached: number;
+  endedMs: number;
 }
 
 interface Chunk {
@@ -95,13 +96,15 @@ export class SnapshotSender {
         this.#leave();
       }
       success = true;
-      this.#trouble.delete(to.id);
     } catch (error) {
       if (!signal.aborted) {
         metrics.count("revoada_raft_snapshots_total", 1, { kind: "failed" });
         logger.warn("a snapshot could not be sent", { to: to.id, error });
       }
     }
+    // Success is no proof either: one that says it has everything, and soon needs it again, waits like the others.
+    const trouble = this.#trouble.get(to.id);
+    if (trouble !== undefined) trouble.endedMs = this.#around.clock.monotonicMs();
     if (this.#sending.get(to.id) !== controller) return;
     this.#sending.delete(to.id);
     this.#around.dispatch({ type: "snapshot-sent", to: to.id, index, success });
@@ -120,7 +123,10 @@ export class SnapshotSender {
 
   /** After attempts that brought nothing, the next one waits: twice as long each time. */
   async #pause(to: NodeId, signal: AbortSignal): Promise<void> {
-    const { electionTimeoutMs, limits } = this.#around;
+    const { clock, electionTimeoutMs, limits } = this.#around;
+    const trouble = this.#trouble.get(to);
+    if (trouble !== undefined && clock.monotonicMs() - trouble.endedMs >= limits.snapshotKeepMs)
+      this.#trouble.delete(to);
     const failures = this.#trouble.get(to)?.failures ?? 0;
     if (failures === 0) return;
     const delayMs = Math.min(electionTimeoutMs * 2 ** Math.min(failures - 1, 20), limits.snapshotStallMs / 2);
@@ -181,7 +187,7 @@ export class SnapshotSender {
         if (this.#trouble.size < maxRemembered) break;
         this.#trouble.delete(oldest);
       }
-      trouble = { failures: 0, id, reached: 0 };
+      trouble = { failures: 0, id, reached: 0, endedMs: this.#around.clock.monotonicMs() };
       this.#trouble.set(to, trouble);
     }
     if (trouble.id !== id) Object.assign(trouble, { id, reached: 0 });
@@ -292,7 +298,8 @@ export class SnapshotSender {
     for (;;) {
       const { offset, phase } = await this.#ask(to, { step: "end", id, length: file.length, digest }, signal);
       if (phase === "done") return;
-      if (phase !== "installing") throw new RaftBadSnapshotError(`the receiver is at ${offset} of ${file.length}`);
+      if (phase !== "installing" || offset > file.length)
+        throw new RaftBadSnapshotError(`the receiver is at ${offset} of ${file.length}`);
       if (offset !== seen) this.#progressed(to);
       seen = offset;
       await this.#sleep(this.#around.electionTimeoutMs, signal);

@@ -31,6 +31,7 @@ export interface SnapshotSurroundings extends SnapshotPlace {
   readonly logger: Logger;
   readonly metrics: Metrics;
   storeId(): StoreId;
+  leadsSince(term: number): boolean;
   dispatch(event: Event): void;
   /** The base at `index` as the log knows it; undefined where that is out of reach. */
   baseAt(index: number): LogBase | undefined;
@@ -76,6 +77,7 @@ export class Snapshots<Command, Result> {
     this.#receiver = new SnapshotReceiver({
       ...around,
       storeId: () => around.storeId(),
+      leadsSince: (term) => around.leadsSince(term),
       offer: (received) => this.#offer(received),
     });
   }
