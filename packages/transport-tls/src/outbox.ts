@@ -21,7 +21,7 @@ interface Chunk {
 /**
  * What waits to be written to one connection.
  *
- * Frames of one turn of the event loop leave in one write. Payloads must not be changed after they were given.
+ * Frames that one callback and its promises add leave in one write. Payloads must not be changed after they were given.
  */
 export class Outbox {
   readonly #socket: TLSSocket;
@@ -107,12 +107,13 @@ export class Outbox {
   }
 
   /**
-   * Flushes after every promise callback of this turn has run: one chunk of input answers many requests, and whoever waits
-   * for these answers asks anew, all before the write.
+   * Flushes behind the callback that added the first frame, and, where a promise callback added it, behind all of those that are
+   * due: one chunk of input answers many requests, and whoever waits for these answers asks anew, all before the write. A turn
+   * later would be a turn in which the socket idles.
    */
   #schedule(): void {
     this.#scheduled = true;
-    setImmediate(this.#flush);
+    process.nextTick(this.#flush);
   }
 
   #onTurn(): void {
