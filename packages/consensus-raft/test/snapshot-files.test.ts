@@ -85,6 +85,46 @@ test("a process that dies at any step of saving a snapshot has everything that i
   for (const image of images) await expectWhole(image.disk, new ListMachine(), image.acknowledged);
 }, 60_000);
 
+/** One voter that is told to end right before the `last`-th of its disk's steps; what its disk holds then, and how many steps there were. */
+async function endedAt(
+  last: number,
+): Promise<{ readonly disk: MemoryDisk; readonly steps: number; readonly acknowledged: number }> {
+  const world = new World();
+  let [steps, acknowledged, watching] = [0, 0, false];
+  let ended: Promise<void> | undefined;
+  const disk: MemoryDisk = memoryDisk({
+    name: "watched",
+    onOperation() {
+      if (!watching) return;
+      steps += 1;
+      if (steps === last) ended = one.consensus.shutdown();
+    },
+  });
+  const limits = { ...options.limits, trailingEntries: 0 };
+  const one = await world.form([1], () => ({ ...options, limits, disk, machine: new ListMachine() }));
+  watching = true;
+  while (acknowledged < 24) {
+    const told = one.consensus.propose(`command-${acknowledged}`).then(
+      () => true,
+      () => false,
+    );
+    if (!(await world.run(told))) break;
+    acknowledged += 1;
+  }
+  await world.run(ended ?? one.consensus.shutdown());
+  watching = false;
+  return { disk, steps, acknowledged };
+}
+
+test("a process that ends in order at any step of saving a snapshot finds everything again", async () => {
+  const { steps } = await endedAt(Infinity);
+  expect(steps).toBeGreaterThan(50);
+  for (let last = 1; last <= steps; last += 1) {
+    const { disk, acknowledged } = await endedAt(last);
+    await expectWhole(disk, new ListMachine(), acknowledged);
+  }
+}, 60_000);
+
 /** Starts from what a crash left, alone, and looks for the first `acknowledged` commands. */
 async function expectWhole(disk: MemoryDisk, machine: ListMachine, acknowledged: number): Promise<void> {
   const world = new World();

@@ -1,3 +1,5 @@
+import { walLogStore } from "@revoada/consensus-raft";
+import type { Configuration } from "@revoada/fabric";
 import { memoryDisk, seededRandom, type MemoryDisk } from "@revoada/fabric/memory";
 import { expect, test } from "vitest";
 import { nodeId, World } from "./support/replicas.ts";
@@ -206,5 +208,38 @@ test("a machine that refuses a snapshot keeps what it had, and is asked again ev
   await world.until(() => choosy.commands.length === 150);
   expect(choosy.commands).toEqual(machine.commands);
   expect(counts.snapshots("failed")).toBe(4);
+  await world.stop();
+});
+
+test("a snapshot that stands exactly where the log begins names the voters who founded the group", async () => {
+  const world = new World();
+  const disks = [1, 2, 3].map((n) => memoryDisk({ name: `disk-${n}` }));
+  const stores = disks.map((disk, at) => () => walLogStore({ disk, random: seededRandom(`store-${at}`) }));
+  const voters = [];
+  for (const [at, store] of stores.entries()) {
+    const log = store();
+    voters.push({ id: nodeId(at + 1), storeId: (await log.open()).storeId });
+    await log.close();
+  }
+  const bootstrap: Configuration = { voters, learners: [], generation: 1 as Configuration["generation"] };
+  const limits = { trailingEntries: 0, snapshotKeepMs: 1000 };
+  const start = (n: number) =>
+    world.start(n, { bootstrap, snapshotIntervalEntries: 10, limits, disk: disks[n - 1]!, logStore: stores[n - 1]! });
+  await start(1);
+  await start(2);
+  await world.until(() => world.leader() !== undefined);
+  const leader = world.leader()!;
+  // With the entry that opens the term, they are ten.
+  for (let at = 0; at < 9; at += 1) await world.run(leader.consensus.propose(`command-${at}`));
+  // Long enough that the snapshot which was saved is not at hand any more.
+  await world.clock.advanceAsync(10_000);
+  expect(leader.consensus.status().appliedIndex).toBe(10);
+  const third = await start(3);
+  await world.until(() => third.machine.commands.length === 9);
+  expect(third.machine.restored).toBe(1);
+  expect(third.machine.position().configuration?.voters).toEqual(voters);
+  world.kill(leader.n);
+  const next = await world.newLeader(leader);
+  expect(await world.run(next.consensus.propose("after"))).toMatchObject({ result: "10:after" });
   await world.stop();
 });

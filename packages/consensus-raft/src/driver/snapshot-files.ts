@@ -222,9 +222,11 @@ export class SnapshotFile {
     return name;
   }
 
+  /** Ends a file that is not needed. One that gets its name meanwhile keeps it: the log may already begin behind it. */
   async discard(): Promise<void> {
+    const path = this.#path;
     await this.close();
-    await this.#place.disk.remove(this.#path);
+    await this.#place.disk.remove(path);
   }
 
   async close(): Promise<void> {
