@@ -735,6 +735,17 @@ describe("a corrupt log", () => {
     expect(broken.log()).toEqual([...cluster.nodes.values()].find((node) => node.core.isLeader)?.log());
   });
 
+  test("commits by its leader's heartbeats no further than that leader's entries were matched", () => {
+    // It had acknowledged entries 2 and 3 of term 2, in the place of those that are left; the leader remembers that.
+    const configuration = configurationOf(replicas(1, 2, 3));
+    const entries = [entry(1, 1), entry(2, 1), entry(3, 1)];
+    const node = new TestNode(3, { configuration, term: 2, commitIndex: 1, entries, integrity: "corrupt" });
+    node.receive(1, 2, { type: "heartbeat", round: 1, commit: 3, repairIndex: 0 });
+    expect([node.core.commitIndex, node.applied.length]).toEqual([1, 0]);
+    node.receive(1, 2, { type: "append", prevIndex: 1, prevTerm: 1, commit: 3, entries: [entry(2, 2), entry(3, 2)] });
+    expect([node.core.commitIndex, node.applied.map(({ term }) => term)]).toEqual([3, [1, 2, 2]]);
+  });
+
   test("an acknowledgement from before it broke does not count", () => {
     const cluster = corrupted();
     const leader = cluster.node(1);

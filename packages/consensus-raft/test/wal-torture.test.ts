@@ -6,9 +6,11 @@ import {
   batch,
   codeOf,
   contentsOf,
+  describeEntry,
   entries,
   entry,
   hardState,
+  inspectWal,
   memoryDisk,
   openable,
   seededRandom,
@@ -288,6 +290,28 @@ describe("a corrupt log", () => {
     expect((await contentsOf(disk)).integrity).toBe("corrupt");
   });
 
+  test("takes nothing for committed that later records had overwritten, and whose overwriting is lost", async () => {
+    const disk = memoryDisk();
+    const log = openable(disk);
+    await log.open();
+    await log.append(batch(entries(1, 3, 1), { hardState: hardState(1, 1) }));
+    const [segment] = (await disk.list("wal")).filter((name) => name.endsWith(".wal"));
+    const path = `wal/${segment}`;
+    const report = await inspectWal(disk);
+    const offset = report.segments[0]!.usedBytes;
+    await log.append(batch(entries(2, 3, 2), { truncateFrom: 2, hardState: hardState(2, 1, "voter") }));
+    // What a later segment says of the vote is believed; what it says of commits was said of other entries.
+    for (let index = 4; index <= 40; index += 1)
+      await log.append(batch([entry(index, 2, "x".repeat(400))], { hardState: hardState(2, index - 1, "voter") }));
+    await log.close();
+    disk.corrupt(path, offset + 70);
+    expect(await contentsOf(disk)).toMatchObject({
+      integrity: "corrupt",
+      hardState: { term: 2, vote: "voter", commitIndex: 1 },
+      entries: entries(1, 3, 1).map(describeEntry),
+    });
+  });
+
   test("keeps the latest vote and term that can be believed, though its entries end earlier", async () => {
     const disk = memoryDisk();
     const log = openable(disk);
@@ -306,7 +330,7 @@ describe("a corrupt log", () => {
     expect(found).toMatchObject({
       integrity: "corrupt",
       entries: { length: 20 },
-      hardState: { term: 60, vote: "voter 60", commitIndex: 20 },
+      hardState: { term: 60, vote: "voter 60", commitIndex: 19 },
     });
   });
 

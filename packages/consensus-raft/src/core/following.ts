@@ -117,7 +117,9 @@ export function handleHeartbeat(
   following: Following,
   message: Message & { readonly type: "heartbeat" },
 ): void {
-  if (core.installing === undefined) commitTo(core, Math.min(message.commit, core.log.lastIndex));
+  // The leader speaks of what was acknowledged. A corrupt log may have lost that, and hold in its place what had been overwritten.
+  const known = core.storage === "corrupt" ? following.matchedIndex : core.log.lastIndex;
+  if (core.installing === undefined) commitTo(core, Math.min(message.commit, known));
   const { repairIndex } = message;
   const refilled = Math.min(following.matchedIndex, core.log.durableIndex);
   if (core.storage === "corrupt" && repairIndex > 0 && refilled >= repairIndex) {

@@ -1,6 +1,6 @@
 import type { Disk, HardState, LogBase } from "@revoada/fabric";
 import type { WalImage } from "./log-image.ts";
-import { clampCommit, Replay } from "./replay.ts";
+import { adoptVote, clampCommit, Replay } from "./replay.ts";
 import { Segment } from "./segment.ts";
 import { FileWindow, findBatch, scanSegment, type ScannedBatch, type SegmentEnd } from "./segment-scan.ts";
 import { alignUp, batchAlignBytes } from "./format.ts";
@@ -104,7 +104,7 @@ async function salvage(disk: Disk, directory: string, found: SegmentChain, resul
   const faults = [...faultOf(chain[result.stoppedAt] as ReadableSegment, end), ...successorFault(found)];
   const complete = image.isComplete && wal.segments.length > 0;
   const later = await latestState(disk, directory, complete ? chain.slice(result.stoppedAt + 1) : chain);
-  if (later.hardState !== undefined && later.hardState.term >= image.hardState.term) image.hardState = later.hardState;
+  if (later.hardState !== undefined) adoptVote(image, later.hardState);
   if (!complete) {
     const first = chain[0] as ReadableSegment;
     image.reset(later.base ?? image.base);

@@ -214,9 +214,17 @@ function agrees(image: LogImage, mark: GroupRecord): boolean {
 function adoptHardState(image: LogImage, records: BatchRecords, { from, to }: Part): void {
   for (let at = from; at < to; at++) {
     const record = records.others[at];
-    if (record?.type === "hard-state" && record.hardState.term >= image.hardState.term)
-      image.hardState = record.hardState;
+    if (record?.type === "hard-state") adoptVote(image, record.hardState);
   }
+}
+
+/**
+ * Takes over the vote and term of a record behind the damage. Not its commit index: that was said of entries which may have taken
+ * the place of those that are left.
+ */
+export function adoptVote(image: LogImage, later: HardState): void {
+  const { commitIndex, term } = image.hardState;
+  if (later.term >= term) image.hardState = { ...later, commitIndex };
 }
 
 /** A commit index within the log. */
