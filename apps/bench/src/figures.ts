@@ -15,16 +15,36 @@ export interface Conditions {
   /** The file system of the system's temporary directory, where all logs are. */
   readonly fileSystem: string;
   readonly quick: boolean;
-  readonly tookSeconds?: number;
+  /** Processes that ran or wanted to, on average over the minute before: what else the machine had to do. */
+  readonly loadBefore: number;
+  readonly tookSeconds: number;
 }
 
-/** All that one run has measured. What was not asked for is not there. */
+/** All that was measured, in one run or in several. What was not is not there. */
 export interface Figures {
-  readonly conditions: Conditions;
+  /** By the name of the section. */
+  readonly conditions: Readonly<Record<string, Conditions>>;
   readonly commits?: readonly Comparison[];
   readonly reads?: readonly Comparison[];
   readonly failover?: FailoverFigures;
   readonly growth?: readonly Growth[];
   readonly catchUp?: CatchUp;
   readonly losses?: readonly LossFigures[];
+}
+
+/** Reads figures of earlier runs. Throws where `text` holds none. */
+export function parseFigures(text: string): Figures {
+  const figures: unknown = JSON.parse(text);
+  const conditions = isRecord(figures) ? figures["conditions"] : undefined;
+  if (!isRecord(conditions))
+    throw new Error("these are no figures: they do not say under what conditions they came about");
+  for (const [section, each] of Object.entries(conditions)) {
+    if (!isRecord(each) || typeof each["date"] !== "string")
+      throw new Error(`the conditions of ${JSON.stringify(section)} hold no date`);
+  }
+  return figures as Figures;
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

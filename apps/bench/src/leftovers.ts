@@ -7,13 +7,18 @@ import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const pids = new Set<number>();
+const endings = new Set<() => void>();
 const directories = new Set<string>();
+
+/** Takes note of what ends processes that this run has started. The answer takes the note back, once they have ended. */
+export function noteEnding(end: () => void): () => void {
+  endings.add(end);
+  return () => void endings.delete(end);
+}
 
 /** Takes note of a process that this run has started. The answer takes the note back, once it has ended. */
 export function noteProcess(pid: number): () => void {
-  pids.add(pid);
-  return () => void pids.delete(pid);
+  return noteEnding(() => void process.kill(pid, "SIGKILL"));
 }
 
 /** A directory of its own in the system's temporary one, removed on disposal. */
@@ -33,24 +38,28 @@ export class TemporaryDirectory implements AsyncDisposable {
 
 /** Ends every process and removes every directory that is left. */
 function clearLeftovers(): void {
-  for (const pid of pids) {
+  for (const end of endings) {
     try {
-      process.kill(pid, "SIGKILL");
+      end();
     } catch {
       // It has ended by itself.
     }
   }
-  pids.clear();
+  endings.clear();
   for (const path of directories) rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
   directories.clear();
 }
 
-/** Ends the run where a person, the system or the clock says so, and leaves nothing behind. */
-export function boundRun(totalMs: number, say: (line: string) => void): () => void {
+/** Ends the run where a person, the system or the clock says so, leaves nothing behind, and delivers what there is by then. */
+export function boundRun(totalMs: number, say: (line: string) => void, deliver: () => void): () => void {
   const end = (why: string, code: number): void => {
     say(`ended early: ${why}`);
     clearLeftovers();
-    process.exit(code);
+    try {
+      deliver();
+    } finally {
+      process.exit(code);
+    }
   };
   const onInterrupt = (): void => end("interrupted", 130);
   const onTerminate = (): void => end("terminated", 143);

@@ -1,5 +1,5 @@
 import { Fleet, Writers } from "@revoada/node/unstable/fleet";
-import { TemporaryDirectory } from "./leftovers.ts";
+import { noteEnding, TemporaryDirectory } from "./leftovers.ts";
 
 /** How the leader is lost. `kill`: its kernel closes its connections at once; `pause`: nothing is heard of it any more. */
 export type Loss = "kill" | "pause";
@@ -26,6 +26,8 @@ const withinMs = 60_000;
 export async function measureLosses(loss: Loss, rounds: number, report: (line: string) => void): Promise<LossFigures> {
   await using directory = new TemporaryDirectory("loss");
   await using fleet = new Fleet({ directory: directory.path, size: 5 });
+  using notes = new DisposableStack();
+  for (const daemon of fleet.daemons) notes.defer(noteEnding(() => daemon.signal("SIGKILL")));
   await fleet.form();
   const samples: LossSample[] = [];
   let acknowledged = 0;
@@ -38,6 +40,8 @@ export async function measureLosses(loss: Loss, rounds: number, report: (line: s
     const lostMs = performance.now();
     victim.signal(loss === "kill" ? "SIGKILL" : "SIGSTOP");
     const writeBack = writers.nextAcknowledged();
+    // Where the formation fails first, nobody waits for this any more.
+    writeBack.catch(() => {});
     await fleet.whole({ alive: 4, withinMs, without: victim });
     const reformedMs = performance.now() - lostMs;
     const sample = { writeBackMs: (await writeBack) - lostMs, reformedMs };

@@ -1,18 +1,18 @@
 /**
- * `pnpm bench [raft | losses]... [--only NAME,...] [--quick] [--json FILE] [--plots DIR] [--report FILE] [--from FILE]`: figures,
- * each beside what it is compared with in the same run.
+ * `pnpm bench [SUITE]... [--only NAME,...] [--quick] [--json FILE] [--plots DIR] [--report FILE] [--from FILE]`: figures, each
+ * beside what it is compared with in the same run.
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, release, tmpdir, totalmem, type as systemName } from "node:os";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, cpus, loadavg, release, tmpdir, totalmem, type as systemName } from "node:os";
 import { dirname, join } from "node:path";
 import { etcdVersion } from "./etcd/cluster.ts";
-import type { Conditions, Figures } from "./figures.ts";
+import { parseFigures, type Conditions, type Figures } from "./figures.ts";
 import { fileSystemOf } from "./host.ts";
 import { boundRun } from "./leftovers.ts";
 import { parseCommand, UsageError, type Command } from "./command.ts";
 import { plotsOf } from "./plots.ts";
 import { fillPage } from "./report.ts";
-import { measureSection, type SectionName } from "./sections.ts";
+import { measureSection } from "./sections.ts";
 import type { Scope } from "./scope.ts";
 import { tablesOf } from "./tables.ts";
 
@@ -20,7 +20,7 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-function conditionsOf(quick: boolean, etcd: string | undefined): Conditions {
+function conditionsNow(quick: boolean, etcd: string | undefined): Omit<Conditions, "tookSeconds"> {
   return {
     date: new Date().toISOString().slice(0, 10),
     node: process.version,
@@ -31,21 +31,8 @@ function conditionsOf(quick: boolean, etcd: string | undefined): Conditions {
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     fileSystem: fileSystemOf(tmpdir()),
     quick,
+    loadBefore: Math.round((loadavg()[0] ?? Number.NaN) * 10) / 10,
   };
-}
-
-async function measure(sections: readonly SectionName[], quick: boolean): Promise<Figures> {
-  const etcd = etcdVersion();
-  const scope: Scope = { quick, etcd, say };
-  if (etcd === undefined) say("NO etcd ON THE PATH: its columns stay empty, and nothing is compared with it");
-  const startedMs = performance.now();
-  let figures: Figures = { conditions: conditionsOf(quick, etcd) };
-  for (const name of sections) {
-    say(`# ${name}`);
-    figures = { ...figures, ...(await measureSection(name, scope)) };
-  }
-  const tookSeconds = Math.round((performance.now() - startedMs) / 1000);
-  return { ...figures, conditions: { ...figures.conditions, tookSeconds } };
 }
 
 function write(path: string, text: string): void {
@@ -54,25 +41,84 @@ function write(path: string, text: string): void {
   say(`wrote ${path}`);
 }
 
-function deliver(figures: Figures, { json, plots, report }: Command): void {
-  const tables = tablesOf(figures);
-  for (const { caption, markdown } of tables) say(`\n${caption}\n\n${markdown}`);
-  say("");
+function writeFigures(figures: Figures, { json }: Command): void {
   if (json !== undefined) write(json, `${JSON.stringify(figures, undefined, 1)}\n`);
-  if (plots !== undefined)
-    for (const [name, picture] of Object.entries(plotsOf(figures))) write(join(plots, name), picture);
-  if (report !== undefined) write(report, fillPage(readFileSync(report, "utf8"), tables));
+}
+
+/** Figures of earlier runs: those to be shown, or those that new ones are put beside. */
+function figuresBefore({ from, json }: Command): Figures {
+  const path = from ?? json;
+  if (path === undefined || (from === undefined && !existsSync(path))) return { conditions: {} };
+  try {
+    return parseFigures(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new UsageError(`cannot read figures from ${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** What is known at any time, so that it can be delivered at any time. */
+class Run {
+  figures: Figures;
+  readonly failed: string[] = [];
+  readonly #command: Command;
+
+  constructor(command: Command) {
+    this.#command = command;
+    this.figures = figuresBefore(command);
+  }
+
+  /** Measures section by section. One that fails does not take the others with it, and what is measured is written at once. */
+  async measure(): Promise<void> {
+    const { sections, quick } = this.#command;
+    const etcd = etcdVersion();
+    const scope: Scope = { quick, etcd, say };
+    if (etcd === undefined) say("NO etcd ON THE PATH: its columns stay empty, and nothing is compared with it");
+    for (const name of sections) {
+      const before = conditionsNow(quick, etcd);
+      say(`# ${name}, ${before.loadBefore} processes busy`);
+      const beganMs = performance.now();
+      const seconds = (): number => Math.round((performance.now() - beganMs) / 1000);
+      try {
+        const measured = await measureSection(name, scope);
+        const conditions = { ...this.figures.conditions, [name]: { ...before, tookSeconds: seconds() } };
+        this.figures = { ...this.figures, ...measured, conditions };
+        say(`# ${name} took ${seconds()} s`);
+        writeFigures(this.figures, this.#command);
+      } catch (error) {
+        this.failed.push(name);
+        say(`# ${name} FAILED after ${seconds()} s: ${String((error as Error).stack ?? error)}`);
+      }
+    }
+  }
+
+  deliver(): void {
+    const { plots, report } = this.#command;
+    const tables = tablesOf(this.figures);
+    for (const { caption, markdown } of tables) if (markdown !== undefined) say(`\n${caption}\n\n${markdown}`);
+    say("");
+    writeFigures(this.figures, this.#command);
+    if (plots !== undefined) {
+      for (const [name, picture] of Object.entries(plotsOf(this.figures))) {
+        if (picture === undefined) rmSync(join(plots, name), { force: true });
+        else write(join(plots, name), picture);
+      }
+    }
+    if (report !== undefined) write(report, fillPage(readFileSync(report, "utf8"), tables));
+  }
 }
 
 async function main(): Promise<void> {
   const command = parseCommand(process.argv.slice(2));
-  if (command.from !== undefined) return deliver(JSON.parse(readFileSync(command.from, "utf8")) as Figures, command);
-  const unbound = boundRun(command.limitMs, say);
+  const run = new Run(command);
+  if (command.from !== undefined) return run.deliver();
+  const unbound = boundRun(command.limitMs, say, () => run.deliver());
   try {
-    deliver(await measure(command.sections, command.quick), command);
+    await run.measure();
+    run.deliver();
   } finally {
     unbound();
   }
+  if (run.failed.length > 0) throw new Error(`not measured: ${run.failed.join(", ")}`);
 }
 
 try {

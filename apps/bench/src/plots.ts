@@ -129,19 +129,15 @@ function memoryChart(growth: readonly Growth[]): string {
   });
 }
 
-/** Every picture that these figures fill, by file name. */
-export function plotsOf({ commits, reads, failover, growth }: Figures): Readonly<Record<string, string>> {
-  const plots: Record<string, string> = {};
-  if (commits !== undefined) {
-    plots["commits.svg"] = commitsChart(commits);
-    const middle = commits.filter(({ payloadBytes }) => payloadBytes === 256);
-    plots["latency.svg"] = latencyChart("Latency of a commit of 256 B", middle);
-  }
-  if (reads !== undefined) plots["reads.svg"] = readsChart(reads);
-  if (failover !== undefined) plots["failover.svg"] = failoverChart(failover);
-  if (growth !== undefined) {
-    plots["restart.svg"] = growthChart(growth);
-    plots["memory.svg"] = memoryChart(growth);
-  }
-  return plots;
+/** Every picture by file name; undefined where these figures do not fill it. */
+export function plotsOf({ commits, reads, failover, growth }: Figures): Readonly<Record<string, string | undefined>> {
+  const middle = commits?.filter(({ payloadBytes }) => payloadBytes === 256);
+  return {
+    "commits.svg": commits && commitsChart(commits),
+    "latency.svg": middle && latencyChart("Latency of a commit of 256 B", middle),
+    "reads.svg": reads && readsChart(reads),
+    "failover.svg": failover && failoverChart(failover),
+    "restart.svg": growth && growthChart(growth),
+    "memory.svg": growth && memoryChart(growth),
+  };
 }

@@ -10,18 +10,36 @@ import { distribution } from "./statistics.ts";
 import { figure, markdownTable, mebibytes, milliseconds, payloadName, ratio } from "./table.ts";
 import type { Comparison, Standing } from "./turns.ts";
 
+/** What stands in the page where there are no figures. */
+export const notMeasured = "*Not measured.*";
+
 const words = (heading: string) => ({ heading, words: true }) as const;
 
 function perSecond(standing: Standing | undefined): string {
   return standing === undefined ? "no etcd" : figure(standing.perSecond);
 }
 
-function conditionsTable(conditions: Conditions): string {
-  const { date, node, etcd, system, cores, model, memoryGiB, fileSystem, quick, tookSeconds } = conditions;
-  const took = tookSeconds === undefined ? "" : `, ${figure(tookSeconds / 60, 1)} minutes in all`;
+function hostOf({ node, etcd, system, cores, model, memoryGiB, fileSystem }: Conditions): string {
   const versions = `Node ${node.replace(/^v/, "")}, ${etcd === undefined ? "**no etcd on the path: nothing is compared with it**" : `etcd ${etcd}`}`;
-  const machine = `${system}, ${cores} cores (${model.trim()}), ${memoryGiB} GiB, logs on ${fileSystem}`;
-  return `${date}${took}; ${versions}; ${machine}.${quick ? " **A quick run: too short for its figures to mean much.**" : ""}`;
+  return `${versions}; ${system}, ${cores} cores (${model.trim()}), ${memoryGiB} GiB, logs on ${fileSystem}.`;
+}
+
+/** The host once where all sections had the same, and each section's own circumstances. */
+function conditionsTable(conditions: Figures["conditions"]): string {
+  const measured = Object.entries(conditions);
+  if (measured.length === 0) return notMeasured;
+  const hosts = [...new Set(measured.map(([, each]) => hostOf(each)))];
+  const rows = measured.map(([section, each]) => [
+    section,
+    each.date,
+    `${figure(each.tookSeconds)} s`,
+    `${figure(each.loadBefore, 1)} on ${each.cores} cores`,
+    [...(each.quick ? ["**quick: too short to mean much**"] : []), ...(hosts.length > 1 ? [hostOf(each)] : [])].join(
+      "; ",
+    ),
+  ]);
+  const columns = [words("section"), words("date"), "took", "busy processes, the minute before", words("")];
+  return `${hosts.length > 1 ? "" : `${hosts[0]}\n\n`}${markdownTable(columns, rows)}`;
 }
 
 function commitsTable(commits: readonly Comparison[]): string {
@@ -77,8 +95,12 @@ function costsTable(commits: readonly Comparison[]): string {
 
 const readPrograms = ["leader", "follower", "leader, lease", "follower, lease", "etcd"];
 
+function readProgramsOf(reads: readonly Comparison[]): readonly string[] {
+  return readPrograms.filter((name) => reads.some(({ standings }) => standings[name] !== undefined));
+}
+
 function readsTable(reads: readonly Comparison[]): string {
-  const names = readPrograms.filter((name) => reads.some(({ standings }) => standings[name] !== undefined));
+  const names = readProgramsOf(reads);
   const rows = reads.map(({ callers, standings }) => [
     figure(callers),
     ...names.map((name) => perSecond(standings[name])),
@@ -145,33 +167,53 @@ function lossesTable(losses: readonly LossFigures[]): string {
   return markdownTable([words("loss"), "times", ...columns], rows);
 }
 
-/** A table that stands in the page under a name of its own. */
+/** A table that stands in the page under a name of its own, and the pictures below it. */
 export interface NamedTable {
   readonly name: string;
   readonly caption: string;
-  readonly markdown: string;
+  /** Undefined where nothing was measured. */
+  readonly markdown: string | undefined;
+  readonly pictures?: readonly (readonly [file: string, alternative: string])[];
 }
 
-/** Every table that these figures fill. */
+/** Every table, those that these figures do not fill too. */
 export function tablesOf(figures: Figures): readonly NamedTable[] {
   const { conditions, commits, reads, failover, growth, catchUp, losses } = figures;
-  const tables: NamedTable[] = [{ name: "conditions", caption: "Conditions", markdown: conditionsTable(conditions) }];
-  const add = (name: string, caption: string, markdown: string): void => void tables.push({ name, caption, markdown });
-  if (commits !== undefined) {
-    const programs = ["bare", "leader", "follower", "etcd"];
-    add("commits", "Commits per second", commitsTable(commits));
-    add("latencies", "Latency of a commit, p50 / p99 / p99.9 in ms", latenciesTable(commits, programs, true));
-    add("costs", "CPU seconds per 100,000 commits, leader's / all members', and RSS", costsTable(commits));
-  }
-  if (reads !== undefined) {
-    const names = readPrograms.filter((name) => reads.some(({ standings }) => standings[name] !== undefined));
-    add("reads", "Linearizable reads per second", readsTable(reads));
-    add("read-latencies", "Latency of a read, p50 / p99 / p99.9 in ms", latenciesTable(reads, names, false));
-  }
-  if (failover !== undefined) add("failover", "Time without writes", failoverTable(failover));
-  if (growth !== undefined) add("growth", "Memory and restart", growthTable(growth));
-  if (catchUp !== undefined) add("catch-up", "A follower catches up", catchUpTable(catchUp));
-  if (losses !== undefined) add("losses", "Losing the leader of five daemons", lossesTable(losses));
-  if (commits !== undefined) tables.splice(1, 0, { name: "aims", caption: "Aims", markdown: aimsTable(figures) });
+  const tables: NamedTable[] = [];
+  const add = (
+    name: string,
+    caption: string,
+    markdown: string | undefined,
+    ...pictures: (readonly [file: string, alternative: string])[]
+  ): void => void tables.push({ name, caption, markdown, pictures });
+  const programs = ["bare", "leader", "follower", "etcd"];
+  const cost = "CPU seconds per 100,000 commits, leader's / all members', and RSS";
+  add("conditions", "Conditions", conditionsTable(conditions));
+  add("aims", "Aims", aimsTable(figures));
+  add("commits", "Commits per second", commits && commitsTable(commits), [
+    "commits.svg",
+    "Commits per second by callers, for three sizes of payload",
+  ]);
+  add("latencies", "Latency of a commit, p50 / p99 / p99.9 in ms", commits && latenciesTable(commits, programs, true), [
+    "latency.svg",
+    "Latency of a commit by callers",
+  ]);
+  add("costs", cost, commits && costsTable(commits));
+  add("reads", "Linearizable reads per second", reads && readsTable(reads), [
+    "reads.svg",
+    "Linearizable reads per second by callers",
+  ]);
+  const latencies = reads && latenciesTable(reads, readProgramsOf(reads), false);
+  add("read-latencies", "Latency of a read, p50 / p99 / p99.9 in ms", latencies);
+  add("failover", "Time without writes", failover && failoverTable(failover), ["failover.svg", "Times without writes"]);
+  add(
+    "growth",
+    "Memory and restart",
+    growth && growthTable(growth),
+    ["restart.svg", "Restart of a member by entries"],
+    ["memory.svg", "Resident memory by entries"],
+  );
+  add("catch-up", "A follower catches up", catchUp && catchUpTable(catchUp));
+  add("losses", "Losing the leader of five daemons", losses && lossesTable(losses));
   return tables;
 }
