@@ -21,6 +21,7 @@ export interface ChaosSurroundings {
   leader(): SimulatedReplica | undefined;
 }
 
+const postponedMs = 100;
 const noRoom = 0;
 const plentyOfRoom = 2 ** 40;
 
@@ -37,7 +38,9 @@ export class Chaos {
   strike(fault: Fault): void {
     const random = this.#around.random.fork(fault.label);
     const target = this.#target(fault);
-    if (this.#over || target === undefined) return;
+    if (this.#over) return;
+    // Nobody runs: it happens once somebody does.
+    if (target === undefined) return void this.#around.clock.schedule(postponedMs, () => this.strike(fault));
     switch (fault.kind) {
       case "kill":
       case "power-cut":

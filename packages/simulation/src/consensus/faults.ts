@@ -43,6 +43,27 @@ export function faultKindsFor(nodes: number): readonly FaultKind[] {
   );
 }
 
+/** Whatever these meet, they happen: who was not there in their moment meets them later. */
+const certain: readonly FaultKind[] = [
+  "kill",
+  "blackout",
+  "restart",
+  "partition",
+  "one-way",
+  "stall",
+  "freeze-leader",
+  "clock-jump",
+  "failing-sync",
+  "hanging-disk",
+  "slow-disk",
+];
+
+/** The first `count` of `shuffled`, and before them as many more as it takes that `least` of them are certain to happen. */
+export function chooseKinds(shuffled: readonly FaultKind[], count: number, least: number): readonly FaultKind[] {
+  const sure = shuffled.filter((kind) => certain.includes(kind)).slice(0, least);
+  return [...sure, ...shuffled.slice(0, count).filter((kind) => !sure.includes(kind))];
+}
+
 /** Something that is planned for a moment of the chaos phase. What it meets when its moment comes decides what it does. */
 export interface Fault {
   readonly kind: FaultKind;

@@ -1,5 +1,5 @@
 import type { SeededRandom } from "@revoada/fabric/memory";
-import { faultKindsFor, type FaultKind } from "./faults.ts";
+import { chooseKinds, faultKindsFor, type FaultKind } from "./faults.ts";
 
 /** What one seed decides before anything happens. */
 export interface Setup {
@@ -34,6 +34,9 @@ export interface SetupOptions {
   readonly minutes?: number;
 }
 
+/** How many kinds of fault a run must have seen. */
+export const leastFaultKinds = 5;
+
 /** What is left of each run for healing and for judging. */
 const healMs = 14_000;
 
@@ -43,7 +46,8 @@ export function drawSetup(random: SeededRandom, options: SetupOptions = {}): Set
   const minutes = options.minutes ?? 1;
   const electionTimeoutMs = 150 + random.below(351);
   const feasible = faultKindsFor(nodes);
-  const kinds = random.shuffle(feasible).slice(0, 8 + random.below(feasible.length - 7));
+  const shuffled = random.shuffle(feasible);
+  const kinds = chooseKinds(shuffled, 8 + random.below(feasible.length - 7), leastFaultKinds);
   const founders = nodes <= 2 ? nodes : Math.max(1, nodes - random.below(3));
   const segmentBytes = random.pick([16, 32, 64, 256]) * 1024;
   return {

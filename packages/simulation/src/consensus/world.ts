@@ -12,7 +12,7 @@ import { ConsensusMonitor } from "./monitor.ts";
 import { Operator } from "./operator.ts";
 import type { RegisterCommand } from "./register-machine.ts";
 import { SimulatedReplica } from "./replica.ts";
-import { drawSetup, type Setup } from "./setup.ts";
+import { drawSetup, leastFaultKinds, type Setup } from "./setup.ts";
 import { faultKindsSeen, noTotals, type ConsensusTotals } from "./totals.ts";
 
 export interface ConsensusRunOptions {
@@ -43,8 +43,7 @@ export async function runConsensusSeed(options: ConsensusRunOptions): Promise<Co
   return await world.run();
 }
 
-/** How many kinds of fault a run must have seen, and how many operations. */
-const leastFaultKinds = 5;
+/** How many operations a run must have seen. */
 const leastOperations = 1000;
 /** One in so many operations must succeed in every run; one in two over all runs. */
 const leastShare = 5;
