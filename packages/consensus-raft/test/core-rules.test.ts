@@ -1,5 +1,6 @@
 /** What a production Raft adds to the paper, and the failures that taught others to. */
 import { describe, expect, test } from "vitest";
+import type { LogBase } from "@revoada/fabric";
 import { configurationOf, quorumValue, voteResult } from "../src/core/configuration.ts";
 import { decodeConfiguration, encodeConfiguration } from "../src/core/configuration-codec.ts";
 import type { Effect, MessageBody } from "../src/core/types.ts";
@@ -662,6 +663,38 @@ describe("flow", () => {
     });
     expect(of(effects, "snapshot-install")).toEqual([]);
     expect(follower.takeSent()).toMatchObject([{ type: "append-response", success: true, index: 2 }]);
+  });
+});
+
+describe("a log that failed", () => {
+  test("refuses at once whoever asks for something, so that nobody waits for the log to be opened anew", () => {
+    const cluster = new TestCluster([1, 2, 3]);
+    const leader = cluster.elect(1);
+    leader.step({ type: "storage-failed" });
+    const effects = [
+      ...leader.step({ type: "propose", id: 1, payloads: [new Uint8Array(1)] }),
+      ...leader.step({ type: "read", id: 2 }),
+      ...change(cluster, 1, [1, 2], [], 9),
+      ...leader.step({ type: "transfer", id: 4, to: nodeId(2) }),
+    ];
+    expect(of(effects, "reject").map(({ id, reason }) => [id, reason])).toEqual(
+      [1, 2, 9, 4].map((id) => [id, "not-leader"]),
+    );
+  });
+
+  test("passes no snapshot on that was installed before it: what came of that was found when it was opened anew", () => {
+    const node = new TestNode(1, {
+      configuration: configurationOf(replicas(1, 2, 3)),
+      term: 1,
+      commitIndex: 5,
+      baseIndex: 5,
+      baseTerm: 1,
+      appliedIndex: 5,
+      entries: [entry(6, 1), entry(7, 1)],
+    });
+    const base = { index: 5, term: 1 } as unknown as LogBase;
+    expect(node.step({ type: "snapshot-installed", base, success: true })).toEqual([]);
+    expect([node.core.lastIndex, node.core.durableIndex]).toEqual([7, 7]);
   });
 });
 

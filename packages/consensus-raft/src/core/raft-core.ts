@@ -188,6 +188,7 @@ export class RaftCore {
     if (core.rest !== undefined) refreshPresence(core);
     // What a failed disk holds is unknown: only its being opened anew, in a new core, ends that.
     if (core.storage !== "failed") this.#dispatch(core, event);
+    else if ("id" in event) core.reject(event.id, "not-leader");
     // What follows from a commit may commit more, in a cluster of one.
     while (core.commitUnseen) afterCommit(core);
     endRest(core);
@@ -256,6 +257,8 @@ export class RaftCore {
       case "snapshot-received":
         return this.#snapshotReceived(core, { id: event.from, storeId: event.fromStore }, event.term, event.base);
       case "snapshot-installed":
+        // Of an earlier core, whose log failed meanwhile: this one has begun with what was found.
+        if (core.installing?.index !== event.base.index || core.installing.term !== event.base.term) return;
         handleSnapshotInstalled(core, this.#following, event.base, event.success);
         return this.#acknowledgeInstalled(core, event.success);
       case "snapshot-saved":
