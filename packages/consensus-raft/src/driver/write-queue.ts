@@ -116,12 +116,7 @@ export class WriteQueue {
   #run(): void {
     if (this.#busy) return;
     this.#busy = true;
-    void this.#drain().finally(() => {
-      this.#busy = false;
-      const idle = this.#idle;
-      this.#idle = [];
-      for (const resolve of idle) resolve();
-    });
+    void this.#drain();
   }
 
   async #drain(): Promise<void> {
@@ -141,6 +136,12 @@ export class WriteQueue {
       const reported = this.#dead;
       this.stop();
       if (!reported) this.#outcome.failed(error);
+    } finally {
+      // In the same turn in which nothing was left to do: what comes next must find nobody at work.
+      this.#busy = false;
+      const idle = this.#idle;
+      this.#idle = [];
+      for (const resolve of idle) resolve();
     }
   }
 
