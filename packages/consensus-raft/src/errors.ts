@@ -95,7 +95,10 @@ export class RaftChangeInProgressError extends FabricError {
 /** The log of the only voter fails its check: there is nobody to refill it from. */
 export class RaftLogCorruptError extends FabricError {
   constructor() {
-    super("RAFT_LOG_CORRUPT", "the log fails its check and this is the only voter: `revoada wal repair` tells what can be kept");
+    super(
+      "RAFT_LOG_CORRUPT",
+      "the log fails its check and this is the only voter: `revoada wal repair` tells what can be kept",
+    );
   }
 }
 

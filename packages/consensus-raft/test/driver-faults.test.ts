@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { memoryDisk, seededRandom } from "@revoada/fabric/memory";
+import { silentMetrics, type LogStore } from "@revoada/fabric";
+import { memoryDisk, seededRandom, virtualClock, type MemoryDisk } from "@revoada/fabric/memory";
 import {
   forwardProtocol,
   raftProtocol,
@@ -12,8 +13,9 @@ import { decodeEntries, encodeEntries } from "../src/wire/entries.ts";
 import { decodeForward, decodeOutcomes } from "../src/wire/forward.ts";
 import { decodeMessages, encodeMessages } from "../src/wire/messages.ts";
 import { EntriesEncoder } from "../src/wire/entries.ts";
-import { mergeWrites, type Persist } from "../src/driver/write-queue.ts";
+import { mergeWrites, WriteQueue, type Persist } from "../src/driver/write-queue.ts";
 import { entry, storeIdOf } from "./support/cluster.ts";
+import { Counts, small } from "./support/snapshots.ts";
 import { ListMachine, nodeId, T, textCodec, World } from "./support/replicas.ts";
 
 test("a disk that fails makes the leader step down; another leads, and the node heals without a restart", async () => {
@@ -298,4 +300,122 @@ test("a command that was forwarded to a leader that stands still is of unknown o
   expect(await outcome).toMatchObject({ code: "RAFT_OUTCOME_UNKNOWN" });
   expect(world.clock.monotonicMs() - startMs).toBeLessThan(10 * T);
   await world.stop();
+});
+
+/** A log whose reads to apply wait for, or fail with, what a test gives. Reads of its opening are of one entry each. */
+function readsOf(disk: MemoryDisk, before: () => Promise<void>): () => WalLogStore {
+  let opens = 0;
+  return () => {
+    const store = walLogStore({ disk, random: seededRandom(`reads-${(opens += 1)}`) });
+    const read = store.read.bind(store);
+    store.read = async (from, to, maxBytes) => {
+      if (to - from > 1) await before();
+      return await read(from, to, maxBytes);
+    };
+    return store;
+  };
+}
+
+/** Node 3 of three, that was away while the others cut their logs behind what it has. */
+async function leftBehind(): Promise<{ readonly world: World; readonly disk: MemoryDisk }> {
+  const world = new World();
+  const leader = await world.form([1, 2, 3], (n) => (n === 3 ? {} : small));
+  for (let at = 0; at < 30; at += 1) await world.run(leader.consensus.propose(`command-${at}`));
+  await world.until(() => world.member(3).machine.commands.length === 30);
+  const { disk } = world.kill(3);
+  for (let at = 30; at < 150; at += 1) await world.run(leader.consensus.propose(`command-${at}`));
+  await world.until(() => leader.consensus.status().firstIndex > 100);
+  return { world, disk };
+}
+
+test("entries that are being read to be applied are not applied behind a snapshot that is installed meanwhile", async () => {
+  const { world, disk } = await leftBehind();
+  let release: (() => void) | undefined;
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const counts = new Counts();
+  const three = await world.start(3, { disk, metrics: counts, logStore: readsOf(disk, () => held) });
+  await world.until(() => counts.snapshots("received") === 1);
+  await world.clock.advanceAsync(2 * T);
+  release?.();
+  await world.until(() => three.machine.commands.length === 150);
+  expect(three.machine.commands).toEqual(world.member(1).machine.commands);
+  await world.clock.advanceAsync(2 * T);
+  expect(three.consensus.status().role).toBe("follower");
+  await world.stop();
+});
+
+test("entries that cannot be read to be applied have the log opened anew, and stop nothing", async () => {
+  const { world, disk } = await leftBehind();
+  let failures = 0;
+  const logStore = readsOf(disk, async () => {
+    failures += 1;
+    if (failures === 1) throw new Error("EIO: the disk has failed");
+  });
+  const three = await world.start(3, { disk, logStore });
+  await world.until(() => three.machine.commands.length === 150);
+  expect([three.consensus.status().storage, three.consensus.status().role]).toEqual(["ok", "follower"]);
+  await world.stop();
+});
+
+test("a shutdown closes a log that is being opened anew", async () => {
+  const world = new World();
+  let broken = false;
+  const disk = memoryDisk({
+    random: seededRandom("closing"),
+    onOperation: ({ kind }) => {
+      if (broken && kind === "datasync") throw new Error("EIO: the disk has failed");
+    },
+  });
+  let release: (() => void) | undefined;
+  let open = 0;
+  const logStore = (): WalLogStore => {
+    const store = walLogStore({ disk, random: seededRandom("closing") });
+    const [opens, closes] = [store.open.bind(store), store.close.bind(store)];
+    store.open = async () => {
+      if (broken) {
+        broken = false;
+        await new Promise<void>((resolve) => {
+          release = resolve;
+        });
+      }
+      const found = await opens();
+      open += 1;
+      store.close = async () => {
+        store.close = closes;
+        open -= 1;
+        await closes();
+      };
+      return found;
+    };
+    return store;
+  };
+  const one = await world.form([1], () => ({ disk, logStore }));
+  broken = true;
+  void one.consensus.propose("a").catch(() => undefined);
+  await world.until(() => release !== undefined);
+  const stopped = one.consensus.shutdown();
+  release?.();
+  await world.run(stopped);
+  expect(open).toBe(0);
+  await world.stop();
+});
+
+test("a write that is asked for in the turn in which a flush has ended is not left waiting for the next one", async () => {
+  for (let turns = 0; turns < 8; turns += 1) {
+    const durable: number[] = [];
+    const store = { append: () => Promise.resolve() } as unknown as LogStore;
+    const persist = (seq: number): Persist => ({ type: "persist", seq, entries: [entry(seq, 1)], release: [] });
+    const queue = new WriteQueue(store, virtualClock(), silentMetrics, {
+      durable: (writes) => durable.push(...writes.map(({ seq }) => seq)),
+      failed: () => undefined,
+    });
+    queue.write(persist(1));
+    while (durable.length === 0) await Promise.resolve();
+    for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+    queue.write(persist(2));
+    for (let turn = 0; turn < 50; turn += 1) await Promise.resolve();
+    expect(durable).toEqual([1, 2]);
+  }
 });

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { Generation } from "@revoada/fabric";
 import { memoryDisk, memoryNetwork, seededRandom, virtualClock } from "@revoada/fabric/memory";
 import { raft, raftHost } from "@revoada/consensus-raft";
 import { Hosts, groupIdOf, namesOf } from "./support/hosts.ts";
@@ -117,5 +118,38 @@ test("a stall of the process is noticed once, whatever the number of groups", as
   await hosts.clock.advanceAsync(3 * T);
   expect(metrics.of("revoada_raft_stalls_total")).toBe(1);
   for (const name of namesOf(10)) expect(hosts.leaderOf(name)?.n).toBe(1);
+  await hosts.stop();
+});
+
+test("a process that stands still while a group is being opened stops nothing: neither that group nor another", async () => {
+  const hosts = new Hosts();
+  let release: (() => void) | undefined;
+  let holds = false;
+  const disk = memoryDisk({
+    random: seededRandom("held"),
+    onOperation: ({ kind }) => {
+      if (!holds || kind !== "list") return undefined;
+      return new Promise<void>((resolve) => {
+        release = resolve;
+      });
+    },
+  });
+  await hosts.open(1, { disk });
+  await hosts.found(["one"], [1]);
+  holds = true;
+  const two = hosts.site(1).host.group<string, string>({
+    codec: textCodec,
+    groupId: groupIdOf("two"),
+    bootstrap: (self) => ({ voters: [self], learners: [], generation: 1 as Generation }),
+  });
+  const started = two.start(new ListMachine());
+  await hosts.until(() => release !== undefined);
+  hosts.site(1).loop.stall(2 * T);
+  await hosts.clock.advanceAsync(4 * T);
+  holds = false;
+  release?.();
+  await hosts.run(started);
+  await hosts.run(two.propose("in two"));
+  await hosts.run(hosts.seat(1, "one").consensus.propose("in one"));
   await hosts.stop();
 });

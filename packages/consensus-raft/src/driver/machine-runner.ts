@@ -48,6 +48,21 @@ export class MachineRunner<Command, Result> {
     }
   }
 
+  /**
+   * Applies entries that have yet to be read, in turn with all else that the machine does: a snapshot that is restored meanwhile is not
+   * followed by what it holds already. Nothing is applied where `read`, which must not reject, resolves with nothing.
+   */
+  applyRead(
+    read: () => Promise<readonly LogEntry[] | undefined>,
+    done: (entries: readonly LogEntry[], results: readonly (Result | undefined)[]) => void,
+  ): void {
+    this.#enqueue(async () => {
+      const entries = await read();
+      if (entries === undefined) return;
+      this.#finish(entries, await this.#applyNow(entries), (results) => done(entries, results));
+    });
+  }
+
   #finish(
     entries: readonly LogEntry[],
     results: readonly (Result | undefined)[],

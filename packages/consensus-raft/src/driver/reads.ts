@@ -127,7 +127,8 @@ export class Reads {
     this.#waiting = [];
     this.#forwarding = true;
     const nowMs = this.#around.clock.monotonicMs();
-    const lastMs = Math.max(...readers.map((reader) => reader.deadlineMs));
+    let lastMs = nowMs;
+    for (const reader of readers) lastMs = Math.max(lastMs, reader.deadlineMs);
     // Asking is free of effects, so a silent leader is given up soon and another may be asked.
     const timeoutMs = Math.max(1, Math.min(lastMs - nowMs, this.#around.electionTimeoutMs));
     this.#around.forwardRead(leader, timeoutMs).then(

@@ -48,7 +48,8 @@ export class Replica<Command, Result> {
   readonly reads: Reads;
   readonly control: Control;
   readonly #snapshots: Snapshots<Command, Result>;
-  readonly #ticker: Ticks;
+  /** From when the replica takes part: before, there is nothing that time could bring. */
+  #ticker: Ticks | undefined;
   readonly #gauges: ReplicaGauges;
   /** Present where reads go by lease. */
   readonly #clocks: ClockWatch | undefined;
@@ -80,7 +81,7 @@ export class Replica<Command, Result> {
       isLeader: (): boolean => this.isLeader,
       leader: (): NodeId | undefined => this.knownLeader(),
       notLeader: (): Error => new RaftNotLeaderError(this.knownLeader()),
-      watch: (): void => this.#ticker.armSweep(),
+      watch: (): void => this.#ticker?.armSweep(),
     };
     this.proposals = new Proposals<Result>({
       ...shared,
@@ -104,6 +105,10 @@ export class Replica<Command, Result> {
     this.#snapshots = new Snapshots(this.#snapshotSurroundings(), runner);
     // Two windows overlap a lease at most, and together they stay within its margin.
     if (options.leaseReads) this.#clocks = new ClockWatch(clock, electionTimeoutMs, options.leaseMarginMs / 2);
+  }
+
+  #makeTicker(): Ticks {
+    const { clock, electionTimeoutMs, host } = this.#options;
     const target: TickerTarget = {
       wakeMs: () => this.#core.wakeMs,
       tick: () => this.#tick(),
@@ -112,7 +117,7 @@ export class Replica<Command, Result> {
       needsSweep: () => this.proposals.needsSweep || this.reads.needsSweep,
       sweep: () => this.#sweep(),
     };
-    this.#ticker = options.host?.ticks(target) ?? new Ticker(clock, electionTimeoutMs, target);
+    return host?.ticks(target) ?? new Ticker(clock, electionTimeoutMs, target);
   }
 
   #snapshotSurroundings(): ConstructorParameters<typeof Snapshots>[0] {
@@ -176,6 +181,7 @@ export class Replica<Command, Result> {
   /** Offers its protocols and begins to act. */
   takePart(): void {
     const { transport } = this.#options;
+    this.#ticker = this.#makeTicker();
     this.#withdraw = [
       transport.handle(raftProtocol, { onMessage: (payload, context) => this.#receive(payload, context) }),
       transport.handle(forwardProtocol, { onRequest: (payload) => answerForward(this.#options, this, payload) }),
@@ -256,7 +262,7 @@ export class Replica<Command, Result> {
       this.#owner.changed();
     }
     this.#gauges.note(this.#core);
-    this.#ticker.arm();
+    this.#ticker?.arm();
   }
 
   #carryOut(effect: Effect): void {
@@ -331,28 +337,39 @@ export class Replica<Command, Result> {
   }
 
   #apply(effect: Extract<Effect, { readonly type: "apply" }>): void {
-    if (effect.entries !== undefined) return this.#applyEntries(effect.entries);
     const core = this.#core;
-    const { limits } = this.#options;
-    // No more than is applied at once: small entries would be read, checked and thrown away many times over.
-    const end = Math.min(effect.to + 1, effect.from + limits.maxApplyEntries);
-    this.#store.read(effect.from as LogIndex, end as LogIndex, limits.maxApplyBytes).then(
-      (entries) => {
-        if (core === this.#core) this.#applyEntries(entries);
-      },
-      (error: unknown) => this.fail(error),
+    const { entries } = effect;
+    if (entries !== undefined) return this.#runner.apply(entries, (results) => this.#onApplied(core, entries, results));
+    this.#runner.applyRead(
+      () => this.#readToApply(core, effect),
+      (read, results) => this.#onApplied(core, read, results),
     );
   }
 
-  #applyEntries(entries: readonly LogEntry[]): void {
-    const core = this.#core;
-    this.#runner.apply(entries, (results) => {
-      this.proposals.onApplied(entries, results);
-      const index = entries.at(-1)?.index ?? 0;
-      if (core !== this.#core || index === 0) return;
-      this.dispatch({ type: "applied", index });
-      this.reads.onApplied(index);
-    });
+  /** Undefined where they could not be read, which is as good as a write that failed, or where nobody asks any more. */
+  async #readToApply(
+    core: RaftCore,
+    { from, to }: Extract<Effect, { readonly type: "apply" }>,
+  ): Promise<readonly LogEntry[] | undefined> {
+    const queue = this.#queue;
+    const { limits } = this.#options;
+    // No more than is applied at once: small entries would be read, checked and thrown away many times over.
+    const end = Math.min(to + 1, from + limits.maxApplyEntries);
+    try {
+      const entries = await this.#store.read(from as LogIndex, end as LogIndex, limits.maxApplyBytes);
+      return core === this.#core && core.storage !== "failed" ? entries : undefined;
+    } catch (error) {
+      this.#onStorageFailed(queue, error);
+      return undefined;
+    }
+  }
+
+  #onApplied(core: RaftCore, entries: readonly LogEntry[], results: readonly (Result | undefined)[]): void {
+    this.proposals.onApplied(entries, results);
+    const index = entries.at(-1)?.index ?? 0;
+    if (core !== this.#core || index === 0) return;
+    this.dispatch({ type: "applied", index });
+    this.reads.onApplied(index);
   }
 
   async #readLog(effect: Extract<Effect, { readonly type: "read-log" }>): Promise<void> {
@@ -412,9 +429,10 @@ export class Replica<Command, Result> {
     this.#gauges.note(this.#core);
   }
 
-  /** The disk took no write. What it holds is unknown until it is opened anew, and so is what was being written. */
+  /** The disk took no write, or gave nothing back. What it holds is unknown until it is opened anew, and so is what was being written. */
   #onStorageFailed(queue: WriteQueue, error: unknown): void {
-    if (this.#stopped || queue !== this.#queue) return;
+    if (this.#stopped || queue !== this.#queue || this.#core.storage === "failed") return;
+    queue.stop();
     this.#options.logger.error("the log failed", { error });
     this.#options.metrics.count("revoada_raft_storage_failures_total");
     this.dispatch({ type: "storage-failed" });
@@ -423,6 +441,9 @@ export class Replica<Command, Result> {
     this.control.abandon(error);
     void this.#reopen();
   }
+
+  /** The log is being opened anew. */
+  #opening: Promise<void> | undefined;
 
   async #reopen(): Promise<void> {
     const { clock, electionTimeoutMs, logger } = this.#options;
@@ -434,13 +455,15 @@ export class Replica<Command, Result> {
       });
       if (this.#stopped) return;
       try {
-        await this.open();
+        this.#opening = this.open();
+        await this.#opening;
         break;
       } catch (error) {
         logger.warn("the log could not be opened anew", { error });
       }
     }
-    if (this.#stopped) return;
+    // A shutdown that did not wait for this had nothing to close.
+    if (this.#stopped) return this.#store.close();
     this.#changed = true;
     this.dispatch({ type: "start" });
   }
@@ -501,7 +524,7 @@ export class Replica<Command, Result> {
     this.reads.stop(error);
     this.control.stop(error);
     this.#stopped = true;
-    this.#ticker.stop();
+    this.#ticker?.stop();
     this.#snapshots.stop();
     for (const withdraw of this.#withdraw) withdraw();
     this.#withdraw = [];
@@ -520,8 +543,10 @@ export class Replica<Command, Result> {
     const patience = new Promise<void>((resolve) => {
       cancel = clock.schedule(limits.shutdownMs, resolve);
     });
-    // What was appended is written out; what the machine has begun it may end.
-    await Promise.race([Promise.all([this.#queue.idle(), this.#runner.idle(), this.#snapshots.idle()]), patience]);
+    // What was appended is written out; what the machine has begun it may end; a log that is being opened anew can be closed then.
+    const opened = this.#opening?.catch(() => undefined);
+    const ended = [this.#queue.idle(), this.#runner.idle(), this.#snapshots.idle(), opened];
+    await Promise.race([Promise.all(ended), patience]);
     this.#queue.stop();
     this.#runner.stop();
     const closed = this.#store.close().catch((error: unknown) => logger.warn("the log could not be closed", { error }));
