@@ -343,3 +343,74 @@ function check(reader: StoreReader, model: ReadonlyMap<string, string>, start: U
   expect(entriesOf(reader, "t", { start, end, reverse: true })).toEqual(within.toReversed());
   expect(reader.trees()).toEqual(sorted.length === 0 ? [] : ["t"]);
 }
+
+/** A store's whole content, in order. */
+function contentOf(reader: StoreReader): string[][] {
+  return reader.trees().flatMap((tree) => entriesOf(reader, tree).map(([key, value]) => [tree, key, value]));
+}
+
+const step = fc.oneof(
+  fc.record({
+    type: fc.constant("write" as const),
+    tree: fc.constantFrom("a", "b", "c"),
+    key: fc.integer({ min: 0, max: 60 }),
+    value: fc.option(fc.string({ maxLength: 4 })),
+  }),
+  fc.record({ type: fc.constant("clear" as const), tree: fc.constantFrom("a", "b", "c") }),
+  fc.record({ type: fc.constant("flush" as const) }),
+  fc.record({ type: fc.constant("replace" as const) }),
+  // So many records of a view are read at a stretch.
+  fc.record({ type: fc.constant("slice" as const), records: fc.integer({ min: 1, max: 20 }) }),
+);
+
+describe.each(kinds)("a view of a $name store", ({ name, create }) => {
+  test("that is read slice by slice while writes, flushes and replacements go on is of the moment that it was taken at", async () => {
+    const store = await create();
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 30 }), fc.array(step, { maxLength: 60 }), async (before, during) => {
+        store.transact((transaction) => {
+          for (const tree of ["a", "b", "c"]) transaction.clear(tree);
+        });
+        const take = async (one: (typeof before)[number]): Promise<void> => {
+          if (one.type === "flush") return store.flush();
+          if (one.type === "replace") {
+            const replacement = await store.replace();
+            for (let at = 0; at < 30; at += 1)
+              replacement.put("b", text(`new-${String(at).padStart(2, "0")}`), text("new"));
+            await replacement.drained();
+            return replacement.commit();
+          }
+          if (one.type === "slice") return;
+          store.transact((transaction) => {
+            if (one.type === "clear") transaction.clear(one.tree);
+            else if (one.value === null) transaction.delete(one.tree, text(`key-${one.key}`));
+            else transaction.put(one.tree, text(`key-${one.key}`), text(one.value));
+          });
+        };
+        store.transact((transaction) => {
+          for (let at = 0; at < 50; at += 1) transaction.put("a", text(`key-${at}`), text("first"));
+        });
+        for (const one of before) await take(one);
+        const expected = contentOf(store);
+        const view = store.view();
+        const read: string[][] = [];
+        const records = (function* (): Generator<string[]> {
+          for (const tree of view.trees())
+            for (const { key, value } of view.range(tree)) yield [tree, show(key)!, show(value)!];
+        })();
+        for (const one of [...during, { type: "slice" as const, records: Infinity }]) {
+          await take(one);
+          for (let left = one.type === "slice" ? one.records : 0; left > 0; left -= 1) {
+            const next = records.next();
+            if (next.done === true) break;
+            read.push(next.value);
+          }
+        }
+        view.dispose();
+        expect(read).toEqual(expected);
+      }),
+      { numRuns: name === "memory" ? 100 : 20 },
+    );
+    await store.close();
+  }, 60_000);
+});
