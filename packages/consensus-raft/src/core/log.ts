@@ -21,7 +21,8 @@ export function entryBytes(entry: LogEntry): number {
  */
 export class CoreLog {
   readonly #storedTerm: (index: number) => number | undefined;
-  #entries: LogEntry[] = [];
+  /** Those before `#head` have left it, and their places are empty: what was large is not held until the places go. */
+  #entries: (LogEntry | undefined)[] = [];
   #head = 0;
   #firstCached: number;
   #cachedBytes = 0;
@@ -107,7 +108,7 @@ export class CoreLog {
       if (bytes > maxBytes && end > start) break;
       end += 1;
     }
-    return this.#entries.slice(start, end);
+    return this.#entries.slice(start, end) as LogEntry[];
   }
 
   /** Bytes of the cached entries from `from` to `to`, both included. */
@@ -184,6 +185,7 @@ export class CoreLog {
 
   #dropFirst(): void {
     this.#cachedBytes -= entryBytes(this.#entries[this.#head] as LogEntry);
+    this.#entries[this.#head] = undefined;
     this.#head += 1;
     this.#firstCached += 1;
   }
