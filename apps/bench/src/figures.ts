@@ -1,6 +1,7 @@
 import type { LossFigures } from "./losses.ts";
 import type { FailoverFigures } from "./raft/failover.ts";
 import type { CatchUp, Growth } from "./raft/growth.ts";
+import type { SnapshotFigures } from "./snapshot/snapshot.ts";
 import type { Comparison } from "./turns.ts";
 
 /** Under what conditions figures came about. */
@@ -30,6 +31,7 @@ export interface Figures {
   readonly growth?: readonly Growth[];
   readonly catchUp?: CatchUp;
   readonly losses?: readonly LossFigures[];
+  readonly snapshots?: readonly SnapshotFigures[];
 }
 
 /** Reads figures of earlier runs. Throws where `text` holds none. */

@@ -5,14 +5,17 @@ import { measureFailover } from "./raft/failover.ts";
 import { measureCatchUp, measureGrowth } from "./raft/growth.ts";
 import { measureReads } from "./raft/reads.ts";
 import type { Scope } from "./scope.ts";
+import { measureSnapshots } from "./snapshot/snapshot.ts";
 
 /** The parts of a run, each of which can be asked for alone. */
 export const suites: {
   readonly raft: readonly ["commits", "reads", "failover", "growth", "catch-up"];
   readonly losses: readonly ["losses"];
+  readonly snapshots: readonly ["snapshots"];
 } = {
   raft: ["commits", "reads", "failover", "growth", "catch-up"],
   losses: ["losses"],
+  snapshots: ["snapshots"],
 };
 
 export type SuiteName = keyof typeof suites;
@@ -31,6 +34,8 @@ export async function measureSection(name: SectionName, scope: Scope): Promise<P
       return { growth: await measureGrowth(scope) };
     case "catch-up":
       return { catchUp: await measureCatchUp(scope) };
+    case "snapshots":
+      return { snapshots: await measureSnapshots(scope) };
     case "losses": {
       const killed = await measureLosses("kill", scope.quick ? 3 : 20, scope.say);
       return { losses: [killed, await measureLosses("pause", scope.quick ? 2 : 10, scope.say)] };

@@ -4,6 +4,7 @@
 import { aimsTable } from "./aims.ts";
 import type { Conditions, Figures } from "./figures.ts";
 import type { Loss, LossFigures } from "./losses.ts";
+import type { SnapshotFigures } from "./snapshot/snapshot.ts";
 import type { FailoverFigures } from "./raft/failover.ts";
 import type { CatchUp, Growth } from "./raft/growth.ts";
 import { distribution } from "./statistics.ts";
@@ -167,6 +168,27 @@ function lossesTable(losses: readonly LossFigures[]): string {
   return markdownTable([words("loss"), "times", ...columns], rows);
 }
 
+const phaseNames: Readonly<Record<"idle" | "saved" | "sent" | "received" | "installed", string>> = {
+  idle: "nothing",
+  saved: "saves",
+  sent: "sends",
+  received: "receives",
+  installed: "installs",
+};
+
+function snapshotsTable(snapshots: readonly SnapshotFigures[]): string {
+  const rows = snapshots.flatMap(({ store, keys, ...phases }) =>
+    Object.entries(phaseNames).map(([name, does]) => {
+      const phase = phases[name as keyof typeof phaseNames];
+      const { longestStallMs, p99StallMs, longestTurnCpuMs, longestCollectionMs } = phase;
+      const times = [longestStallMs, p99StallMs, longestTurnCpuMs, longestCollectionMs].map(milliseconds);
+      return [store, figure(keys), does, milliseconds(phase.ms), ...times, `${figure(phase.residentMiB)} MiB`];
+    }),
+  );
+  const columns = ["took", "longest stall", "p99", "CPU of a turn", "collection", "RSS"];
+  return markdownTable([words("store"), "keys", words("replica"), ...columns], rows);
+}
+
 /** A table that stands in the page under a name of its own, and the pictures below it. */
 export interface NamedTable {
   readonly name: string;
@@ -178,7 +200,7 @@ export interface NamedTable {
 
 /** Every table, those that these figures do not fill too. */
 export function tablesOf(figures: Figures): readonly NamedTable[] {
-  const { conditions, commits, reads, failover, growth, catchUp, losses } = figures;
+  const { conditions, commits, reads, failover, growth, catchUp, losses, snapshots } = figures;
   const tables: NamedTable[] = [];
   const add = (
     name: string,
@@ -215,5 +237,6 @@ export function tablesOf(figures: Figures): readonly NamedTable[] {
   );
   add("catch-up", "A follower catches up", catchUp && catchUpTable(catchUp));
   add("losses", "Losing the leader of five daemons", losses && lossesTable(losses));
+  add("snapshots", "Event loops while a snapshot goes through", snapshots && snapshotsTable(snapshots));
   return tables;
 }

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NodeId, ReplicaId } from "@revoada/fabric";
 import { Worker } from "../processes.ts";
+import type { Scope } from "../scope.ts";
 import type { Order, Phase, StoreKind } from "./replica.ts";
 
 /** The phases that two replicas went through while one got the other's state. */
@@ -20,6 +21,7 @@ export interface SnapshotFigures {
   readonly terms: number;
 }
 
+const keysPerOrder = 50_000;
 const script = new URL("./replica.ts", import.meta.url);
 
 function phaseOf(phases: readonly Phase[], name: string): Phase {
@@ -50,7 +52,9 @@ async function measure(store: StoreKind, keys: number): Promise<SnapshotFigures>
     const { id, addresses } = opened as { readonly id: NodeId; readonly addresses: readonly string[] };
     peers.push([id, addresses]);
   }
-  await tell(0, { type: "fill", keys });
+  // In portions: an order is answered within a bounded time, however busy the host is.
+  for (let from = 0; from < keys; from += keysPerOrder)
+    await tell(0, { type: "fill", from, to: Math.min(keys, from + keysPerOrder) });
   const first = (await tell(0, { type: "start", founding: true, peers })) as ReplicaId;
   await until(async () => ((await tell(0, { type: "status" })) as { role: string }).role === "leader", 60_000);
   await tell(0, { type: "phase", name: "idle" });
@@ -84,23 +88,15 @@ async function measure(store: StoreKind, keys: number): Promise<SnapshotFigures>
 }
 
 /** How long event loops stand still while the state of a million keys is saved, sent, received and installed under a small load. */
-export async function measureSnapshots(quick: boolean): Promise<readonly SnapshotFigures[]> {
+export async function measureSnapshots({ quick, say }: Scope): Promise<readonly SnapshotFigures[]> {
   const keys = quick ? 100_000 : 1_000_000;
-  return [await measure("memory", keys), await measure("lmdb", keys)];
-}
-
-/** The figures as a table of Markdown. */
-export function printSnapshots(figures: readonly SnapshotFigures[], say: (line: string) => void): void {
-  say("");
-  say("Snapshots of the one machine under a small load: how long event loops stood still");
-  say("| store | keys | phase | took s | longest stall ms | p99 ms | RSS MiB |");
-  say("|---|---:|---|---:|---:|---:|---:|");
-  for (const { store, keys, idle, saved, sent, received, installed } of figures) {
-    for (const [name, phase] of Object.entries({ idle, saved, sent, received, installed })) {
-      const { ms, longestStallMs, p99StallMs, residentMiB } = phase;
-      say(
-        `| ${store} | ${keys} | ${name} | ${(ms / 1000).toFixed(1)} | ${longestStallMs.toFixed(1)} | ${p99StallMs.toFixed(1)} | ${residentMiB.toFixed(0)} |`,
-      );
-    }
+  const figures: SnapshotFigures[] = [];
+  for (const store of ["lmdb", "memory"] as const) {
+    const measured = await measure(store, keys);
+    figures.push(measured);
+    const { saved, sent, received, installed } = measured;
+    const stalls = [saved, sent, received, installed].map(({ longestStallMs }) => Math.round(longestStallMs));
+    say(`${keys} keys in ${store}: saved, sent, received, installed with stalls of ${stalls.join(", ")} ms at most`);
   }
+  return figures;
 }
