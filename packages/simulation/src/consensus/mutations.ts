@@ -153,7 +153,7 @@ export const mutations: readonly Mutation[] = [
     patches: [
       {
         file: "wal/segment-scan.ts",
-        text: "if (end !== undefined || !hasBlankSector(bytes, offset)) return corrupt;",
+        text: "if (end !== undefined || !hasBlankSector(window.bytes.subarray(at, at + frame.length), offset)) return corrupt;",
         replacement: "if (end !== undefined) return corrupt;",
       },
     ],
