@@ -157,6 +157,27 @@ test("a session that is closed leaves its place to others, and takes no more com
   await world.stop();
 });
 
+test("a close waits for what is under way no longer than its own time, or until its caller gives up", async () => {
+  const world = new World();
+  const one = await world.form([1, 2, 3], () => ({ sessions: {} }));
+  const [first, second] = [await opened(world, world.member(2)), await opened(world, world.member(2))];
+  world.network.partition([one.id], [nodeId(2)], [nodeId(3)]);
+  const stuck = [first, second].map((session) =>
+    session.propose("stuck", { timeoutMs: 200 * T }).catch((error: { code: string }) => error.code),
+  );
+  const sinceMs = world.clock.monotonicMs();
+  await expect(world.run(first.close({ timeoutMs: 5 * T }))).rejects.toMatchObject({ code: "RAFT_NO_QUORUM" });
+  const reason = new Error("enough");
+  const controller = new AbortController();
+  const closing = second.close({ signal: controller.signal }).catch((error: unknown) => error);
+  controller.abort(reason);
+  expect(await world.run(closing)).toBe(reason);
+  expect(world.clock.monotonicMs() - sinceMs).toBeLessThan(10 * T);
+  world.network.heal();
+  await world.run(Promise.all(stuck));
+  await world.stop();
+});
+
 test("more commands than the window holds wait for their turn, and those that wait too long were never sent", async () => {
   const world = new World();
   const one = await world.form([1, 2, 3], () => ({ sessions: { maxInFlight: 3 } }));

@@ -72,7 +72,13 @@ export async function untilAnswered<Command, Result>(
   }
 }
 
-function pause(clock: Clock, delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+/** Waits for a while, until `signal` aborts, or until what `onWake` is given is called. */
+export function pause(
+  clock: Clock,
+  delayMs: number,
+  signal: AbortSignal | undefined,
+  onWake: (wake: () => void) => void = () => {},
+): Promise<void> {
   return new Promise((resolve) => {
     const over = (): void => {
       cancel();
@@ -81,5 +87,6 @@ function pause(clock: Clock, delayMs: number, signal: AbortSignal | undefined): 
     };
     const cancel = clock.schedule(delayMs, over);
     signal?.addEventListener("abort", over, { once: true });
+    onWake(over);
   });
 }

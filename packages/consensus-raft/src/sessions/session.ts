@@ -8,7 +8,7 @@ import {
   RaftSessionSequenceError,
 } from "../errors.ts";
 import type { Answer } from "./answer.ts";
-import { definiteUnless, untilAnswered, type CallBounds, type SessionGround, type Settled } from "./attempts.ts";
+import { definiteUnless, pause, untilAnswered, type CallBounds, type SessionGround, type Settled } from "./attempts.ts";
 import type { Envelope } from "./core/envelope.ts";
 import type { SessionLimits } from "./core/limits.ts";
 
@@ -210,10 +210,10 @@ class ClientSession<Command, Result> implements Session<Command, Result> {
   async #close(options: SessionCallOptions): Promise<void> {
     const bounds = boundsOf(this.#ground, options);
     this.#refuseWaiters();
-    if (this.#underWay > 0)
-      await new Promise<void>((resolve) => {
-        this.#idle.push(resolve);
-      });
+    const { clock } = this.#ground;
+    const leftMs = Math.max(0, bounds.deadlineMs - clock.monotonicMs());
+    // What is under way has deadlines of its own, which may be later.
+    if (this.#underWay > 0) await pause(clock, leftMs, bounds.signal, (wake) => this.#idle.push(wake));
     // One that has expired meanwhile is as closed as can be.
     await untilAnswered(this.#ground, () => ({ kind: "close", session: this.id }), bounds);
     this.#expired = true;
