@@ -1,3 +1,4 @@
+import type { FleetFigures } from "./groups/groups.ts";
 import type { LossFigures } from "./losses.ts";
 import type { FailoverFigures } from "./raft/failover.ts";
 import type { CatchUp, Growth } from "./raft/growth.ts";
@@ -30,6 +31,7 @@ export interface Figures {
   readonly failover?: FailoverFigures;
   readonly growth?: readonly Growth[];
   readonly catchUp?: CatchUp;
+  readonly groups?: readonly FleetFigures[];
   readonly losses?: readonly LossFigures[];
   readonly snapshots?: readonly SnapshotFigures[];
 }

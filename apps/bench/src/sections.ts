@@ -1,4 +1,5 @@
 import type { Figures } from "./figures.ts";
+import { measureGroups } from "./groups/groups.ts";
 import { measureLosses } from "./losses.ts";
 import { measureCommits } from "./raft/commits.ts";
 import { measureFailover } from "./raft/failover.ts";
@@ -10,10 +11,12 @@ import { measureSnapshots } from "./snapshot/snapshot.ts";
 /** The parts of a run, each of which can be asked for alone. */
 export const suites: {
   readonly raft: readonly ["commits", "reads", "failover", "growth", "catch-up"];
+  readonly groups: readonly ["groups"];
   readonly losses: readonly ["losses"];
   readonly snapshots: readonly ["snapshots"];
 } = {
   raft: ["commits", "reads", "failover", "growth", "catch-up"],
+  groups: ["groups"],
   losses: ["losses"],
   snapshots: ["snapshots"],
 };
@@ -34,6 +37,8 @@ export async function measureSection(name: SectionName, scope: Scope): Promise<P
       return { growth: await measureGrowth(scope) };
     case "catch-up":
       return { catchUp: await measureCatchUp(scope) };
+    case "groups":
+      return { groups: await measureGroups(scope) };
     case "snapshots":
       return { snapshots: await measureSnapshots(scope) };
     case "losses": {

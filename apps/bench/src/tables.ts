@@ -3,6 +3,7 @@
  */
 import { aimsTable } from "./aims.ts";
 import type { Conditions, Figures } from "./figures.ts";
+import { groupsTable } from "./groups/groups.ts";
 import type { Loss, LossFigures } from "./losses.ts";
 import type { SnapshotFigures } from "./snapshot/snapshot.ts";
 import type { FailoverFigures } from "./raft/failover.ts";
@@ -200,7 +201,7 @@ export interface NamedTable {
 
 /** Every table, those that these figures do not fill too. */
 export function tablesOf(figures: Figures): readonly NamedTable[] {
-  const { conditions, commits, reads, failover, growth, catchUp, losses, snapshots } = figures;
+  const { conditions, commits, reads, failover, growth, catchUp, groups, losses, snapshots } = figures;
   const tables: NamedTable[] = [];
   const add = (
     name: string,
@@ -236,6 +237,7 @@ export function tablesOf(figures: Figures): readonly NamedTable[] {
     ["memory.svg", "Resident memory by entries"],
   );
   add("catch-up", "A follower catches up", catchUp && catchUpTable(catchUp));
+  add("groups", "Many groups in one process", groups && groupsTable(groups));
   add("losses", "Losing the leader of five daemons", losses && lossesTable(losses));
   add("snapshots", "Event loops while a snapshot goes through", snapshots && snapshotsTable(snapshots));
   return tables;
