@@ -112,10 +112,14 @@ export class Hosts {
   }
 
   /** Starts one replica over what its host has on the disk. */
-  async seatOf(n: number, name: string, options: Partial<GroupOptions<string, string>> = {}): Promise<Seat> {
+  async seatOf(
+    n: number,
+    name: string,
+    options: Partial<GroupOptions<string, string>> = {},
+    machine: ListMachine = new ListMachine(),
+  ): Promise<Seat> {
     const site = this.site(n);
     const consensus = site.host.group<string, string>({ codec: textCodec, ...options, groupId: groupIdOf(name) });
-    const machine = new ListMachine();
     await this.run(consensus.start(machine));
     const seat = { consensus, machine };
     site.seats.set(name, seat);
