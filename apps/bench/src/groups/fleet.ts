@@ -9,7 +9,7 @@ import type { FleetKind, GroupStatus, Order, Usage } from "./orders.ts";
 
 const script = new URL("./member.ts", import.meta.url);
 /** How long anything of a fleet may take before the run is given up. */
-const patienceMs = 60_000;
+const patienceMs = 150_000;
 
 interface Place {
   readonly id: NodeId;

@@ -134,13 +134,18 @@ export class Hosts {
   }
 
   /** Founds groups of the given hosts, which are open, led by the first at the beginning. */
-  async found(names: readonly string[], numbers: readonly number[] = [1, 2, 3]): Promise<void> {
+  async found(
+    names: readonly string[],
+    numbers: readonly number[] = [1, 2, 3],
+    options: Partial<GroupOptions<string, string>> = {},
+  ): Promise<void> {
     const [first = 1, ...rest] = numbers;
     for (const name of names) {
       await this.seatOf(first, name, {
+        ...options,
         bootstrap: (self) => ({ voters: [self], learners: [], generation: 1 as Configuration["generation"] }),
       });
-      for (const n of rest) await this.seatOf(n, name);
+      for (const n of rest) await this.seatOf(n, name, options);
     }
     await this.run(
       Promise.all(
@@ -171,9 +176,13 @@ export class Hosts {
   }
 
   /** Starts a host that was killed, and all replicas that it had. */
-  async restart(dead: Site, options: HostOptions = {}): Promise<Site> {
+  async restart(
+    dead: Site,
+    options: HostOptions = {},
+    groupOptions: Partial<GroupOptions<string, string>> = {},
+  ): Promise<Site> {
     const site = await this.open(dead.n, { ...options, disk: dead.disk });
-    for (const name of dead.seats.keys()) await this.seatOf(dead.n, name);
+    for (const name of dead.seats.keys()) await this.seatOf(dead.n, name, groupOptions);
     return site;
   }
 
