@@ -34,6 +34,19 @@ export function residentBytesIn(status: string): number {
   return Number(/^VmRSS:\s*(\d+) kB$/m.exec(status)?.[1] ?? Number.NaN) * 1024;
 }
 
+/** The most bytes that a process ever had resident; not a number where the host does not say. */
+export function peakResidentBytesOf(pid: number): number {
+  try {
+    return peakResidentBytesIn(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return Number.NaN;
+  }
+}
+
+export function peakResidentBytesIn(status: string): number {
+  return Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1] ?? Number.NaN) * 1024;
+}
+
 /** Milliseconds of the host's monotonic clock: the same in every process. */
 export function hostMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;

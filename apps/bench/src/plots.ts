@@ -114,18 +114,25 @@ function growthChart(growth: readonly Growth[]): string {
 }
 
 function memoryChart(growth: readonly Growth[]): string {
-  const series = (compacted: boolean): Series => ({
+  const series = (compacted: boolean, value: (growth: Growth) => number): Series => ({
     name: compacted ? "compacted every 10,000 entries" : "never compacted",
     kind: compacted ? 0 : 1,
     points: growth
       .filter((each) => each.compacted === compacted)
-      .map((each) => [each.entries, Math.max(each.leaderResidentBytes, each.followerResidentBytes) / 2 ** 20] as const),
+      .map((each) => [each.entries, value(each) / 2 ** 20] as const),
   });
+  const both = (value: (growth: Growth) => number): readonly Series[] => [series(true, value), series(false, value)];
   return lineChart({
     title: "Resident memory of the largest member",
     x: { label: "entries of 256 B", kind: "log" },
     y: { label: "MiB", kind: "linear" },
-    panels: [{ title: "", series: [series(true), series(false)] }],
+    panels: [
+      {
+        title: "after collections",
+        series: both(({ leader, follower }) => Math.max(leader.steadyBytes, follower.steadyBytes)),
+      },
+      { title: "peak", series: both(({ leader, follower }) => Math.max(leader.peakBytes, follower.peakBytes)) },
+    ],
   });
 }
 

@@ -7,7 +7,7 @@ import { groupsTable } from "./groups/groups.ts";
 import type { Loss, LossFigures } from "./losses.ts";
 import type { SnapshotFigures } from "./snapshot/snapshot.ts";
 import type { FailoverFigures } from "./raft/failover.ts";
-import type { CatchUp, Growth } from "./raft/growth.ts";
+import type { CatchUp, Growth, Weight } from "./raft/growth.ts";
 import { distribution } from "./statistics.ts";
 import { figure, markdownTable, mebibytes, milliseconds, payloadName, ratio } from "./table.ts";
 import type { Comparison, Standing } from "./turns.ts";
@@ -112,13 +112,19 @@ function readsTable(reads: readonly Comparison[]): string {
   return markdownTable(["callers", ...names, "leader to etcd", "follower to etcd"], rows);
 }
 
-function failoverTable({ killedMs, transferMs, transferGapMs, etcdKilledMs }: FailoverFigures): string {
+function failoverTable({
+  killedMs,
+  transferMs,
+  transferGapMs,
+  transfersRefused,
+  etcdKilledMs,
+}: FailoverFigures): string {
   const row = (what: string, samples: readonly number[] | undefined): readonly string[] => {
     if (samples === undefined) return [what, "no etcd", "–", "–", "–", "–"];
     const { p50, p90, p99, worst } = distribution(samples);
     return [what, figure(samples.length), ...[p50, p90, p99, worst].map(milliseconds)];
   };
-  return markdownTable(
+  const table = markdownTable(
     [words("what"), "times", "p50", "p90", "p99", "longest"],
     [
       row("leader killed → next write", killedMs),
@@ -127,20 +133,37 @@ function failoverTable({ killedMs, transferMs, transferGapMs, etcdKilledMs }: Fa
       row("etcd: leader killed → next write", etcdKilledMs),
     ],
   );
+  return transfersRefused > 0
+    ? `${table}\n\nTransfers that the leader gave up, and that were asked for again: ${transfersRefused}.`
+    : table;
+}
+
+function weightOf({ peakBytes, residentBytes, steadyBytes }: Weight): string {
+  return `${[peakBytes, residentBytes, steadyBytes].map((bytes) => figure(bytes / 2 ** 20)).join(" / ")} MiB`;
 }
 
 function growthTable(growth: readonly Growth[]): string {
   const rows = growth.map((each) => [
     figure(each.entries),
     each.compacted ? "every 10,000" : "never",
-    mebibytes(each.leaderResidentBytes),
-    mebibytes(each.followerResidentBytes),
+    weightOf(each.leader),
+    weightOf(each.follower),
+    `${mebibytes(each.leader.heapBytes)} + ${mebibytes(each.leader.externalBytes)}`,
     milliseconds(each.restart.openMs),
     milliseconds(each.restart.appliedMs),
     mebibytes(each.restartedResidentBytes),
   ]);
   return markdownTable(
-    ["entries", words("compacted"), "RSS: leader", "follower", "restart: log open", "all applied", "RSS then"],
+    [
+      "entries",
+      words("compacted"),
+      "RSS: leader",
+      "follower",
+      "leader: heap + external",
+      "restart: log open",
+      "all applied",
+      "RSS then",
+    ],
     rows,
   );
 }

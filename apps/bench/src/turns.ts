@@ -105,18 +105,30 @@ export function compare(
   return { callers: load.callers, payloadBytes: load.payloadBytes, standings };
 }
 
-/** Runs every load on every program, taking turns, and lets somebody know of each. */
+/** How often programs take turns: so many rounds, but none is begun that would end later than it may. */
+export interface Rounds {
+  readonly rounds: number;
+  readonly withinMs: number;
+}
+
+/** Runs every load on every program, taking turns, and lets somebody know of each. One round is always run. */
 export async function takeTurns(
   programs: readonly Program[],
   loads: readonly LoadOptions[],
-  rounds: number,
+  { rounds, withinMs }: Rounds,
   say: (line: string) => void,
 ): Promise<readonly Comparison[]> {
+  const endMs = performance.now() + withinMs;
   // Just-in-time compilers want to have seen the code: a turn before the first round is not counted.
   const heaviest = loads.at(-1);
   if (heaviest !== undefined) for (const program of programs) await takeTurn(program, heaviest);
   const taken: Record<string, Turn>[][] = loads.map(() => []);
-  for (let round = 1; round <= rounds; round += 1) {
+  for (let round = 1, tookMs = 0; round <= rounds; round += 1) {
+    const beganMs = performance.now();
+    if (round > 1 && beganMs + tookMs > endMs) {
+      say(`no time for more than ${round - 1} of ${rounds} rounds`);
+      break;
+    }
     for (const [at, load] of loads.entries()) {
       const turns: Record<string, Turn> = {};
       for (const program of programs) turns[program.name] = await takeTurn(program, load);
@@ -124,6 +136,7 @@ export async function takeTurns(
       const told = programs.map(({ name }) => `${name} ${Math.round(turns[name]?.perSecond ?? 0)}/s`);
       say(`round ${round}/${rounds}, ${load.callers} callers, ${load.payloadBytes} B: ${told.join(", ")}`);
     }
+    tookMs = performance.now() - beganMs;
   }
   return loads.map((load, at) => compare(load, taken[at] ?? []));
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { cpuSecondsIn, fileSystemIn, residentBytesIn } from "../src/host.ts";
+import { cpuSecondsIn, fileSystemIn, peakResidentBytesIn, residentBytesIn } from "../src/host.ts";
 
 test("CPU time is read behind the name of the program, whatever that holds", () => {
   const fields = "S 1 1 1 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 11 0 100 1000 200";
@@ -8,6 +8,10 @@ test("CPU time is read behind the name of the program, whatever that holds", () 
 
 test("resident bytes are those of VmRSS", () => {
   expect(residentBytesIn("Name:\tnode\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\n")).toBe(1024 * 1024);
+});
+
+test("the most that was ever resident is VmHWM", () => {
+  expect(peakResidentBytesIn("Name:\tnode\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\n")).toBe(2 * 1024 * 1024);
 });
 
 test("resident bytes are not a number where the host does not tell them", () => {

@@ -41,13 +41,26 @@ test("programs take turns under each load of each round, after a turn that is no
     },
   });
   const loads = [1, 2].map((callers) => ({ callers, payloadBytes: 64, warmUpMs: 0, measureMs: 1 }));
-  const compared = await takeTurns([program("a"), program("b")], loads, 2, () => {});
+  const compared = await takeTurns([program("a"), program("b")], loads, { rounds: 2, withinMs: 600_000 }, () => {});
   const round = ["a 1", "b 1", "a 2", "b 2"];
   expect(order).toEqual(["a 2", "b 2", ...round, ...round]);
   expect(compared.map(({ callers, standings }) => [callers, Object.keys(standings)])).toEqual([
     [1, ["a", "b"]],
     [2, ["a", "b"]],
   ]);
+});
+
+test("where time is up, what the rounds until then have measured stands", async () => {
+  const program: Program = {
+    name: "a",
+    members: () => Promise.resolve([{ cpuSeconds: 1, residentBytes: 10 }]),
+    load: () => Promise.resolve(turn(7)),
+  };
+  const loads = [{ callers: 1, payloadBytes: 64, warmUpMs: 0, measureMs: 1 }];
+  const said: string[] = [];
+  const [compared] = await takeTurns([program], loads, { rounds: 3, withinMs: 0 }, (line) => said.push(line));
+  expect(compared?.standings["a"]?.rounds).toEqual([7]);
+  expect(said.at(-1)).toBe("no time for more than 1 of 3 rounds");
 });
 
 test("CPU time is that of the turn, for 100,000 operations", async () => {
@@ -69,7 +82,7 @@ test("CPU time is that of the turn, for 100,000 operations", async () => {
   const [compared] = await takeTurns(
     [program],
     [{ callers: 1, payloadBytes: 1, warmUpMs: 0, measureMs: 1 }],
-    1,
+    { rounds: 1, withinMs: 600_000 },
     () => {},
   );
   expect(compared?.standings["a"]).toMatchObject({ leaderCpuSeconds: 4, allCpuSeconds: 8 });

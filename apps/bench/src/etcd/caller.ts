@@ -14,6 +14,9 @@ export type EtcdOrder =
   | { readonly type: "next-write"; readonly sinceMs: number }
   | { readonly type: "end-writes" };
 
+/** To each endpoint: of one and of ten no more came through. */
+const connections = 4;
+
 let clients: readonly EtcdClient[] = [];
 let writer: SteadyWriter | undefined;
 
@@ -23,7 +26,7 @@ function keyOf(caller: number): Uint8Array {
 
 async function connect(endpoints: readonly string[]): Promise<void> {
   for (const client of clients) client[Symbol.dispose]();
-  clients = endpoints.map((endpoint) => new EtcdClient(endpoint));
+  clients = endpoints.map((endpoint) => new EtcdClient(endpoint, connections));
   for (const client of clients) await client.status();
 }
 
@@ -32,7 +35,7 @@ function load({ options, reads }: Extract<EtcdOrder, { type: "load" }>): Promise
   return runCallers(options, (payload, caller) => {
     const key = keys[caller] as Uint8Array;
     const client = clients[caller % clients.length] as EtcdClient;
-    return reads ? client.get(key) : client.put(key, payload);
+    return reads ? client.get(key, caller) : client.put(key, payload, caller);
   });
 }
 

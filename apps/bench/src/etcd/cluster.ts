@@ -154,7 +154,7 @@ export class EtcdCluster implements AsyncDisposable {
   }
 }
 
-/** Callers of the leader, over one connection. */
+/** Callers of the leader. */
 export class EtcdProgram implements Program {
   readonly name = "etcd";
   readonly caller: Member;

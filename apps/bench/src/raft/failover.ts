@@ -14,6 +14,8 @@ export interface FailoverFigures {
   readonly transferGapMs: readonly number[];
   /** The same as `killedMs`, of etcd at its default timings. */
   readonly etcdKilledMs?: readonly number[];
+  /** Transfers that the leader gave up, because the other one did not take over in time; they were asked for again. */
+  readonly transfersRefused: number;
 }
 
 const failoverElectionTimeoutMs = 150;
@@ -44,19 +46,30 @@ async function killOnce(group: RaftGroup): Promise<number> {
   return acknowledgedMs - killedMs;
 }
 
-async function transferOnce(group: RaftGroup): Promise<{ readonly tookMs: number; readonly gapMs: number }> {
+interface Transfer {
+  readonly tookMs: number;
+  readonly gapMs: number;
+}
+
+/** Undefined where the leader gave it up, as it may. */
+async function transferOnce(group: RaftGroup, say: Scope["say"]): Promise<Transfer | undefined> {
   const { leader, followers } = await group.whole();
   for (const member of group.members) await ask(member, writes);
   await pause(settleMs + Math.random() * failoverElectionTimeoutMs);
   const to = followers[Math.floor(Math.random() * followers.length)] as GroupMember;
-  const { begunMs, endedMs } = (await ask(leader, { type: "transfer", to: to.id })) as {
-    readonly begunMs: number;
-    readonly endedMs: number;
-  };
+  const done = await ask(leader, { type: "transfer", to: to.id }).then(
+    (answer) => answer as { readonly begunMs: number; readonly endedMs: number },
+    (error: unknown) => {
+      say(`a transfer was given up: ${String(error).split("\n")[0]}`);
+      return undefined;
+    },
+  );
   await pause(settleMs);
   const acknowledged: number[] = [];
   for (const member of group.members)
     acknowledged.push(...((await ask(member, { type: "end-writes" })) as Stopped).acknowledgedMs);
+  if (done === undefined) return undefined;
+  const { begunMs, endedMs } = done;
   return { tookMs: endedMs - begunMs, gapMs: longestGap(acknowledged, begunMs, endedMs + settleMs) };
 }
 
@@ -74,17 +87,33 @@ async function killEtcdOnce(cluster: EtcdCluster): Promise<number> {
   return acknowledgedMs - killedMs;
 }
 
-async function repeat<T>(
+/** As many transfers as are wanted, and how many more were given up. */
+async function transferOften(
+  group: RaftGroup,
+  times: number,
+  say: Scope["say"],
+): Promise<{ readonly transfers: readonly Transfer[]; readonly refused: number }> {
+  const transfers: Transfer[] = [];
+  let refused = 0;
+  while (transfers.length < times) {
+    const transfer = await transferOnce(group, say);
+    if (transfer !== undefined) transfers.push(transfer);
+    else if ((refused += 1) > times) throw new Error(`${refused} transfers were given up`);
+  }
+  const told = transfers.map(({ tookMs, gapMs }) => `${Math.round(tookMs)} (${Math.round(gapMs)})`);
+  say(`ms of a transfer, and longest without a write: ${told.join(", ")}`);
+  return { transfers, refused };
+}
+
+async function repeat(
   times: number,
   what: string,
-  once: () => Promise<T>,
+  once: () => Promise<number>,
   say: Scope["say"],
-): Promise<readonly T[]> {
-  const all: T[] = [];
+): Promise<readonly number[]> {
+  const all: number[] = [];
   for (let time = 1; time <= times; time += 1) all.push(await once());
-  say(
-    `${what}: ${all.map((each) => (typeof each === "number" ? `${Math.round(each)}` : JSON.stringify(each))).join(", ")}`,
-  );
+  say(`${what}: ${all.map((each) => Math.round(each)).join(", ")}`);
   return all;
 }
 
@@ -93,11 +122,12 @@ export async function measureFailover({ quick, etcd, say }: Scope): Promise<Fail
   await using stack = new AsyncDisposableStack();
   const group = stack.use(await RaftGroup.open({ electionTimeoutMs: failoverElectionTimeoutMs }));
   const killedMs = await repeat(quick ? 3 : 20, "ms from kill to write", () => killOnce(group), say);
-  const transfers = await repeat(quick ? 3 : 20, "transfers", () => transferOnce(group), say);
+  const { transfers, refused } = await transferOften(group, quick ? 3 : 20, say);
   const figures = {
     killedMs,
     transferMs: transfers.map(({ tookMs }) => tookMs),
     transferGapMs: transfers.map(({ gapMs }) => gapMs),
+    transfersRefused: refused,
   };
   if (etcd === undefined) return figures;
   const cluster = stack.use(await EtcdCluster.open());

@@ -11,6 +11,7 @@ import type { GroupTiming, Order, ReplicaStatus } from "./orders.ts";
 const script = new URL("./replica.ts", import.meta.url);
 /** How long anything of a group may take before the run is given up. */
 const patienceMs = 60_000;
+const maxFormAttempts = 10;
 
 /** One of three: its process, which is replaced where it is restarted, and what stays of it. */
 export interface GroupMember {
@@ -62,8 +63,22 @@ export class RaftGroup implements AsyncDisposable {
     }
     await Promise.all(this.members.map((member) => this.#listen(member)));
     const started = await Promise.all(this.members.map((member, index) => this.#start(member, index === 0)));
-    await ask(this.members[0] as GroupMember, { type: "grow", replicas: started.map(({ replica }) => replica) });
+    await this.#grow(started.map(({ replica }) => replica));
     await this.whole();
+  }
+
+  /** On a busy host the leader may lose its place over it: whoever leads then is asked again. */
+  async #grow(replicas: readonly ReplicaId[]): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      const leader = await this.leader();
+      if (((await ask(leader, { type: "status" })) as ReplicaStatus).voters === replicas.length) return;
+      try {
+        await ask(leader, { type: "grow", replicas });
+        return;
+      } catch (error) {
+        if (attempt === maxFormAttempts) throw error;
+      }
+    }
   }
 
   /** The same address again after a restart, so that the others find it. */

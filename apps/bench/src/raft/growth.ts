@@ -1,19 +1,31 @@
 import { pause } from "../host.ts";
 import type { Scope } from "../scope.ts";
 import { ask, RaftGroup, type GroupMember, type Restart } from "./group.ts";
+import type { Held } from "./orders.ts";
 
 const growthPayloadBytes = 256;
 /** Entries between two compactions, where the log is compacted: the package's default. */
 const compactedIntervalEntries = 10_000;
 const callers = 1000;
+const partEntries = 100_000;
+
+/** What a member weighs, in bytes. */
+export interface Weight extends Held {
+  /** The most that was ever resident. */
+  readonly peakBytes: number;
+  /** A second after the load, as it is. */
+  readonly residentBytes: number;
+  /** At rest, after forced collections. */
+  readonly steadyBytes: number;
+}
 
 /** What a group weighs once so many entries are in it, and how long a member takes to come back. */
 export interface Growth {
   readonly entries: number;
   readonly compacted: boolean;
-  readonly leaderResidentBytes: number;
-  /** Of the larger follower. */
-  readonly followerResidentBytes: number;
+  readonly leader: Weight;
+  /** Of both followers the larger figure each. */
+  readonly follower: Weight;
   /** A follower that was killed and started again, its own resident bytes afterwards. */
   readonly restart: Restart;
   readonly restartedResidentBytes: number;
@@ -27,27 +39,42 @@ export interface CatchUp {
   readonly entriesPerSecond: number;
 }
 
+/** In parts, each of which is answered in time on a busy machine too. */
 async function fill(leader: GroupMember, entries: number): Promise<void> {
-  await ask(leader, { type: "fill", entries, payloadBytes: growthPayloadBytes, callers });
+  for (let left = entries; left > 0; left -= partEntries) {
+    const part = Math.min(left, partEntries);
+    await ask(leader, { type: "fill", entries: part, payloadBytes: growthPayloadBytes, callers });
+  }
+}
+
+async function weigh({ worker }: GroupMember): Promise<Weight> {
+  const { residentBytes, peakResidentBytes: peakBytes } = worker;
+  const held = (await worker.ask({ type: "collect" })) as Held;
+  return { peakBytes, residentBytes, steadyBytes: worker.residentBytes, ...held };
+}
+
+function larger(one: Weight, other: Weight): Weight {
+  const names = Object.keys(one) as (keyof Weight)[];
+  return Object.fromEntries(names.map((name) => [name, Math.max(one[name], other[name])])) as unknown as Weight;
 }
 
 async function growOnce(entries: number, compacted: boolean): Promise<Growth> {
-  await using group = await RaftGroup.open({
+  const timing = {
     electionTimeoutMs: 1000,
     snapshotIntervalEntries: compacted ? compactedIntervalEntries : 100_000_000,
-  });
-  const { leader, followers } = await group.whole();
-  await fill(leader, entries);
-  await group.whole();
+  };
+  await using group = await RaftGroup.open(timing, ["--expose-gc"]);
+  await fill((await group.whole()).leader, entries);
   // Garbage of the load goes, as far as the runtime lets it go by itself.
   await pause(1000);
-  const leaderResidentBytes = leader.worker.residentBytes;
-  const followerResidentBytes = Math.max(...followers.map(({ worker }) => worker.residentBytes));
+  const { leader, followers } = await group.whole();
+  const weights = await Promise.all([leader, ...followers].map(weigh));
+  const [led, one, other] = weights as [Weight, Weight, Weight];
   const victim = followers[0] as GroupMember;
   await victim.worker.kill();
   const restart = await group.restart(victim);
   const restartedResidentBytes = victim.worker.residentBytes;
-  return { entries, compacted, leaderResidentBytes, followerResidentBytes, restart, restartedResidentBytes };
+  return { entries, compacted, leader: led, follower: larger(one, other), restart, restartedResidentBytes };
 }
 
 /** Memory and restart time of logs of several lengths, compacted and not. */
@@ -59,7 +86,7 @@ export async function measureGrowth({ quick, say }: Scope): Promise<readonly Gro
       grown.push(growth);
       const { openMs, appliedMs } = growth.restart;
       say(
-        `${entries} entries, ${compacted ? "" : "not "}compacted: leader ${Math.round(growth.leaderResidentBytes / 2 ** 20)} MiB, restart ${Math.round(openMs)} + ${Math.round(appliedMs - openMs)} ms`,
+        `${entries} entries, ${compacted ? "" : "not "}compacted: leader ${Math.round(growth.leader.steadyBytes / 2 ** 20)} MiB (peak ${Math.round(growth.leader.peakBytes / 2 ** 20)}), restart ${Math.round(openMs)} + ${Math.round(appliedMs - openMs)} ms`,
       );
     }
   }

@@ -23,6 +23,8 @@ export type Order =
   | { readonly type: "load"; readonly options: LoadOptions; readonly reads: boolean }
   | { readonly type: "fill"; readonly entries: number; readonly payloadBytes: number; readonly callers: number }
   | { readonly type: "reached"; readonly index: number }
+  /** Collects garbage until no more comes of it, and tells what is left. */
+  | { readonly type: "collect" }
   | { readonly type: "transfer"; readonly to: NodeId }
   | { readonly type: "begin-writes"; readonly payloadBytes: number; readonly everyMs: number }
   | { readonly type: "next-write"; readonly sinceMs: number }
@@ -36,4 +38,12 @@ export interface ReplicaStatus {
   readonly lastIndex: number;
   readonly commitIndex: number;
   readonly appliedIndex: number;
+  readonly voters: number;
+}
+
+/** What a replica's process holds after collections, in bytes. */
+export interface Held {
+  readonly heapBytes: number;
+  /** Outside the heap: buffers, and what native code holds for objects. */
+  readonly externalBytes: number;
 }

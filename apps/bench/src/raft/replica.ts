@@ -7,12 +7,12 @@ import { raft, type RaftCodec } from "@revoada/consensus-raft";
 import type { Consensus, Generation, NodeId, ReplicaId } from "@revoada/fabric";
 import { nodeDisk, systemClock, systemRandom } from "@revoada/fabric/node";
 import { tlsTransport } from "@revoada/transport-tls";
-import { hostMs } from "../host.ts";
+import { hostMs, pause } from "../host.ts";
 import { runCallers } from "../load.ts";
 import { takeOrders } from "../processes.ts";
 import { SteadyWriter } from "../steady-writer.ts";
 import { CountingMachine } from "./machine.ts";
-import type { Order, ReplicaStatus } from "./orders.ts";
+import type { Held, Order, ReplicaStatus } from "./orders.ts";
 
 const empty = new Uint8Array(0);
 const codec: RaftCodec<Uint8Array, Uint8Array> = {
@@ -67,8 +67,10 @@ async function start(
 }
 
 function status(): ReplicaStatus {
-  const { role, term, firstIndex, lastIndex, commitIndex, appliedIndex, leader } = consensus.status();
-  return { role, term, firstIndex, lastIndex, commitIndex, appliedIndex, ...(leader === undefined ? {} : { leader }) };
+  const { role, term, firstIndex, lastIndex, commitIndex, appliedIndex, leader, configuration } = consensus.status();
+  const voters = configuration.voters.length;
+  const indexes = { firstIndex, lastIndex, commitIndex, appliedIndex };
+  return { role, term, ...indexes, voters, ...(leader === undefined ? {} : { leader }) };
 }
 
 /** Appends so many commands as fast as many callers can. */
@@ -82,6 +84,17 @@ async function fill({ entries, payloadBytes, callers }: Extract<Order, { type: "
     }
   };
   await Promise.all(Array.from({ length: callers }, caller));
+}
+
+/** Twice, because what the first one sees die may hold what only the second one can take. */
+async function collect(): Promise<Held> {
+  if (globalThis.gc === undefined) throw new Error("this process was not started with --expose-gc");
+  for (let time = 1; time <= 2; time += 1) {
+    globalThis.gc();
+    await pause(500);
+  }
+  const { heapUsed, external } = process.memoryUsage();
+  return { heapBytes: heapUsed, externalBytes: external };
 }
 
 async function read(): Promise<number> {
@@ -121,6 +134,8 @@ function carryOut(order: Order): Promise<unknown> {
       return fill(order);
     case "reached":
       return machine.reached(order.index).then(() => hostMs() - startedMs);
+    case "collect":
+      return collect();
     case "transfer":
       return transfer(order.to);
     case "begin-writes":
