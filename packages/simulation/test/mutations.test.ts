@@ -53,7 +53,7 @@ function runPlanted(number: number, options: ConsensusRunOptions): Promise<Conse
 test.each([
   [1, "vote-before-durable"],
   [3, "committed-on-quorum"],
-  [4, "stays-alive"],
+  [4, "applied-in-order"],
 ])("bug %i is found, and as what it is", { timeout: 60_000 }, async (number, invariant) => {
   const result = await runPlanted(number, { seed: number === 3 ? 3 : 1 });
   expect(result.violation?.invariant).toBe(invariant);

@@ -22,6 +22,7 @@ export interface ChaosSurroundings {
 }
 
 const postponedMs = 100;
+const leadersOnly: readonly Fault["kind"][] = ["freeze-leader", "last-word", "short-reigns"];
 const noRoom = 0;
 const plentyOfRoom = 2 ** 40;
 
@@ -30,6 +31,8 @@ export class Chaos {
   readonly #around: ChaosSurroundings;
   readonly #lasting = new Set<() => void>();
   #over = false;
+  #elections = 0;
+  #reigns: { readonly share: number; readonly downMs: number } | undefined;
 
   constructor(around: ChaosSurroundings) {
     this.#around = around;
@@ -60,6 +63,12 @@ export class Chaos {
       case "clock-jump":
         this.#around.totals.clockJumps += 1;
         return target.life.host.jumpWall((random.chance(0.5) ? 1 : -1) * (200 + random.below(3_600_000)));
+      case "last-word":
+        return this.#lastWord(target, fault.forMs, random);
+      case "short-reigns":
+        // Somebody must be elected, so it begins with the end of a reign.
+        this.#last(fault.forMs, this.shortenReigns(0.8, this.#around.setup.electionTimeoutMs / 2));
+        return this.#crash(target, "nothing-lost", random.float() * fault.forMs);
       case "reconfigure":
         return this.#around.operator.reconfigure(random);
       case "transfer":
@@ -70,7 +79,7 @@ export class Chaos {
   }
 
   #target(fault: Fault): SimulatedReplica | undefined {
-    const leader = fault.leader || fault.kind === "freeze-leader" ? this.#around.leader() : undefined;
+    const leader = fault.leader || leadersOnly.includes(fault.kind) ? this.#around.leader() : undefined;
     if (leader !== undefined) return leader;
     const running = this.#around.replicas.filter((replica) => replica.isRunning);
     return running[Math.floor(fault.at * running.length)];
@@ -162,7 +171,11 @@ export class Chaos {
       const file = await disk.open(path);
       const bytes = await file.read(0, await file.size());
       await file.close();
-      let offset = random.below(Math.max(1, bytes.length));
+      let end = bytes.length;
+      while (end > 0 && bytes[end - 1] === 0) end -= 1;
+      // The last batch is where a damaged log and one that was being written look alike.
+      const reach = random.chance(0.4) ? Math.min(end, 200) : end;
+      let offset = end - random.below(Math.max(1, reach));
       while (offset > 0 && bytes[offset] === 0) offset -= 1;
       if (offset < bytes.length) disk.corrupt(path, offset, 1 << random.below(8));
     }
@@ -226,25 +239,94 @@ export class Chaos {
     this.#last(forMs, () => network.shape(undefined));
   }
 
-  /** The leader stands still and is cut off; when it goes on, it hears nobody at first, and clients ask it at once. */
+  /**
+   * The leader is cut off, and stands still, or its disk does. Clients write elsewhere meanwhile; when it goes on, it hears nobody
+   * at first, and clients ask it at once.
+   */
   #freeze(target: SimulatedReplica, forMs: number, random: SeededRandom): void {
     const { network, totals, clock, clients, setup } = this.#around;
-    totals.frozenLeaders += 1;
     const { life } = target;
+    const T = setup.electionTimeoutMs;
     network.partition([target.id], this.#others(target));
-    if (random.chance(0.5)) {
-      totals.suspends += 1;
-      life.host.suspend(forMs);
-    } else life.host.stall(forMs);
-    const rush = (afterMs: number): void => {
-      clock.schedule(forMs + afterMs, () => {
-        if (target.isRunning && target.life === life) clients.rush(target, random, 4);
+    const silentMs = forMs + (0.5 + random.float()) * T;
+    const ways = setup.leaseReads
+      ? (["suspend", "suspend", "stall", "hang"] as const)
+      : (["stall", "stall", "hang"] as const);
+    const rush = (atMs: number, count: number): void => {
+      clock.schedule(atMs, () => {
+        if (target.isRunning && target.life === life) clients.rush(target, random, count);
       });
     };
-    for (const share of [0.001, 0.1, 0.4, 0.9]) rush(share * setup.electionTimeoutMs);
-    this.#last(forMs + (0.5 + random.float()) * setup.electionTimeoutMs, () => {
+    switch (random.pick(ways)) {
+      case "suspend":
+        totals.suspends += 1;
+        life.host.suspend(forMs);
+        break;
+      case "stall":
+        life.host.stall(forMs);
+        break;
+      case "hang":
+        totals.hungLeaders += 1;
+        // What it takes until it notices is on its way to a disk that ends that write only when others have overwritten it.
+        for (const share of [0.01, 0.1, 0.3]) this.#press(target, share * T, random);
+        this.#last(silentMs + (0.5 + random.float()) * T, target.hang());
+    }
+    totals.frozenLeaders += 1;
+    for (const share of [0.7, 0.85, 0.97]) this.#press(undefined, share * forMs, random);
+    for (const share of [0.001, 0.1, 0.4, 0.9]) rush(forMs + share * T, 4);
+    this.#last(silentMs, () => {
       for (const other of this.#others(target)) network.heal(target.id, other);
     });
+  }
+
+  /** A write through `target`, or through whoever leads then. */
+  #press(target: SimulatedReplica | undefined, afterMs: number, random: SeededRandom): void {
+    const { clock, clients } = this.#around;
+    clock.schedule(afterMs, () => {
+      const through = target ?? this.#around.leader();
+      if (!this.#over && through?.isRunning === true) clients.write(through, random);
+    });
+  }
+
+  // Elections.
+
+  /** The leader dies in the moment in which it acknowledges a write, so that nobody but its client knows that it has committed. */
+  #lastWord(target: SimulatedReplica, downMs: number, random: SeededRandom): void {
+    const { life } = target;
+    this.#around.clients.write(target, random, () => {
+      if (!target.isUp || target.life !== life || !target.leads) return;
+      this.#around.totals.lastWords += 1;
+      this.#crash(target, "nothing-lost", downMs);
+    });
+  }
+
+  /** Whoever is elected from now on dies at once, and comes back soon; until the returned function is called. */
+  shortenReigns(share: number, downMs: number): () => void {
+    const reigns = { share, downMs };
+    this.#reigns = reigns;
+    return () => {
+      if (this.#reigns === reigns) this.#reigns = undefined;
+    };
+  }
+
+  /** Called in the very step in which `replica` has won an election, before anybody hears of it. */
+  elected(replica: SimulatedReplica): void {
+    const { random: all, clock, clients, operator, setup, totals } = this.#around;
+    this.#elections += 1;
+    const random = all.fork(`election-${this.#elections}`);
+    if (this.#reigns !== undefined && random.chance(this.#reigns.share)) {
+      totals.shortReigns += 1;
+      return this.#crash(replica, "unsynced-lost", random.float() * this.#reigns.downMs);
+    }
+    if (this.#over) return;
+    const { life } = replica;
+    const soon = (act: () => void): void => {
+      clock.schedule(0, () => {
+        if (replica.isRunning && replica.life === life) act();
+      });
+    };
+    if (setup.eagerReaders) soon(() => clients.rush(replica, random, 4));
+    if (setup.hastyOperator && random.chance(0.5)) soon(() => operator.reconfigure(random));
   }
 
   // Disks.

@@ -24,6 +24,7 @@ export interface Batch {
 }
 
 const batchSize = 25;
+const keysRemembered = 4;
 
 /** Plans the operations of the chaos phase, in bursts and in trickles. */
 export function planBatches(setup: Setup, random: SeededRandom): readonly Batch[] {
@@ -71,6 +72,8 @@ export class Clients {
   readonly #around: ClientSurroundings;
   /** The newest value of each key that somebody was told: what compare-and-swap expects. */
   readonly #told = new Map<string, string>();
+  /** Keys that were changed last, the newest one last. */
+  #changed: readonly string[] = [];
   #moment = 0;
   #pending = 0;
   /** Operations beyond the plan have ids of their own. */
@@ -98,14 +101,16 @@ export class Clients {
   rush(replica: SimulatedReplica, random: SeededRandom, count: number): void {
     for (let number = 0; number < count; number += 1) {
       const id = this.#take();
-      this.#call(id, replica, this.#key(random), random.chance(0.8) ? { kind: "get" } : this.#write(id, random), true);
+      // What was changed last is what somebody who missed it would tell wrong.
+      const key = this.#changed.at(-1 - number) ?? this.#key(random);
+      this.#call(id, replica, key, random.chance(0.8) ? { kind: "get" } : this.#write(id, random, key), true);
     }
   }
 
-  /** One write through `replica`; the result tells what became of it. */
-  write(replica: SimulatedReplica, random: SeededRandom): CallRecord {
+  /** One write through `replica`; the result tells what became of it, and `acknowledged` is called at once where it went well. */
+  write(replica: SimulatedReplica, random: SeededRandom, acknowledged?: () => void): CallRecord {
     const id = this.#take();
-    return this.#call(id, replica, this.#key(random), { kind: "put", value: `p${id};` }, false);
+    return this.#call(id, replica, this.#key(random), { kind: "put", value: `p${id};` }, false, acknowledged);
   }
 
   read(replica: SimulatedReplica, key: number): CallRecord {
@@ -151,7 +156,14 @@ export class Clients {
     }
   }
 
-  #call(id: number, replica: SimulatedReplica, key: string, call: Call, mayBeLocal: boolean): CallRecord {
+  #call(
+    id: number,
+    replica: SimulatedReplica,
+    key: string,
+    call: Call,
+    mayBeLocal: boolean,
+    acknowledged?: () => void,
+  ): CallRecord {
     const { totals } = this.#around;
     const local = mayBeLocal && call.kind === "get";
     this.#moment += 1;
@@ -171,7 +183,10 @@ export class Clients {
     this.#pending += 1;
     this.#around.entered(replica);
     (local ? this.#readLocally(replica, record) : this.#propose(replica, record)).then(
-      () => this.#acknowledged(record),
+      () => {
+        this.#acknowledged(record);
+        acknowledged?.();
+      },
       (error: unknown) => this.#failed(record, error),
     );
     return record;
@@ -200,6 +215,8 @@ export class Clients {
     const { call, answer } = record;
     if (call.kind === "get" || call.kind === "append") this.#told.set(record.key, answer ?? "");
     else if (answer === "true") this.#told.set(record.key, call.value);
+    if (call.kind !== "get" && answer?.startsWith("false") === false)
+      this.#changed = [...this.#changed.filter((key) => key !== record.key), record.key].slice(-keysRemembered);
   }
 
   #failed(record: CallRecord, error: unknown): void {

@@ -3,6 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { formatEvents, parseEvents } from "./events.ts";
+import { runMutations } from "./mutation-gate.ts";
 import { mutations } from "./mutations.ts";
 import { runInPool } from "./pool.ts";
 import { shrinkEvents } from "./shrink.ts";
@@ -10,7 +11,7 @@ import { noTotals, sumTotals, unseenEvents } from "./totals.ts";
 import type { ConsensusRunOptions, ConsensusRunResult } from "./world.ts";
 
 const usage = `pnpm sim [--seeds N] [--seed S] [--nodes N] [--minutes M] [--workers N] [--only EVENTS] [--stop] [--keep]
-pnpm sim --mutations [--seeds N] [--workers N]
+pnpm sim --mutations [--mutation N] [--seed S] [--seeds N] [--workers N]
 pnpm sim cluster ...     whole nodes: cluster, catalog, gossip and consensus`;
 
 interface Flags {
@@ -23,6 +24,8 @@ interface Flags {
   readonly stop: boolean;
   readonly keep: boolean;
   readonly mutations: boolean;
+  /** Only this one of them. */
+  readonly mutation: number | undefined;
 }
 
 class BadFlagError extends Error {}
@@ -46,6 +49,7 @@ function parseFlags(args: readonly string[]): Flags {
       stop: { type: "boolean", default: false },
       keep: { type: "boolean", default: false },
       mutations: { type: "boolean", default: false },
+      mutation: { type: "string" },
     },
   });
   const single = values.seed !== undefined && values.seeds === undefined;
@@ -64,6 +68,7 @@ function parseFlags(args: readonly string[]): Flags {
     stop: values.stop,
     keep: values.keep,
     mutations: values.mutations,
+    mutation: values.mutation === undefined ? undefined : wholeNumber("mutation", values.mutation, 1, mutations.length),
   };
 }
 
@@ -190,39 +195,6 @@ async function runSeeds(flags: Flags): Promise<number> {
   return broken.length === 0 && unseen.length === 0 && worth && ran === flags.seeds.length ? 0 : 1;
 }
 
-/** Plants one known bug after the other, and says which seed found it. */
-async function runMutations(flags: Flags): Promise<number> {
-  console.log(`mutations of the consensus world, commit ${commitOf()}, at most ${flags.seeds.length} seeds each`);
-  const startMs = performance.now();
-  let missed = 0;
-  for (const { number, title, origin } of mutations) {
-    let ran = 0;
-    let found: ConsensusRunResult | undefined;
-    await runInPool(
-      flags.seeds.map((seed) => runOptions(seed, flags)),
-      {
-        workers: flags.workers,
-        arguments: ["--mutation", String(number)],
-        onResult: (result) => {
-          ran += 1;
-          // That little happened in a run says nothing of a bug.
-          if (result.violation !== undefined && result.violation.invariant !== "worth-its-time") found ??= result;
-          return found !== undefined;
-        },
-      },
-    );
-    if (found === undefined) missed += 1;
-    const outcome =
-      found === undefined
-        ? `NOT FOUND in ${ran} seeds`
-        : `found by seed ${found.seed}, the ${ran}th: ${found.violation?.message.split("\n", 1)[0]?.slice(0, 200)}`;
-    console.log(`${String(number).padStart(2)} ${title} (${origin}): ${outcome}`);
-  }
-  const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
-  console.log(`${mutations.length - missed} of ${mutations.length} found, ${seconds} s`);
-  return missed === 0 ? 0 : 1;
-}
-
 /** `pnpm sim`: runs the consensus world from seeds and says what was seen. Returns the exit status. */
 export async function consensusCommand(args: readonly string[]): Promise<number> {
   let flags: Flags;
@@ -232,5 +204,8 @@ export async function consensusCommand(args: readonly string[]): Promise<number>
     console.error(`error CLI_BAD_VALUE: ${error instanceof Error ? error.message : String(error)}\n${usage}`);
     return 2;
   }
-  return await (flags.mutations ? runMutations(flags) : runSeeds(flags));
+  if (!flags.mutations) return await runSeeds(flags);
+  console.log(`mutations of the consensus world, commit ${commitOf()}, at most ${flags.seeds.length} seeds each`);
+  const runs = flags.seeds.map((seed) => runOptions(seed, flags));
+  return (await runMutations({ runs, workers: flags.workers, only: flags.mutation })) ? 0 : 1;
 }

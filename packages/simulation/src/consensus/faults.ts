@@ -13,6 +13,8 @@ export const everyFaultKind = [
   "weather",
   "stall",
   "freeze-leader",
+  "last-word",
+  "short-reigns",
   "clock-jump",
   "bit-flip",
   "wipe",
@@ -31,6 +33,8 @@ const needOthers: readonly FaultKind[] = [
   "one-way",
   "weather",
   "freeze-leader",
+  "last-word",
+  "short-reigns",
   "reconfigure",
   "transfer",
 ];
@@ -92,11 +96,14 @@ function lengthOf(kind: FaultKind, random: SeededRandom, electionTimeoutMs: numb
     case "restart":
     case "bit-flip":
     case "wipe":
+    case "last-word":
       return random.chance(0.25) ? 3000 + random.below(4000) : 50 + random.below(2000);
     case "stall":
       return random.float() * 4 * electionTimeoutMs;
     case "freeze-leader":
-      return (1.2 + random.float() * 4) * electionTimeoutMs;
+      return (2 + random.float() * 3.5) * electionTimeoutMs;
+    case "short-reigns":
+      return (3 + random.float() * 6) * electionTimeoutMs;
     case "partition":
     case "one-way":
       return (0.5 + random.float() * 12) * electionTimeoutMs;

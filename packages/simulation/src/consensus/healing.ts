@@ -2,11 +2,13 @@ import type { Configuration, NodeId } from "@revoada/fabric";
 import type { MemoryNetwork, SeededRandom, VirtualClock } from "@revoada/fabric/memory";
 import type { Trace } from "../trace.ts";
 import { require } from "../violation.ts";
+import type { Chaos } from "./chaos.ts";
 import type { CallRecord, Clients } from "./clients.ts";
 import { describeConfiguration, type ConsensusMonitor } from "./monitor.ts";
 import type { Operator } from "./operator.ts";
 import type { SimulatedReplica } from "./replica.ts";
 import type { Setup } from "./setup.ts";
+import type { ConsensusTotals } from "./totals.ts";
 
 export interface HealingSurroundings {
   readonly clock: VirtualClock;
@@ -18,6 +20,8 @@ export interface HealingSurroundings {
   readonly replicas: readonly SimulatedReplica[];
   readonly clients: Clients;
   readonly operator: Operator;
+  readonly chaos: Chaos;
+  readonly totals: ConsensusTotals;
   leader(): SimulatedReplica | undefined;
   readonly until: (condition: () => boolean, withinMs: number) => Promise<boolean>;
 }
@@ -25,6 +29,10 @@ export interface HealingSurroundings {
 /** Bounds of what a healed group may take, in election timeouts. */
 const serveWithin = 40;
 const convergeWithin = 80;
+
+/** How one replica is lost to the others. "Half heard" is who can talk to one of them only. */
+type Silence = "deaf" | "mute" | "gone" | "cut off" | "half heard";
+const silences: readonly Silence[] = ["deaf", "mute", "gone", "cut off", "half heard"];
 
 /** Brings a group back: at first a majority is whole while one replica is not, then everything is. */
 export class Healing {
@@ -36,10 +44,45 @@ export class Healing {
 
   async heal(): Promise<void> {
     await this.#startAll();
-    const excluded = this.#excludable();
-    if (excluded !== undefined) await this.#serveWithout(excluded);
+    const { healsFrom } = this.#around.setup;
+    if (healsFrom === "unsettled-leaders") await this.#healFromUnsettledLeaders();
+    else await this.#healFromSilence(healsFrom === "half-heard-leader");
     await this.#converge();
     await this.#serveEverywhere();
+  }
+
+  async #healFromSilence(halfHeard: boolean): Promise<void> {
+    await this.#around.until(() => this.#around.leader() !== undefined, 10 * this.#around.setup.electionTimeoutMs);
+    const excluded = this.#excludable();
+    if (excluded === undefined) return;
+    await this.#serveWithout(excluded, halfHeard ? "half heard" : this.#around.random.pick(silences), undefined);
+  }
+
+  /**
+   * A leader that is cut off has entries that nobody else has; meanwhile terms rise, because whoever is elected dies before anybody
+   * hears from it. Then the cut is healed, and one that was elected is gone.
+   */
+  async #healFromUnsettledLeaders(): Promise<void> {
+    const { clients, network, replicas, random, setup, until, chaos, totals } = this.#around;
+    const T = setup.electionTimeoutMs;
+    await until(() => this.#around.leader() !== undefined, 10 * T);
+    const leader = this.#around.leader();
+    const excluded = this.#excludable(leader);
+    if (leader === undefined || excluded === undefined) return;
+    this.#note(`${leader.name} is cut off, and nobody leads for long`);
+    network.partition(
+      [leader.id],
+      replicas.filter((replica) => replica !== leader).map(({ id }) => id),
+    );
+    for (let number = 0; number < 3; number += 1) clients.write(leader, random);
+    const before = totals.shortReigns;
+    const end = chaos.shortenReigns(1, T / 4);
+    await until(() => totals.shortReigns - before >= 4, 40 * T);
+    end();
+    totals.unsettledLeaders += 1;
+    network.heal();
+    await this.#startAll();
+    await this.#serveWithout(excluded, "gone", leader);
   }
 
   /** All processes end at once, with their power, and come back. */
@@ -73,34 +116,58 @@ export class Healing {
     this.#around.trace.record(this.#around.clock.monotonicMs(), "world", what);
   }
 
-  /** A replica that the others can do without: both halves of every configuration that anybody has keep a majority. */
-  #excludable(): SimulatedReplica | undefined {
+  /** A replica that the others can do without, the leader first: all halves of all configurations that anybody has keep a majority. */
+  #excludable(needed?: SimulatedReplica): SimulatedReplica | undefined {
     const { replicas, random } = this.#around;
     if (replicas.some(({ damage, life }) => damage !== undefined || life.consensus.status().storage !== "ok"))
       return undefined;
-    const known = replicas.map(({ life }) => life.consensus.status().configuration);
     const leader = this.#around.leader();
     const order = leader === undefined ? random.shuffle(replicas) : [leader, ...random.shuffle(replicas)];
-    return order.find((replica) => known.every((configuration) => canSpare(configuration, replica.id)));
+    return order.find((replica) => replica !== needed && this.#canSpare([replica]));
+  }
+
+  #canSpare(gone: readonly SimulatedReplica[]): boolean {
+    return this.#around.replicas.every(
+      (replica) =>
+        !replica.isRunning ||
+        canSpare(
+          replica.life.consensus.status().configuration,
+          gone.map(({ id }) => id),
+        ),
+    );
+  }
+
+  /** Others that may be gone as well, so that the rest is a bare majority: then everybody's vote counts. */
+  #superfluous(excluded: SimulatedReplica, needed: SimulatedReplica | undefined): readonly SimulatedReplica[] {
+    const gone: SimulatedReplica[] = [];
+    for (const replica of this.#around.random.shuffle(this.#around.replicas)) {
+      if (replica === excluded || replica === needed) continue;
+      if (this.#canSpare([excluded, ...gone, replica])) gone.push(replica);
+    }
+    return gone;
   }
 
   /** A majority that can talk to each other must serve, whatever the last one says or does not hear. */
-  async #serveWithout(excluded: SimulatedReplica): Promise<void> {
-    const { random, replicas, network, until } = this.#around;
-    const others = replicas.filter((replica) => replica !== excluded);
-    const way = random.pick(["deaf", "mute", "gone", "cut off"] as const);
-    this.#note(`${excluded.name} stays ${way}`);
-    for (const { id } of others) {
-      if (way === "deaf" || way === "cut off") network.cut(id, excluded.id);
-      if (way === "mute" || way === "cut off") network.cut(excluded.id, id);
+  async #serveWithout(excluded: SimulatedReplica, way: Silence, needed: SimulatedReplica | undefined): Promise<void> {
+    const { random, replicas, network, until, totals } = this.#around;
+    const gone =
+      way === "half heard" || needed !== undefined || random.chance(0.5) ? this.#superfluous(excluded, needed) : [];
+    const others = replicas.filter((replica) => replica !== excluded && !gone.includes(replica));
+    this.#note(`${excluded.name} stays ${way}, and ${gone.map(({ name }) => name).join() || "nobody"} is gone`);
+    const friend = way === "half heard" ? random.pick(others) : undefined;
+    if (friend !== undefined) totals.halfHeardLeaders += 1;
+    for (const other of others) {
+      if (other === friend) continue;
+      if (way !== "mute" && way !== "gone") network.cut(other.id, excluded.id);
+      if (way !== "deaf" && way !== "gone") network.cut(excluded.id, other.id);
     }
+    for (const replica of gone) replica.crash("nothing-lost");
     if (way === "gone") excluded.crash("nothing-lost");
     const isServed = this.#probe(others);
     const served = await until(isServed, this.#bound(serveWithin));
     require(served, "majority-serves", () =>
       `${this.#bound(serveWithin)} ms without a write although only ${excluded.name} is ${way}: ${this.#describe()}`);
     network.heal();
-    if (way === "gone") excluded.start();
     await this.#startAll();
   }
 
@@ -172,8 +239,8 @@ export class Healing {
   }
 }
 
-function canSpare({ voters, outgoing }: Configuration, id: NodeId): boolean {
+function canSpare({ voters, outgoing }: Configuration, gone: readonly NodeId[]): boolean {
   const isMajority = (list: Configuration["voters"]): boolean =>
-    list.length === 0 || list.filter((voter) => voter.id !== id).length * 2 > list.length;
+    list.length === 0 || list.filter(({ id }) => !gone.includes(id)).length * 2 > list.length;
   return isMajority(voters) && (outgoing === undefined || isMajority(outgoing));
 }

@@ -360,15 +360,19 @@ export class ConsensusMonitor {
 
   // What cores do.
 
-  /** Called after each step of a core, before its effects are carried out. */
-  stepped(node: NodeId, core: WatchedCore, event: WatchedEvent, effects: readonly WatchedEffect[]): void {
+  /** Called after each step of a core, before its effects are carried out. True where it won an election in it. */
+  stepped(node: NodeId, core: WatchedCore, event: WatchedEvent, effects: readonly WatchedEffect[]): boolean {
     const record = this.#node(node);
     let known = record.core;
     if (known?.core !== core) {
       known = this.#newCore(core);
       record.core = known;
     }
-    if (event.type === "persisted") this.#checkReleased(record, known, event.seq ?? 0);
+    if (event.type === "persisted") {
+      this.#checkDurable(record, core);
+      this.#checkReleased(record, known, event.seq ?? 0);
+    }
+    const { term, leads } = known;
     this.#checkMonotonic(node, known, core);
     this.#checkRole(node, known, core, event);
     if (core.commitIndex > known.commitIndex) this.#checkCommit(node, known, core);
@@ -381,6 +385,21 @@ export class ConsensusMonitor {
     known.appliedIndex = core.appliedIndex;
     known.configurationIndex = core.configurationIndex;
     known.leads = core.isLeader;
+    return core.isLeader && (!leads || core.term !== term);
+  }
+
+  /** What a core counts as durable is on its disk, and is what it has there. */
+  #checkDurable({ store }: NodeRecord, core: WatchedCore): void {
+    const index = core.durableIndex;
+    // A base that has just moved is something that the core still has to hear of.
+    if (store === undefined || core.storage === "failed" || core.firstIndex <= store.baseIndex) return;
+    if (index <= store.baseIndex) return;
+    this.check(
+      store.durable.get(index) === core.termAt(index),
+      "durable-is-durable",
+      () =>
+        `${store.node.slice(0, 4)} takes entry ${index} of term ${core.termAt(index)} for durable, its disk has term ${store.durable.get(index)} there`,
+    );
   }
 
   /** A read that is answered in the very step that it came in has waited for nobody. */
@@ -627,6 +646,11 @@ export class ConsensusMonitor {
     this.#totals.membershipChanges += 1;
     if (voters.length % 2 === 0) this.#totals.evenConfigurations += 1;
     if (learners.length > (last?.learners.length ?? 0)) this.#totals.learnersAdded += 1;
+  }
+
+  /** A machine was handed an entry that is not the next one. */
+  applicationGap(node: NodeId, index: number, after: number): void {
+    this.check(false, "applied-in-order", () => `${node.slice(0, 4)} was to apply entry ${index} after ${after}`);
   }
 
   restored(node: NodeId, index: number, hash: number): void {

@@ -11,6 +11,8 @@ export interface Mutation {
   readonly number: number;
   readonly title: string;
   readonly origin: string;
+  /** The promises that it breaks: a run that fails for anything else has not found it. */
+  readonly breaks: readonly string[];
   readonly patches: readonly Patch[];
 }
 
@@ -20,6 +22,7 @@ export const mutations: readonly Mutation[] = [
     number: 1,
     title: "a term is stored before its vote, and not together with it",
     origin: "hashicorp/raft#661",
+    breaks: ["vote-before-durable", "one-vote-a-term", "durable-vote", "election-safety"],
     patches: [
       {
         file: "core/state.ts",
@@ -35,6 +38,7 @@ export const mutations: readonly Mutation[] = [
     // What a new leader can take for flushed too early is what it appends itself.
     title: "the tail is taken for flushed when an election is won",
     origin: "openraft#2118",
+    breaks: ["durable-is-durable", "committed-on-quorum"],
     patches: [
       {
         file: "core/leading.ts",
@@ -47,6 +51,7 @@ export const mutations: readonly Mutation[] = [
     number: 3,
     title: "a single node counts itself before its sync",
     origin: "etcd#14370",
+    breaks: ["committed-on-quorum", "applied-within-durable"],
     patches: [
       {
         file: "core/replication.ts",
@@ -60,6 +65,7 @@ export const mutations: readonly Mutation[] = [
     number: 4,
     title: "the applied index is not the one that the machine stored with its data",
     origin: "etcd#13766",
+    breaks: ["applied-in-order"],
     patches: [
       {
         file: "driver/replica.ts",
@@ -73,6 +79,14 @@ export const mutations: readonly Mutation[] = [
     // Two lines of defence: the caller's barrier, and the core's own rule.
     title: "voters are changed before an entry of the own term has committed",
     origin: "the single-server bug of 2015",
+    breaks: [
+      "settled-before-reconfiguring",
+      "committed-on-quorum",
+      "leader-completeness",
+      "election-safety",
+      "state-machine-safety",
+      "committed-immutable",
+    ],
     patches: [
       {
         file: "core/membership.ts",
@@ -90,6 +104,7 @@ export const mutations: readonly Mutation[] = [
     number: 6,
     title: "a read index is given before an entry of the own term has committed",
     origin: "etcd#7331",
+    breaks: ["linearizable"],
     patches: [
       {
         file: "core/reads.ts",
@@ -102,6 +117,7 @@ export const mutations: readonly Mutation[] = [
     number: 7,
     title: "rounds are numbered anew after a pause",
     origin: "etcd#20418",
+    breaks: ["linearizable"],
     patches: [
       {
         file: "core/leading.ts",
@@ -114,6 +130,7 @@ export const mutations: readonly Mutation[] = [
     number: 8,
     title: "a lease counts on a clock that stood still",
     origin: "tikv#964",
+    breaks: ["linearizable"],
     patches: [
       {
         file: "core/leading.ts",
@@ -126,6 +143,7 @@ export const mutations: readonly Mutation[] = [
     number: 9,
     title: "a leader that hears no majority goes on, and a connected quorum waits for it",
     origin: "openraft#2080",
+    breaks: ["majority-serves"],
     patches: [
       {
         file: "core/leading.ts",
@@ -138,6 +156,7 @@ export const mutations: readonly Mutation[] = [
     number: 10,
     title: "a candidate of an earlier term is not told of the later one",
     origin: "etcd#8243",
+    breaks: ["majority-serves", "converges", "serves-when-whole"],
     patches: [
       {
         file: "core/raft-core.ts",
@@ -150,6 +169,7 @@ export const mutations: readonly Mutation[] = [
     number: 11,
     title: "whatever fails its check at the tail is taken for torn",
     origin: "etcd#5230, #6378, #11488",
+    breaks: ["durable-entries", "durable-term", "durable-vote"],
     patches: [
       {
         file: "wal/segment-scan.ts",
@@ -162,6 +182,7 @@ export const mutations: readonly Mutation[] = [
     number: 12,
     title: "a leader gives up its seat before the change that takes it has committed",
     origin: "openraft#2091",
+    breaks: ["seat-until-committed"],
     patches: [
       {
         file: "core/membership.ts",
@@ -175,6 +196,7 @@ export const mutations: readonly Mutation[] = [
     number: 13,
     title: "a wiped disk is the store that it was",
     origin: "dragonboat#256",
+    breaks: ["durable-entries", "durable-term", "durable-vote", "one-vote-a-term"],
     patches: [
       {
         file: "wal/open-wal.ts",
@@ -187,6 +209,7 @@ export const mutations: readonly Mutation[] = [
     number: 14,
     title: "a snapshot names the voters of now, and not those at its index",
     origin: "etcd#11510",
+    breaks: ["snapshot-voters"],
     patches: [
       {
         file: "driver/replica.ts",
@@ -199,6 +222,7 @@ export const mutations: readonly Mutation[] = [
     number: 15,
     title: "the end of a write speaks for entries that have been overwritten since",
     origin: "etcd's append ABA",
+    breaks: ["durable-is-durable", "committed-on-quorum"],
     patches: [
       {
         file: "core/log.ts",

@@ -176,6 +176,8 @@ export interface MachineSurroundings {
   /** Between two chunks of a snapshot. */
   chunkDelayMs(): number | undefined;
   wait(delayMs: number): Promise<void>;
+  /** An entry came that is not the one after `position`. */
+  onGap(index: number, position: number): void;
   onApplied(entry: AppliedEntry<RegisterCommand>, hash: number): void;
   onRestored(position: MachinePosition, hash: number): void;
 }
@@ -225,7 +227,10 @@ export class RegisterMachine implements StateMachine<RegisterCommand, string> {
   #applyNow(entries: readonly AppliedEntry<RegisterCommand>[]): readonly (string | undefined)[] {
     const results = entries.map((entry) => {
       const { index, term } = entry;
-      if (index !== this.#position.index + 1) throw new Error(`entry ${index} follows ${this.#position.index}`);
+      if (index !== this.#position.index + 1) {
+        this.#around.onGap(index, this.#position.index);
+        throw new Error(`entry ${index} follows ${this.#position.index}`);
+      }
       const configuration = entry.kind === "configuration" ? entry.configuration : this.#position.configuration;
       this.#position = { index, term, ...(configuration && { configuration }) };
       const result = entry.kind === "command" ? (this.#registers.apply(entry.command, index) ?? "repeated") : undefined;

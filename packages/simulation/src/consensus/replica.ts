@@ -299,6 +299,7 @@ export class SimulatedReplica {
         new Promise((resolve) => {
           host.schedule(delayMs, resolve);
         }),
+      onGap: (index, position) => monitor.applicationGap(this.id, index, position),
       onApplied: (entry, hash) => {
         if (entry.kind === "configuration") monitor.configurationApplied(this.id, entry.index, entry.configuration);
         else if (entry.kind === "command") this.#world.applied(this, entry.index, entry.command);

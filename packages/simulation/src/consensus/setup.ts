@@ -26,6 +26,12 @@ export interface Setup {
   readonly readShare: number;
   /** Clients prefer a node that believes to lead. */
   readonly leaderBias: number;
+  /** Clients read at whoever was elected just now. */
+  readonly eagerReaders: boolean;
+  /** The operator asks whoever was elected just now for other voters. */
+  readonly hastyOperator: boolean;
+  /** What the group is healed from. */
+  readonly healsFrom: "anything" | "half-heard-leader" | "unsettled-leaders";
   readonly limits: Readonly<Record<string, number>>;
 }
 
@@ -60,7 +66,7 @@ export function drawSetup(random: SeededRandom, options: SetupOptions = {}): Set
     faults: Math.round((nodes === 2 ? 8 + random.below(6) : 14 + random.below(14)) * minutes),
     latencyMs: random.pick([0.2, 1, 5, electionTimeoutMs / 12]),
     syncMs: random.pick([0.2, 1, 4, electionTimeoutMs / 6]),
-    leaseReads: random.chance(0.4),
+    leaseReads: random.chance(0.5),
     durableMachines: random.chance(0.4),
     asynchronousApply: random.chance(0.5),
     slowSnapshots: random.chance(0.5),
@@ -72,6 +78,9 @@ export function drawSetup(random: SeededRandom, options: SetupOptions = {}): Set
     operations: Math.round((1010 + random.below(150)) * minutes),
     readShare: random.pick([0.1, 0.3, 0.5]),
     leaderBias: random.pick([0, 0.3, 0.7]),
+    eagerReaders: random.chance(0.7),
+    hastyOperator: random.chance(0.4),
+    healsFrom: random.pick(["anything", "half-heard-leader", "unsettled-leaders"]),
     limits: drawLimits(random, electionTimeoutMs),
   };
 }

@@ -125,8 +125,8 @@ class ConsensusWorld {
     const unwatch = watchCores((core, event, effects) => {
       const owner = this.#ownerOf(core);
       // What is left of a process that was killed may still run to its next wait; it reaches nothing any more.
-      if (owner.replica.isUp && owner.replica.life === owner.life)
-        this.#monitor.stepped(owner.replica.id, core, event, effects);
+      const isAlive = owner.replica.isUp && owner.replica.life === owner.life;
+      if (isAlive && this.#monitor.stepped(owner.replica.id, core, event, effects)) this.#chaos.elected(owner.replica);
     });
     try {
       await this.#play();
@@ -167,6 +167,8 @@ class ConsensusWorld {
       replicas: this.#replicas,
       clients: this.#clients,
       operator: this.#operator,
+      chaos: this.#chaos,
+      totals: this.#totals,
       leader: () => this.#leader(),
       until: (condition, withinMs) => this.#until(condition, withinMs),
     });
