@@ -217,7 +217,8 @@ async function compact(): Promise<void> {
 
 /** A few writes all the time: what goes on must go on. */
 async function load(): Promise<void> {
-  while (loading) {
+  for (;;) {
+    if (!loading) return;
     await running().propose(small);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

@@ -41,8 +41,13 @@ type Order =
   | { readonly type: "trim"; readonly start: Uint8Array; readonly end: Uint8Array; readonly limit: number };
 
 function carryOut(order: Order): number {
-  if (order.type === "trim")
-    return database.transactionSync(() => removeRange(order.start, order.end, order.limit)) as number;
+  if (order.type === "trim") {
+    let removed = 0;
+    database.transactionSync(() => {
+      removed = removeRange(order.start, order.end, order.limit);
+    });
+    return removed;
+  }
   database.transactionSync(() => {
     for (const slab of order.slabs) unpackBatch(slab, change);
   });
