@@ -65,7 +65,7 @@ test("a hundred idle groups, led by three hosts, send at most twice the frames o
   expect(termsOf(hosts, names)).toEqual(terms);
   for (const name of names) expect(hosts.seat(2, name).consensus.status().quorum).toBe(true);
   await hosts.stop();
-});
+}, 60_000);
 
 test("a proposal wakes a group that rests, wherever it is made, and the group rests again", async () => {
   const names = namesOf(6);
@@ -177,6 +177,24 @@ test("a leader that rests and is cut off steps down, and its followers elect ano
   expect(hosts.seat(1, "group-0").consensus.status().quorum).toBe(false);
   hosts.network.heal();
   await hosts.run(hosts.seat(1, "group-0").consensus.propose("healed"));
+  await hosts.stop();
+});
+
+test("a host that was forgotten by one that it remembers is believed again", async () => {
+  const names = ["one", "three"];
+  const hosts = new Hosts();
+  await hosts.form(names);
+  await hosts.run(hosts.seat(1, "three").consensus.transferLeadership(nodeId(3)));
+  await hosts.clock.advanceAsync(minuteMs);
+  await expectRest(hosts, names);
+  hosts.network.partition([nodeId(1)], [nodeId(3)]);
+  // With nothing left to claim towards it, host 1 forgets host 3, which goes on claiming.
+  await hosts.run(hosts.seat(1, "one").consensus.transferLeadership(nodeId(2)));
+  await hosts.clock.advanceAsync(30 * T);
+  hosts.network.heal();
+  await hosts.clock.advanceAsync(10 * T);
+  await hosts.run(hosts.seat(2, "one").consensus.transferLeadership(nodeId(1)));
+  await expectRest(hosts, names);
   await hosts.stop();
 });
 

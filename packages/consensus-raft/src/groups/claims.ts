@@ -32,8 +32,13 @@ interface Versioned {
 export class OwnClaims {
   readonly #claims = new Map<string, Versioned>();
   readonly #changes = new Map<string, { readonly version: number; readonly groupId: Uint8Array }>();
-  #version = 0;
+  #version: number;
   #acknowledged = 0;
+
+  /** Above `version` there is nothing that was ever told. Where it is not 0, the other side is told first that the set is empty. */
+  constructor(version = 0) {
+    this.#version = version;
+  }
 
   get version(): number {
     return this.#version;

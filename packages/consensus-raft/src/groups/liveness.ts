@@ -3,7 +3,7 @@ import type { Presence } from "../core/rest.ts";
 import type { HostedReplica } from "../driver/host-link.ts";
 import { maxClaims, type Claim } from "./claims.ts";
 import type { Beat, BeatAnswer, HostWord } from "./host-frame.ts";
-import { Peer } from "./peer.ts";
+import { Peer, type Told } from "./peer.ts";
 
 /** What liveness needs of the host around it. */
 export interface LivenessSurroundings {
@@ -34,6 +34,8 @@ export class Liveness {
   readonly #around: LivenessSurroundings;
   readonly #beatMs: number;
   readonly #peers = new Map<NodeId, Peer>();
+  /** The highest numbers that any peer was told that is forgotten here. */
+  #told: Told = { seq: 0, version: 0 };
   #cancel: (() => void) | undefined;
   #stopped = false;
 
@@ -220,7 +222,7 @@ export class Liveness {
   #peerOf(id: NodeId): Peer {
     const known = this.#peers.get(id);
     if (known !== undefined) return known;
-    const made = new Peer(id, this.#around.clock.monotonicMs());
+    const made = new Peer(id, this.#around.clock.monotonicMs(), this.#told);
     this.#peers.set(id, made);
     this.#arm();
     return made;
@@ -243,11 +245,18 @@ export class Liveness {
       if (peer.beats && nowMs - peer.beatMs > patience * electionTimeoutMs) this.#distrustBeats(peer);
       if (peer.answers && nowMs - peer.answeredMs > patience * electionTimeoutMs) this.#distrustAnswers(peer);
       if (nowMs - peer.heardMs > forgottenTimeouts * electionTimeoutMs && peer.own.size === 0) {
-        this.#peers.delete(peer.id);
+        this.#forget(peer);
         continue;
       }
       if ((peer.wantsBeats || peer.owesAnswer) && nowMs - peer.saidMs >= this.#beatMs / 2) this.#say(peer);
     }
+  }
+
+  /** It may have been heard by who was not, and go on from what it holds: what it is told later must be news to it. */
+  #forget(peer: Peer): void {
+    this.#peers.delete(peer.id);
+    const { seq, version } = this.#told;
+    this.#told = { seq: Math.max(seq, peer.seq), version: Math.max(version, peer.own.version) };
   }
 
   #trustBeats(peer: Peer): void {

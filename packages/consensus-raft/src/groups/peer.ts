@@ -2,6 +2,12 @@ import type { NodeId } from "@revoada/fabric";
 import { HeardClaims, OwnClaims } from "./claims.ts";
 import type { Beat, BeatAnswer } from "./host-frame.ts";
 
+/** Numbers that the other side takes for old, up to these. */
+export interface Told {
+  readonly seq: number;
+  readonly version: number;
+}
+
 /** What a host knows of one other host. */
 export class Peer {
   readonly id: NodeId;
@@ -9,8 +15,8 @@ export class Peer {
   heardMs: number;
 
   /** What this host claims towards it. */
-  readonly own: OwnClaims = new OwnClaims();
-  seq = 0;
+  readonly own: OwnClaims;
+  seq: number;
   answeredSeq = 0;
   /** When it last answered a beat, on `own` as it had it then. */
   answeredMs: number = -Infinity;
@@ -30,9 +36,12 @@ export class Peer {
   beats = false;
   owesAnswer = false;
 
-  constructor(id: NodeId, nowMs: number) {
+  /** `told` is what may have been told to this peer before it was forgotten: it may remember what this host does not. */
+  constructor(id: NodeId, nowMs: number, told: Told = { seq: 0, version: 0 }) {
     this.id = id;
     this.heardMs = nowMs;
+    this.own = new OwnClaims(told.version);
+    this.seq = told.seq;
   }
 
   /** True where this host has to say regularly that it is alive. */
