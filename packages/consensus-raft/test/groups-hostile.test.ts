@@ -161,12 +161,15 @@ describe("the frame of a host", () => {
     ["a claim of a group id of 33 bytes", [...head, [life, [1, 1, 0, [[new Uint8Array(33)]]], []], []]],
     ["a claim of two elements", [...head, [life, [1, 1, 0, [[life, 1]]], []], []]],
     ["a claim to no store", [...head, [life, [1, 1, 0, [[life, 1, "x"]]], []], []]],
-    ["claims beyond the bound", [...head, [life, [1, 1, 0, Array(maxClaims + 1).fill([life])], []], []]],
+    [
+      "claims beyond the bound",
+      [...head, [life, [1, 1, 0, Array.from({ length: maxClaims + 1 }, () => [life])], []], []],
+    ],
     ["an answer to nobody", [...head, [life, [], [none, 1, 1, []]], []]],
     ["an answer that refuses a number", [...head, [life, [], [life, 1, 1, [7]]], []]],
     ["refusals beyond the bound", [...head, [life, [], [life, 1, 1, Array(maxClaims + 1).fill(life)]], []]],
     ["a number among its frames", [...head, [], [7]]],
-    ["frames beyond the bound", [...head, [], Array(maxFramesPerHostFrame + 1).fill(none)]],
+    ["frames beyond the bound", [...head, [], Array.from({ length: maxFramesPerHostFrame + 1 }, () => none)]],
     ["an element too many", [...head, [], [], 0]],
   ] as const) {
     test(`is refused with ${what}`, () => {

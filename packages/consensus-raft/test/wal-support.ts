@@ -138,12 +138,12 @@ export async function contentsOfAll(
   const wal = sharedOver(disk, options);
   const found = new Map<string, Contents & { integrity: string }>();
   try {
-    for (const { groupId: id, base: at, hardState: state, lastIndex, integrity } of (await wal.open()).groups) {
+    for (const { groupId: id, base: begin, hardState: state, lastIndex, integrity } of (await wal.open()).groups) {
       const log = wal.store(id);
       await log.open();
-      const list = await readAll(log, at.index + 1, lastIndex);
+      const list = await readAll(log, begin.index + 1, lastIndex);
       const name = Buffer.from(id).toString();
-      found.set(name, { base: at, hardState: state, entries: list.map(describeEntry), integrity });
+      found.set(name, { base: begin, hardState: state, entries: list.map(describeEntry), integrity });
       await log.close();
     }
   } finally {

@@ -351,7 +351,7 @@ describe("faults", () => {
       await file.write(512, [new Uint8Array(1024).fill(3)]);
       await file.datasync();
       disk.crash("random");
-      expect(await contentOf(disk, "log")).toEqual([...new Array(512).fill(1), ...new Array(1024).fill(3)]);
+      expect(await contentOf(disk, "log")).toEqual([...new Uint8Array(512).fill(1), ...new Uint8Array(1024).fill(3)]);
     }
   });
 

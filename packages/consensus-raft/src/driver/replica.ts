@@ -544,7 +544,7 @@ export class Replica<Command, Result> {
       cancel = clock.schedule(limits.shutdownMs, resolve);
     });
     // What was appended is written out; what the machine has begun it may end; a log that is being opened anew can be closed then.
-    const opened = this.#opening?.catch(() => undefined);
+    const opened = this.#opening?.catch(() => undefined) ?? Promise.resolve();
     const ended = [this.#queue.idle(), this.#runner.idle(), this.#snapshots.idle(), opened];
     await Promise.race([Promise.all(ended), patience]);
     this.#queue.stop();
