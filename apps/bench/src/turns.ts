@@ -111,6 +111,9 @@ export interface Rounds {
   readonly withinMs: number;
 }
 
+/** Before anything is counted. Clients in Node and members in Go take this long to come to their pace. */
+const firstWarmUpMs = 2000;
+
 /** Runs every load on every program, taking turns, and lets somebody know of each. One round is always run. */
 export async function takeTurns(
   programs: readonly Program[],
@@ -121,7 +124,8 @@ export async function takeTurns(
   const endMs = performance.now() + withinMs;
   // Just-in-time compilers want to have seen the code: a turn before the first round is not counted.
   const heaviest = loads.at(-1);
-  if (heaviest !== undefined) for (const program of programs) await takeTurn(program, heaviest);
+  if (heaviest !== undefined)
+    for (const program of programs) await takeTurn(program, { ...heaviest, warmUpMs: firstWarmUpMs });
   const taken: Record<string, Turn>[][] = loads.map(() => []);
   for (let round = 1, tookMs = 0; round <= rounds; round += 1) {
     const beganMs = performance.now();

@@ -90,7 +90,7 @@ async function fill({ entries, payloadBytes, callers }: Extract<Order, { type: "
 async function collect(): Promise<Held> {
   if (globalThis.gc === undefined) throw new Error("this process was not started with --expose-gc");
   for (let time = 1; time <= 2; time += 1) {
-    globalThis.gc();
+    globalThis.gc({ type: "major", execution: "sync", flavor: "last-resort" });
     await pause(500);
   }
   const { heapUsed, external } = process.memoryUsage();
