@@ -1,4 +1,5 @@
 import type { Figures } from "./figures.ts";
+import type { Phase } from "./snapshot/replica.ts";
 import { distribution } from "./statistics.ts";
 import { figure, markdownTable, mebibytes, milliseconds, ratio } from "./table.ts";
 import type { Comparison } from "./turns.ts";
@@ -83,9 +84,32 @@ function growthAims({ growth }: Figures): readonly Aim[] {
   ];
 }
 
+function groupsAims({ groups }: Figures): readonly Aim[] {
+  const many = groups?.find((fleet) => fleet.groups === 100);
+  return [aimOf("100 idle groups: at most 2 times the CPU of one", many?.cpuRatio, ratio, (is) => is <= 2)];
+}
+
+function snapshotAims({ snapshots }: Figures): readonly Aim[] {
+  const million = snapshots?.filter(({ keys }) => keys === 1_000_000) ?? [];
+  const phases = million.flatMap(({ saved, sent, received, installed }) => [saved, sent, received, installed]);
+  const longest = (pick: (phase: Phase) => number): number | undefined =>
+    phases.length === 0 ? undefined : Math.max(...phases.map(pick));
+  const cpu = longest(({ longestTurnCpuMs }) => longestTurnCpuMs);
+  const idle = Math.max(...million.map((each) => each.idle.longestStallMs));
+  return [
+    aimOf(
+      "a million keys saved, sent, received, installed: no stall above 20 ms",
+      longest(({ longestStallMs }) => longestStallMs),
+      (is) => `${milliseconds(is)} (CPU of one turn ${milliseconds(cpu)}; idle ${milliseconds(idle)})`,
+      (is) => is <= 20,
+    ),
+  ];
+}
+
 /** Each aim, and whether it was met. */
 function aimsOf(figures: Figures): readonly Aim[] {
-  return [...commitAims(figures), ...readAims(figures), ...failoverAims(figures), ...growthAims(figures)];
+  const parts = [commitAims, readAims, failoverAims, growthAims, groupsAims, snapshotAims];
+  return parts.flatMap((aims) => aims(figures));
 }
 
 /** The aims as a table. */

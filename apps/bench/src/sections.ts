@@ -12,13 +12,13 @@ import { measureSnapshots } from "./snapshot/snapshot.ts";
 export const suites: {
   readonly raft: readonly ["commits", "reads", "failover", "growth", "catch-up"];
   readonly groups: readonly ["groups"];
-  readonly losses: readonly ["losses"];
   readonly snapshots: readonly ["snapshots"];
+  readonly losses: readonly ["losses"];
 } = {
   raft: ["commits", "reads", "failover", "growth", "catch-up"],
   groups: ["groups"],
-  losses: ["losses"],
   snapshots: ["snapshots"],
+  losses: ["losses"],
 };
 
 export type SuiteName = keyof typeof suites;

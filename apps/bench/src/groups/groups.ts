@@ -115,11 +115,11 @@ export async function measureGroups({ quick, say }: Pick<Scope, "quick" | "say">
   const taken = fleets.map((): Taken => ({ idle: [], load: [] }));
   // Compilers want to have seen the code: a load before the first turn is not counted.
   for (const fleet of fleets) await loadTurn(fleet, quick);
-  for (let turn = 1; turn <= (quick ? 2 : 5); turn += 1) {
+  for (let turn = 1; turn <= (quick ? 2 : 3); turn += 1) {
     for (const [at, fleet] of fleets.entries()) taken[at]?.load.push(await loadTurn(fleet, quick));
     for (const fleet of fleets) await fleet.whole();
     await pause(settleMs);
-    for (const [at, fleet] of fleets.entries()) taken[at]?.idle.push(await idleTurn(fleet, quick ? 2000 : 10_000));
+    for (const [at, fleet] of fleets.entries()) taken[at]?.idle.push(await idleTurn(fleet, quick ? 2000 : 8000));
     const told = fleets.map(({ name }, at) => {
       const { idle, load } = taken[at] as Taken;
       return `${name} ${figure((idle.at(-1)?.cpu ?? 0) * 1000, 1)} ms/s idle, ${figure(load.at(-1)?.perSecond)} commits/s`;

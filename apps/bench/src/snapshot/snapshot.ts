@@ -1,7 +1,7 @@
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { NodeId, ReplicaId } from "@revoada/fabric";
+import { TemporaryDirectory } from "../leftovers.ts";
 import { Worker } from "../processes.ts";
 import type { Scope } from "../scope.ts";
 import type { Order, Phase, StoreKind } from "./replica.ts";
@@ -39,14 +39,13 @@ async function until(condition: () => Promise<boolean>, withinMs: number): Promi
 }
 
 async function measure(store: StoreKind, keys: number): Promise<SnapshotFigures> {
-  const directory = await mkdtemp(join(tmpdir(), "revoada-bench-snapshot-"));
+  await using directory = new TemporaryDirectory("snapshot");
   await using stack = new AsyncDisposableStack();
-  stack.defer(() => rm(directory, { recursive: true, force: true }));
   const workers = [0, 1].map(() => stack.use(new Worker(script)));
   const tell = (at: number, order: Order): Promise<unknown> => (workers[at] as Worker).ask(order);
   const peers: (readonly [NodeId, readonly string[]])[] = [];
   for (const at of [0, 1]) {
-    const path = join(directory, `node-${at}`);
+    const path = join(directory.path, `node-${at}`);
     await mkdir(path);
     const opened = await tell(at, { type: "open", path, seed: new Uint8Array(32).fill(at + 1), store });
     const { id, addresses } = opened as { readonly id: NodeId; readonly addresses: readonly string[] };
