@@ -12,6 +12,7 @@ import type {
 import { decodeConfiguration, encodeConfiguration } from "../../src/core/configuration-codec.ts";
 import { configurationOf } from "../../src/core/configuration.ts";
 import { RaftCore } from "../../src/core/raft-core.ts";
+import type { Presence } from "../../src/core/rest.ts";
 import type { CoreLimits, Effect, Event, Message, MessageBody } from "../../src/core/types.ts";
 
 export const electionTimeoutMs = 100;
@@ -75,6 +76,7 @@ export interface NodeOptions {
   readonly baseTerm?: number;
   readonly nowMs?: number;
   readonly leaseReads?: { readonly marginMs: number };
+  readonly presence?: Presence;
 }
 
 /** What a disk holds: written only by persist effects that have completed. */
@@ -147,6 +149,7 @@ export class TestNode {
       appliedIndex: Math.max(options.appliedIndex ?? 0, stored.baseIndex),
       snapshotIntervalEntries: options.snapshotIntervalEntries ?? 1_000_000,
       ...(options.limits === undefined ? {} : { limits: options.limits }),
+      ...(options.presence === undefined ? {} : { presence: options.presence }),
       ...(options.leaseReads === undefined ? {} : { leaseReads: options.leaseReads }),
       nowMs: this.nowMs,
       log: {
