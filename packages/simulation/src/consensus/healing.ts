@@ -68,7 +68,8 @@ export class Healing {
     await until(() => this.#around.leader() !== undefined, 10 * T);
     const leader = this.#around.leader();
     const excluded = this.#excludable(leader);
-    if (leader === undefined || excluded === undefined) return;
+    if (leader === undefined || excluded === undefined || !this.#canSpare([leader]))
+      return this.#healFromSilence(false);
     this.#note(`${leader.name} is cut off, and nobody leads for long`);
     network.partition(
       [leader.id],
@@ -77,9 +78,13 @@ export class Healing {
     for (let number = 0; number < 3; number += 1) clients.write(leader, random);
     const before = totals.shortReigns;
     const end = chaos.shortenReigns(1, T / 4);
-    await until(() => totals.shortReigns - before >= 4, 40 * T);
+    await until(() => totals.shortReigns - before >= 4, this.#bound(serveWithin));
     end();
+    require(totals.shortReigns > before, "majority-elects", () =>
+      `nobody was elected although only ${leader.name} is cut off: ${this.#describe()}`);
     totals.unsettledLeaders += 1;
+    // What the others sent it meanwhile is lost with its connections: it has heard of none of their terms.
+    leader.crash("nothing-lost");
     network.heal();
     await this.#startAll();
     await this.#serveWithout(excluded, "gone", leader);

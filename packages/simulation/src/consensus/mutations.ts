@@ -156,7 +156,7 @@ export const mutations: readonly Mutation[] = [
     number: 10,
     title: "a candidate of an earlier term is not told of the later one",
     origin: "etcd#8243",
-    breaks: ["majority-serves", "converges", "serves-when-whole"],
+    breaks: ["majority-serves", "majority-elects"],
     patches: [
       {
         file: "core/raft-core.ts",
