@@ -1,9 +1,11 @@
-import { isFabricError } from "@revoada/fabric";
+import { isFabricError, type Committed } from "@revoada/fabric";
 import type { SeededRandom, VirtualClock } from "@revoada/fabric/memory";
 import type { Call, Operation } from "../linearizability/operation.ts";
 import type { ConsensusMonitor } from "./monitor.ts";
+import type { RegisterCommand } from "./register-machine.ts";
 import { ProcessDiedError, type SimulatedReplica } from "./replica.ts";
 import type { Setup } from "./setup.ts";
+import { NeverProposedError, SessionClients } from "./session-clients.ts";
 import type { ConsensusTotals } from "./totals.ts";
 
 /** Refusals after which nothing was appended and nothing ever will be. */
@@ -13,6 +15,7 @@ const definite: readonly string[] = [
   "RAFT_BACKPRESSURE",
   "RAFT_TOO_LARGE",
   "RAFT_STOPPED",
+  "RAFT_SESSION_EXPIRED",
 ];
 
 /** Operations that are planned together, at moments close to each other. */
@@ -25,6 +28,8 @@ export interface Batch {
 
 const batchSize = 25;
 const keysRemembered = 4;
+/** Operations beyond the plan have ids of their own. */
+const firstUnplanned = 1_000_000;
 
 /** Plans the operations of the chaos phase, in bursts and in trickles. */
 export function planBatches(setup: Setup, random: SeededRandom): readonly Batch[] {
@@ -74,13 +79,14 @@ export class Clients {
   readonly #told = new Map<string, string>();
   /** Keys that were changed last, the newest one last. */
   #changed: readonly string[] = [];
+  readonly #sessions: SessionClients;
   #moment = 0;
   #pending = 0;
-  /** Operations beyond the plan have ids of their own. */
-  #nextId = 1_000_000;
+  #nextId = firstUnplanned;
 
   constructor(around: ClientSurroundings) {
     this.#around = around;
+    this.#sessions = new SessionClients(around);
   }
 
   /** Operations that wait for an answer of a process that lives. */
@@ -201,9 +207,15 @@ export class Clients {
 
   async #propose(replica: SimulatedReplica, record: CallRecord): Promise<void> {
     const { id, key, call } = record;
-    const { index, result } = await replica.whileUp(replica.life.consensus.propose({ id, key, call }));
+    const { index, result } = await this.#committed(replica, { id, key, call });
     record.answer = result;
     record.index = index;
+  }
+
+  /** A part of what is planned goes through sessions. What proves that a healed group serves does not: its session might expire. */
+  #committed(replica: SimulatedReplica, command: RegisterCommand): Promise<Committed<string>> {
+    const inSession = command.id < firstUnplanned ? this.#sessions.propose(replica, command) : undefined;
+    return inSession ?? replica.whileUp(replica.life.consensus.propose(command));
   }
 
   #acknowledged(record: CallRecord): void {
@@ -221,14 +233,16 @@ export class Clients {
 
   #failed(record: CallRecord, error: unknown): void {
     this.#pending -= 1;
-    const isKnown = isFabricError(error) || error instanceof ProcessDiedError;
+    const cause = error instanceof NeverProposedError ? error.cause : error;
+    const isKnown = isFabricError(cause) || cause instanceof ProcessDiedError;
     this.#around.monitor.check(
       isKnown,
       "typed-outcomes",
       () =>
         `operation ${record.id} failed with ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
     );
-    record.outcome = isFabricError(error, ...definite) ? "refused" : "unknown";
+    const isRefused = isFabricError(error, ...definite) || error instanceof NeverProposedError;
+    record.outcome = isRefused ? "refused" : "unknown";
     this.#around.totals[record.outcome] += 1;
   }
 

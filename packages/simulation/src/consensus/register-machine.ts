@@ -1,4 +1,12 @@
-import type { AppliedEntry, LogIndex, MachinePosition, MachineSnapshot, StateMachine, Term } from "@revoada/fabric";
+import type {
+  AnnexRecord,
+  AnnexStateMachine,
+  AppliedEntry,
+  LogIndex,
+  MachinePosition,
+  MachineSnapshot,
+  Term,
+} from "@revoada/fabric";
 import type { RaftCodec } from "@revoada/consensus-raft";
 import { applyCall, emptyValue, type Call } from "../linearizability/operation.ts";
 
@@ -56,11 +64,15 @@ export function hashText(text: string, start: number = 0x81_1c_9d_c5): number {
   return hash >>> 0;
 }
 
+type KeptRecord = AnnexRecord & { readonly value: Uint8Array };
+
 /** Registers, and which operation was applied where. All of it is replicated, and all of it is in the hash. */
 export class Registers {
   readonly #values = new Map<string, string>();
   /** Operation id → index at which it took effect. */
   readonly applied: Map<number, number> = new Map();
+  /** What the log asks a durable machine to keep beside them. */
+  readonly #annex = new Map<string, KeptRecord>();
   #hash = 0;
 
   /** Equal for equal states, and kept up to date change by change. */
@@ -82,17 +94,31 @@ export class Registers {
     return answer;
   }
 
+  get annex(): Iterable<KeptRecord> {
+    return this.#annex.values();
+  }
+
+  keep(records: readonly AnnexRecord[]): void {
+    for (const { key, value } of records) {
+      const name = textOf(key);
+      if (value === undefined) this.#annex.delete(name);
+      else this.#annex.set(name, { key, value });
+    }
+  }
+
   copy(): Registers {
     const copy = new Registers();
     for (const [key, value] of this.#values) copy.#values.set(key, value);
     for (const [id, index] of this.applied) copy.applied.set(id, index);
+    for (const [name, record] of this.#annex) copy.#annex.set(name, record);
     copy.#hash = this.#hash;
     return copy;
   }
 
   encode(): Uint8Array {
     const values = [...this.#values].toSorted(([left], [right]) => (left < right ? -1 : 1));
-    const text = JSON.stringify(values);
+    const annex = [...this.#annex.values()].map(({ key, value }) => [textOf(key), textOf(value)]);
+    const text = JSON.stringify({ values, annex });
     const bytes = Buffer.alloc(4 + text.length + 8 * this.applied.size);
     bytes.writeUInt32LE(text.length, 0);
     bytes.write(text, 4, "latin1");
@@ -108,8 +134,14 @@ export class Registers {
   static decode(bytes: Buffer): Registers {
     const registers = new Registers();
     const length = bytes.readUInt32LE(0);
-    const values = JSON.parse(bytes.toString("latin1", 4, 4 + length)) as [string, string][];
+    const { values, annex } = JSON.parse(bytes.toString("latin1", 4, 4 + length)) as {
+      readonly values: readonly (readonly [string, string])[];
+      readonly annex: readonly (readonly [string, string])[];
+    };
     for (const [key, value] of values) registers.#set(key, emptyValue, value);
+    registers.keep(
+      annex.map(([key, value]) => ({ key: Buffer.from(key, "latin1"), value: Buffer.from(value, "latin1") })),
+    );
     for (let at = 4 + length; at < bytes.length; at += 8)
       registers.#note(bytes.readUInt32LE(at), bytes.readUInt32LE(at + 4));
     return registers;
@@ -184,9 +216,13 @@ export interface MachineSurroundings {
 
 const chunkBytes = 512;
 
+type Entries = readonly AppliedEntry<RegisterCommand>[];
+type Results = readonly (string | undefined)[];
+
 /** A machine of registers whose every step is told to the world. */
-export class RegisterMachine implements StateMachine<RegisterCommand, string> {
+export class RegisterMachine implements AnnexStateMachine<RegisterCommand, string> {
   readonly durable: boolean;
+  readonly keepsAnnex = true;
   readonly #around: MachineSurroundings;
   #registers: Registers;
   #position: MachinePosition;
@@ -216,15 +252,25 @@ export class RegisterMachine implements StateMachine<RegisterCommand, string> {
     this.#around.disk?.flush();
   }
 
-  apply(
-    entries: readonly AppliedEntry<RegisterCommand>[],
-  ): readonly (string | undefined)[] | Promise<readonly (string | undefined)[]> {
-    const delayMs = this.#around.applyDelayMs();
-    if (delayMs === undefined) return this.#applyNow(entries);
-    return this.#around.wait(delayMs).then(() => this.#applyNow(entries));
+  annex(): Iterable<KeptRecord> {
+    return this.#registers.annex;
   }
 
-  #applyNow(entries: readonly AppliedEntry<RegisterCommand>[]): readonly (string | undefined)[] {
+  apply(entries: Entries): Results | Promise<Results> {
+    return this.#applySoon(entries, () => []);
+  }
+
+  applyWithAnnex(entries: Entries, annexOf: (results: Results) => readonly AnnexRecord[]): Results | Promise<Results> {
+    return this.#applySoon(entries, annexOf);
+  }
+
+  #applySoon(entries: Entries, annexOf: (results: Results) => readonly AnnexRecord[]): Results | Promise<Results> {
+    const delayMs = this.#around.applyDelayMs();
+    if (delayMs === undefined) return this.#applyNow(entries, annexOf);
+    return this.#around.wait(delayMs).then(() => this.#applyNow(entries, annexOf));
+  }
+
+  #applyNow(entries: Entries, annexOf: (results: Results) => readonly AnnexRecord[]): Results {
     const results = entries.map((entry) => {
       const { index, term } = entry;
       if (index !== this.#position.index + 1) {
@@ -237,6 +283,7 @@ export class RegisterMachine implements StateMachine<RegisterCommand, string> {
       this.#around.onApplied(entry, this.#registers.hash);
       return result;
     });
+    this.#registers.keep(annexOf(results));
     this.#around.disk?.wrote({ registers: this.#registers, position: this.#position });
     return results;
   }

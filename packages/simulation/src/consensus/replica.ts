@@ -1,4 +1,10 @@
-import { raft, walLogStore, type WalLogStore } from "@revoada/consensus-raft";
+import {
+  raft,
+  walLogStore,
+  type RaftOptions,
+  type SessionedConsensus,
+  type WalLogStore,
+} from "@revoada/consensus-raft";
 import {
   isFabricError,
   silentLogger,
@@ -70,6 +76,8 @@ interface Life {
   readonly host: SuspendableHost;
   readonly consensus: Consensus<RegisterCommand, string>;
   readonly machine: RegisterMachine;
+  /** The same log, where its clients may open sessions. */
+  readonly sessions: SessionedConsensus<RegisterCommand, string> | undefined;
 }
 
 /** One node of a run: the production driver, core and log over a virtual host, network and disk. */
@@ -216,8 +224,11 @@ export class SimulatedReplica {
     const random = this.#random.fork(`life-${this.#lives}`);
     const transport = this.#world.network.transport(this.id, { clock: host, limits: { silenceTimeoutMs: 2000 } });
     const machine = this.#makeMachine(host);
-    const consensus = this.#makeConsensus(host, random, transport);
-    const life: Life = { host, consensus, machine };
+    const options = this.#consensusOptions(host, random, transport);
+    const limits = this.#world.setup.sessions;
+    const sessions = limits === undefined ? undefined : raft({ ...options, sessions: limits });
+    const consensus = sessions ?? raft(options);
+    const life: Life = { host, consensus, machine, sessions };
     this.#life = life;
     this.#world.entered(this);
     this.#note("starts");
@@ -309,15 +320,15 @@ export class SimulatedReplica {
     });
   }
 
-  #makeConsensus(
+  #consensusOptions(
     host: VirtualHost,
     random: SeededRandom,
     transport: ReturnType<MemoryNetwork["transport"]>,
-  ): Consensus<RegisterCommand, string> {
+  ): RaftOptions<RegisterCommand, string> {
     const { setup, monitor, totals } = this.#world;
     const founding = this.#founding;
     const disk = this.#disk;
-    return raft<RegisterCommand, string>({
+    return {
       id: this.id,
       transport,
       clock: host,
@@ -344,7 +355,7 @@ export class SimulatedReplica {
         },
       },
       ...(founding === undefined ? {} : { bootstrap: founding }),
-    });
+    };
   }
 
   #openLog(host: VirtualHost, random: SeededRandom): WalLogStore {
@@ -376,6 +387,8 @@ export class SimulatedReplica {
         if (name === "revoada_raft_wal_full_total") totals.fullDisks += by;
         else if (name === "revoada_raft_storage_failures_total") totals.storageFailures += by;
         else if (name === "revoada_raft_stalls_total") totals.lateTicks += by;
+        else if (name === "revoada_raft_session_repeats_total") totals.duplicatesFiltered += by;
+        else if (name === "revoada_raft_sessions_expired_total") totals.sessionsExpired += by;
         else if (name === "revoada_raft_snapshots_total") {
           if (labels?.["kind"] === "saved") totals.snapshotsSaved += by;
           if (labels?.["kind"] === "installed") totals.snapshotInstalls += by;

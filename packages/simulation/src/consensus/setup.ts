@@ -1,3 +1,4 @@
+import type { SessionLimits } from "@revoada/consensus-raft";
 import type { SeededRandom } from "@revoada/fabric/memory";
 import { chooseKinds, faultKindsFor, type FaultKind } from "./faults.ts";
 
@@ -33,6 +34,8 @@ export interface Setup {
   /** What the group is healed from. */
   readonly healsFrom: "anything" | "half-heard-leader" | "unsettled-leaders";
   readonly limits: Readonly<Record<string, number>>;
+  /** Tables that are small enough for sessions to expire; undefined for a log without sessions. */
+  readonly sessions: SessionLimits | undefined;
 }
 
 export interface SetupOptions {
@@ -82,6 +85,20 @@ export function drawSetup(random: SeededRandom, options: SetupOptions = {}): Set
     hastyOperator: random.chance(0.4),
     healsFrom: random.pick(["anything", "half-heard-leader", "unsettled-leaders"]),
     limits: drawLimits(random, electionTimeoutMs),
+    sessions: drawSessions(random.fork("sessions")),
+  };
+}
+
+function drawSessions(random: SeededRandom): SessionLimits | undefined {
+  if (!random.chance(0.35)) return undefined;
+  const [maxInFlight, maxResultBytes] = [random.pick([1, 2, 16]), random.pick([64, 4096])];
+  // One window of largest results is the least.
+  const maxBytes = 64 + maxInFlight * (maxResultBytes + 40);
+  return {
+    maxSessions: random.pick([3, 6, 20]),
+    maxInFlight,
+    maxResultBytes,
+    maxBytes: maxBytes * random.pick([2, 8, 1000]),
   };
 }
 
