@@ -1,5 +1,6 @@
 import { Fleet, Writers } from "@revoada/node/unstable/fleet";
 import { noteEnding, TemporaryDirectory } from "./leftovers.ts";
+import type { Rounds } from "./turns.ts";
 
 /** How the leader is lost. `kill`: its kernel closes its connections at once; `pause`: nothing is heard of it any more. */
 export type Loss = "kill" | "pause";
@@ -22,8 +23,12 @@ export interface LossFigures {
 const writerCount = 4;
 const withinMs = 60_000;
 
-/** Loses the leader of five daemons again and again while others write, and lets it come back in between. */
-export async function measureLosses(loss: Loss, rounds: number, report: (line: string) => void): Promise<LossFigures> {
+/** Loses the leader of five daemons again and again, as long as there is time, while others write, and lets it come back in between. */
+export async function measureLosses(
+  loss: Loss,
+  { rounds, withinMs: budgetMs }: Rounds,
+  report: (line: string) => void,
+): Promise<LossFigures> {
   await using directory = new TemporaryDirectory("loss");
   await using fleet = new Fleet({ directory: directory.path, size: 5 });
   using notes = new DisposableStack();
@@ -32,7 +37,12 @@ export async function measureLosses(loss: Loss, rounds: number, report: (line: s
   const samples: LossSample[] = [];
   let acknowledged = 0;
   let unknown = 0;
+  const endMs = performance.now() + budgetMs;
   for (let round = 1; round <= rounds; round += 1) {
+    if (round > 1 && performance.now() > endMs) {
+      report(`no time for more than ${round - 1} of ${rounds} times`);
+      break;
+    }
     const { daemon: victim } = await fleet.whole({ alive: 5, withinMs });
     const writers = new Writers(fleet.daemons.filter((daemon) => daemon !== victim));
     writers.start(writerCount);

@@ -42,8 +42,9 @@ export async function measureSection(name: SectionName, scope: Scope): Promise<P
     case "snapshots":
       return { snapshots: await measureSnapshots(scope) };
     case "losses": {
-      const killed = await measureLosses("kill", scope.quick ? 3 : 20, scope.say);
-      return { losses: [killed, await measureLosses("pause", scope.quick ? 2 : 10, scope.say)] };
+      const killed = await measureLosses("kill", { rounds: scope.quick ? 3 : 20, withinMs: 70_000 }, scope.say);
+      const paused = await measureLosses("pause", { rounds: scope.quick ? 2 : 10, withinMs: 45_000 }, scope.say);
+      return { losses: [killed, paused] };
     }
   }
 }
