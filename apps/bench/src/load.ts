@@ -21,6 +21,34 @@ export interface LoadOptions {
   readonly payloadBytes: number;
 }
 
+const partSamples = 65_536;
+
+/** Grows part by part: to copy a million samples into a larger array would hold up what is measured. */
+class Samples {
+  readonly #parts: Float64Array[] = [];
+  #used = partSamples;
+
+  get length(): number {
+    return (this.#parts.length - 1) * partSamples + this.#used;
+  }
+
+  push(value: number): void {
+    if (this.#used === partSamples) {
+      this.#parts.push(new Float64Array(partSamples));
+      this.#used = 0;
+    }
+    (this.#parts.at(-1) as Float64Array)[this.#used] = value;
+    this.#used += 1;
+  }
+
+  sorted(): Float64Array {
+    const all = new Float64Array(this.length);
+    for (const [at, part] of this.#parts.entries())
+      all.set(part.subarray(0, Math.min(partSamples, all.length - at * partSamples)), at * partSamples);
+    return all.sort();
+  }
+}
+
 /**
  * Closed loop: each caller proposes, waits for the answer, and proposes again. Counted is what ends within the measured time; to count
  * only what also began in it would take a whole latency's worth away from a slow program, and next to nothing from a fast one.
@@ -32,7 +60,7 @@ export async function runCallers(
   const { callers, warmUpMs, measureMs, payloadBytes } = options;
   const startMs = performance.now() + warmUpMs;
   const endMs = startMs + measureMs;
-  const latencies: number[] = [];
+  const latencies = new Samples();
   let failed = 0;
   let allOperations = 0;
   const caller = async (_: unknown, number: number): Promise<void> => {
@@ -52,7 +80,7 @@ export async function runCallers(
     }
   };
   await Promise.all(Array.from({ length: callers }, caller));
-  const sorted = Float64Array.from(latencies).sort();
+  const sorted = latencies.sorted();
   return {
     callers,
     operations: latencies.length,
