@@ -51,7 +51,7 @@ export const mutations: readonly Mutation[] = [
     number: 3,
     title: "a single node counts itself before its sync",
     origin: "etcd#14370",
-    breaks: ["committed-on-quorum", "applied-within-durable"],
+    breaks: ["durable-is-durable", "committed-on-quorum", "applied-within-durable"],
     patches: [
       {
         file: "core/replication.ts",
