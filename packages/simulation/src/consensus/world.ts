@@ -46,7 +46,7 @@ export async function runConsensusSeed(options: ConsensusRunOptions): Promise<Co
 /** How many operations a run must have seen. */
 const leastOperations = 1000;
 /** One in so many operations must succeed in every run; one in two over all runs. */
-const leastShare = 5;
+const leastShare = 10;
 
 interface CoreOwner {
   readonly replica: SimulatedReplica;
