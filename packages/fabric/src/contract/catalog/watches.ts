@@ -153,7 +153,7 @@ export const watchCases: Readonly<Record<string, Body>> = {
     await write(fixture, put("a", "0"));
     await time.run(stream.next());
     const value = "v".repeat(512 * 1024);
-    const rounds = 300;
+    const rounds = 120;
     for (let round = 1; round <= rounds; round += 1) await write(fixture, put(`key ${round % 4}`, `${round}${value}`));
     const newest = catalog.revision();
     let last: number = from;
