@@ -5,7 +5,7 @@ import type { Message, OrderName, Orders, Peers, Place, Standing } from "./order
 import { TortureError, type Watch } from "./watch.ts";
 
 /** The process ended before it answered: whether it has done what it was told is unknown. */
-export class ProcessEndedError extends Error {
+class ProcessEndedError extends Error {
   override readonly name = "ProcessEndedError";
 }
 

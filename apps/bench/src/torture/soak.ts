@@ -44,7 +44,7 @@ export interface SoakFigures {
   readonly processes: readonly ProcessFigures[];
 }
 
-export const aimBytesPerCommit = 16;
+const aimBytesPerCommit = 16;
 /** A slope with a useful interval takes about as many. */
 const leastSamples = 20;
 const warmUpShare = 0.2;

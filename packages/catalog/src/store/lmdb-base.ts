@@ -16,7 +16,7 @@ const decoder = new TextDecoder();
  * What the keys of a space begin with. A store has one space in force; others are being filled or removed. Space 0 is the one that
  * a store begins with, and its keys begin with nothing: the first byte is the length of a tree's name there.
  */
-export function spacePrefix(space: number): Uint8Array {
+function spacePrefix(space: number): Uint8Array {
   if (space === 0) return nothing;
   const bytes = new Uint8Array(6);
   bytes[1] = 2;

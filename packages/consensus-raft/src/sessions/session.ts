@@ -51,10 +51,7 @@ interface Waiter {
 /** Callers that wait for room in the window. */
 const maxWaiters = 10_000;
 
-export function boundsOf<Command, Result>(
-  ground: SessionGround<Command, Result>,
-  options: SessionCallOptions,
-): CallBounds {
+function boundsOf<Command, Result>(ground: SessionGround<Command, Result>, options: SessionCallOptions): CallBounds {
   const timeoutMs = checkTimeout(options.timeoutMs) ?? ground.timeoutMs;
   return { deadlineMs: ground.clock.monotonicMs() + timeoutMs, signal: options.signal };
 }

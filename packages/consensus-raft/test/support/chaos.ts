@@ -28,7 +28,7 @@ export const mishap: fc.Arbitrary<Mishap> = fc.oneof(
 );
 
 /** Every payload that was ever handed to a log, on any disk and in any life. */
-export class Written {
+class Written {
   readonly #payloads = new Set<string>();
 
   has(text: string): boolean {

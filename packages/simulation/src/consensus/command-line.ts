@@ -91,7 +91,7 @@ function again({ seed, nodes, minutes, only }: ConsensusRunOptions): string {
 }
 
 /** The commit that is being run; what is not committed shows as a plus. */
-export function commitOf(): string {
+function commitOf(): string {
   try {
     const git = (...args: string[]): string => execFileSync("git", args, { encoding: "utf8" }).trim();
     return `${git("rev-parse", "--short", "HEAD")}${git("status", "--porcelain") === "" ? "" : "+"}`;

@@ -33,7 +33,7 @@ async function holdsWithout(seed: number, { runs }: GateOptions): Promise<boolea
 }
 
 /** Runs seeds on sources into which `mutation` was planted, until one has found it. */
-export async function runGate(mutation: Mutation, options: GateOptions): Promise<GateResult> {
+async function runGate(mutation: Mutation, options: GateOptions): Promise<GateResult> {
   let ran = 0;
   const others = new Map<string, number>();
   let rest = options.runs;

@@ -58,7 +58,7 @@ export const registerCodec: RaftCodec<RegisterCommand, string> = {
 };
 
 /** FNV-1a over UTF-16 code units. */
-export function hashText(text: string, start: number = 0x81_1c_9d_c5): number {
+function hashText(text: string, start: number = 0x81_1c_9d_c5): number {
   let hash = start;
   for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01_00_01_93);
   return hash >>> 0;
