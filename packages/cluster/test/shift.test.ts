@@ -2,23 +2,8 @@ import { shiftVerbs, type ShiftOrder, type ShiftOutcome, type ShiftVerb } from "
 import { replicasOf, type NodeId, type NodeRecord } from "@revoada/fabric";
 import { encode } from "cborg";
 import { describe, expect, test } from "vitest";
-import { ClusterKit, type TestNode } from "./doubles/cluster-kit.ts";
+import { formed, type ClusterKit, type TestNode } from "./doubles/cluster-kit.ts";
 import { nodeId } from "./doubles/keys.ts";
-
-/** A founder and these nodes, formed: three masters that vote, the others at work. */
-async function formed(...names: readonly string[]): Promise<{ readonly kit: ClusterKit; readonly nodes: TestNode[] }> {
-  const kit = await ClusterKit.founded();
-  const nodes = [kit.founder];
-  for (const name of names) nodes.push(await kit.joined(name));
-  await kit.clock.runUntil(
-    () =>
-      replicasOf(kit.founder.cluster.formation(), "voter").length === 3 &&
-      [...kit.founder.cluster.formation().nodes.values()].every(({ state }) => state === "active") &&
-      kit.log.configuration.outgoing === undefined,
-    { withinMs: 30_000 },
-  );
-  return { kit, nodes };
-}
 
 function record(kit: ClusterKit, id: NodeId): NodeRecord {
   const found = kit.founder.cluster.formation().nodes.get(id);

@@ -8,6 +8,7 @@ import {
 } from "@revoada/cluster";
 import {
   prescribedHomelab,
+  replicasOf,
   type Attestor,
   type Catalog,
   type FabricFace,
@@ -217,4 +218,21 @@ export class TestNode {
     this.faces.push(made);
     return made;
   }
+}
+
+/** A founder and these nodes, formed: three masters that vote, the others at work. */
+export async function formed(
+  ...names: readonly string[]
+): Promise<{ readonly kit: ClusterKit; readonly nodes: TestNode[] }> {
+  const kit = await ClusterKit.founded();
+  const nodes = [kit.founder];
+  for (const name of names) nodes.push(await kit.joined(name));
+  await kit.clock.runUntil(
+    () =>
+      replicasOf(kit.founder.cluster.formation(), "voter").length === 3 &&
+      [...kit.founder.cluster.formation().nodes.values()].every(({ state }) => state === "active") &&
+      kit.log.configuration.outgoing === undefined,
+    { withinMs: 30_000 },
+  );
+  return { kit, nodes };
 }
