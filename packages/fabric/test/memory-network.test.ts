@@ -180,6 +180,26 @@ describe("nodes", () => {
     expect(await clock.run(of(a).probe(b))).toBe("unreachable");
   });
 
+  test("that go down before they hear of a connection that they dialled are seen closed by the other side", async () => {
+    const { clock, network, of, seen } = await net({ latencyMs: 10 });
+    of(a).send(b, protocol, bytes(1));
+    await clock.advanceAsync(15);
+    expect(seen(b)).toEqual(["10 connected a"]);
+    expect(seen(a)).toEqual([]);
+    network.down(a);
+    await clock.advanceAsync(15);
+    expect(seen(b)).toEqual(["10 connected a", "25 disconnected a closed"]);
+  });
+
+  test("that go down before their dial arrives are not taken for connected", async () => {
+    const { clock, network, of, seen } = await net({ latencyMs: 10 });
+    of(a).send(b, protocol, bytes(1));
+    await clock.advanceAsync(5);
+    network.down(a);
+    await clock.advanceAsync(50);
+    expect(seen(b)).toEqual([]);
+  });
+
   test("what a killed process had sent still arrives", async () => {
     const { clock, network, of } = await net();
     const got: number[] = [];

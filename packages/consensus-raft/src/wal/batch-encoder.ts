@@ -90,7 +90,7 @@ export function stepBytes(step: WalStep): number {
   if (step.truncateFrom !== undefined) total += recordLength(0);
   for (const entry of step.entries) total += recordLength(entry.payload.length);
   if (step.base !== undefined) total += recordLength(bodyOfBase(step.base)?.length ?? 0);
-  if (step.hardState !== undefined) total += recordLength(encodeText(step.hardState.vote ?? "").length);
+  if (step.hardState !== undefined) total += recordLength(Buffer.byteLength(step.hardState.vote ?? ""));
   if (step.suspect !== undefined) total += recordLength(0);
   if (step.forget === true) total += recordLength(0);
   if (step.seal !== undefined) total += recordLength(0);

@@ -1,6 +1,6 @@
 import { InvalidValueError, type HardState, type LogBase, type LogEntry } from "@revoada/fabric";
 import { LogInvalidBatchError } from "./errors.ts";
-import { encodeText, maxGroupIdBytes, maxIdBytes, maxMembers, maxSegmentBytes } from "./format.ts";
+import { maxGroupIdBytes, maxIdBytes, maxMembers, maxSegmentBytes } from "./format.ts";
 import type { WalOptions } from "./wal-log-store.ts";
 
 const minSegmentBytes = 4096;
@@ -71,6 +71,6 @@ export function checkBase(base: LogBase): void {
 }
 
 function checkId(text: string, what: string): void {
-  if (encodeText(text).length > maxIdBytes)
+  if (Buffer.byteLength(text) > maxIdBytes)
     throw new LogInvalidBatchError(`${what} is longer than ${maxIdBytes} bytes`);
 }

@@ -146,6 +146,8 @@ class InMemoryNetwork implements MemoryNetwork, NetworkFabric, PipeSurroundings 
   unregister(transport: Station): void {
     const address = memoryAddress(transport.localId);
     if (this.#listening.get(address) === transport) this.#listening.delete(address);
+    // A kernel resets what a program that is gone had dialled, even where that has not heard of the answer yet.
+    for (const { dialer } of this.#all) if (dialer.owner === transport && !dialer.attached) dialer.end("local");
   }
 
   dial(
@@ -219,6 +221,8 @@ class InMemoryNetwork implements MemoryNetwork, NetworkFabric, PipeSurroundings 
 
   #accept(from: Station, target: Station, peer: NodeId, channel: TransportChannel): DialOutcome {
     if (!target.isListening) return { type: "refused" };
+    // Whoever dialled is gone: its kernel resets what is answered.
+    if (!from.isListening) return { type: "refused" };
     if (target.localId !== peer) return { type: "wrong-peer", found: target.localId };
     if (!target.admits(from.localId, channel)) return { type: "not-admitted" };
     const key = pairKey(from.localId, target.localId, channel);

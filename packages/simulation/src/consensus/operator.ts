@@ -35,10 +35,7 @@ export class Operator {
     const isMember = ({ id }: SimulatedReplica): boolean =>
       [...configuration.voters, ...configuration.learners].some((member) => member.id === id);
     const isUnderWay = replicas.some(
-      (replica) =>
-        replica.isRunning &&
-        isMember(replica) &&
-        replica.life.consensus.status().configurationIndex > monitor.committedIndex,
+      (replica) => isMember(replica) && replica.configurationIndex > monitor.committedIndex,
     );
     return isUnderWay ? undefined : configuration;
   }

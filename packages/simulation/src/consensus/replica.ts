@@ -93,6 +93,7 @@ export class SimulatedReplica {
   #lives = 0;
   #life: Life | undefined;
   #running = false;
+  #lastConfigurationIndex = 0;
   /** It ends because it was told to. */
   #stopping: Life | undefined;
   #storeId: StoreId | undefined;
@@ -132,6 +133,11 @@ export class SimulatedReplica {
   }
 
   /** It takes part. */
+  /** Where the configuration stands that this replica follows, or followed when it ended. */
+  get configurationIndex(): number {
+    return this.#life?.consensus.status().configurationIndex ?? this.#lastConfigurationIndex;
+  }
+
   get isRunning(): boolean {
     return this.#running;
   }
@@ -458,6 +464,7 @@ export class SimulatedReplica {
   }
 
   #ended(): void {
+    this.#lastConfigurationIndex = this.life.consensus.status().configurationIndex;
     this.#life = undefined;
     this.#running = false;
     this.#atNextWrite = undefined;

@@ -59,11 +59,12 @@ export function drawSetup(random: SeededRandom, options: SetupOptions = {}): Set
   const kinds = chooseKinds(shuffled, 8 + random.below(feasible.length - 7), leastFaultKinds);
   const founders = nodes <= 2 ? nodes : Math.max(1, nodes - random.below(3));
   const segmentBytes = random.pick([16, 32, 64, 256]) * 1024;
-  return {
+  const chaosMs = minutes * 60_000 - healMs;
+  const setup: Setup = {
     nodes,
     founders,
     electionTimeoutMs,
-    chaosMs: minutes * 60_000 - healMs,
+    chaosMs,
     kinds,
     // A pair loses its quorum with either of the two, so that it bears less.
     faults: Math.round((nodes === 2 ? 8 + random.below(6) : 14 + random.below(14)) * minutes),
@@ -87,6 +88,23 @@ export function drawSetup(random: SeededRandom, options: SetupOptions = {}): Set
     limits: drawLimits(random, electionTimeoutMs),
     sessions: drawSessions(random.fork("sessions")),
   };
+  return { ...setup, ...bearable(setup) };
+}
+
+/** What an entry takes of a message, about. */
+const entryBytes = 64;
+
+/**
+ * Links and disks that are fast enough, under these limits, for twice what is asked: where one entry is under way at a time and takes
+ * 50 ms, most of what is asked never happens, and little is learned.
+ */
+function bearable({ limits, latencyMs, syncMs, chaosMs, operations }: Setup): Pick<Setup, "latencyMs" | "syncMs"> {
+  const { maxMessageBytes = Infinity, maxInFlightMessages = Infinity, maxInFlightBytes = Infinity } = limits;
+  const perMessage = Math.max(1, Math.floor(maxMessageBytes / entryBytes));
+  const perRound = Math.max(1, Math.min(maxInFlightMessages * perMessage, maxInFlightBytes / entryBytes));
+  const mostMs = (perRound * chaosMs) / operations / 2;
+  const factor = Math.min(1, mostMs / (syncMs + 2 * latencyMs));
+  return { latencyMs: latencyMs * factor, syncMs: syncMs * factor };
 }
 
 function drawSessions(random: SeededRandom): SessionLimits | undefined {

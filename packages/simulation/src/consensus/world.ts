@@ -72,6 +72,8 @@ class ConsensusWorld {
   readonly #placed = new Map<number, number>();
   #current: SimulatedReplica | undefined;
   readonly #owners = new WeakMap<WatchedCore, CoreOwner>();
+  /** The latest core that stepped in each life. */
+  readonly #cores = new WeakMap<SimulatedReplica["life"], WatchedCore>();
 
   constructor(options: ConsensusRunOptions) {
     this.#options = options;
@@ -146,6 +148,7 @@ class ConsensusWorld {
     if (replica === undefined) throw new Error("a core stepped and nobody ran");
     const owner = { replica, life: replica.life };
     this.#owners.set(core, owner);
+    this.#cores.set(owner.life, core);
     return owner;
   }
 
@@ -240,10 +243,10 @@ class ConsensusWorld {
     let bestTerm = -1;
     for (const replica of this.#replicas) {
       if (!replica.isRunning) continue;
-      const { role, term } = replica.life.consensus.status();
-      if (role !== "leader" || term <= bestTerm) continue;
+      const core = this.#cores.get(replica.life);
+      if (core === undefined || !core.isLeader || core.term <= bestTerm) continue;
       best = replica;
-      bestTerm = term;
+      bestTerm = core.term;
     }
     return best;
   }
