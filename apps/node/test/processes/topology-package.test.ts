@@ -35,8 +35,8 @@ test("a topology of another package shapes a cluster, and who does not name it s
     const { members } = await node.until(
       ({ mode, members: all }) => mode === "read-write" && all.filter(({ role }) => role === "master").length === 3,
     );
-    const regions = members.filter(({ role }) => role === "master").map(({ zone }) => zone?.split(".")[0]);
-    expect(regions.toSorted()).toEqual(["ap", "eu", "us"]);
+    const regions = members.filter(({ role }) => role === "master").map(({ zone }) => zone.split(".")[0]);
+    expect(new Set(regions)).toEqual(new Set(["ap", "eu", "us"]));
   }
   for (const node of nodes) expect((await node.stop()).code).toBe(0);
 });
