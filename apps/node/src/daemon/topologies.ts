@@ -11,7 +11,7 @@ import {
 import { shapedTopology, topologyByName } from "@revoada/topology";
 
 /** A package that is named as a topology cannot be used as one. */
-export class TopologyPackageError extends FabricError {
+class TopologyPackageError extends FabricError {
   constructor(name: string, why: string, cause?: unknown) {
     super("TOPOLOGY_PACKAGE_INVALID", `package ${name} cannot be used as a topology: ${why}`, { cause });
   }
