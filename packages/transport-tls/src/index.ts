@@ -8,6 +8,7 @@
  * @packageDocumentation
  */
 export { tlsTransport, type TlsTransportOptions } from "./transport.ts";
+export { keyProbe, type KeyAnswer, type KeyProbe, type KeyProbeOptions } from "./key-probe.ts";
 export { defaultLimits, type TransportLimits } from "./limits.ts";
 export {
   AddressInUseError,
