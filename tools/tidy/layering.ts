@@ -16,6 +16,8 @@ const tagOf: Readonly<Record<string, Tag>> = {
   "packages/attest-blake3": "layer",
   "packages/transport-tls": "layer",
   "packages/membership-gossip": "layer",
+  "packages/discovery": "layer",
+  "packages/discovery-libp2p": "layer",
   "packages/consensus-raft": "layer",
   "packages/catalog": "layer",
   "packages/content-p2p": "layer",
@@ -40,7 +42,6 @@ const allowed: Readonly<Record<Tag, readonly string[] | undefined>> = {
 /** Examples show what one package can do alone: what they say that they need is all they may use. */
 const narrowed: Readonly<Record<string, readonly string[]>> = {
   "examples/raft-alone": ["fabric", "consensus-raft"],
-  "examples/topology-three-regions": ["fabric", "topology"],
 };
 
 /** The tag that the table gives a folder. */
