@@ -151,3 +151,43 @@ test("a client finds the data directory by flag, then variable, then default", (
   expect(of(undefined, { REVOADA_DATA_DIR: "/two" })).toBe("/two");
   expect(of(undefined, {})).toBe("/srv/revoada-data");
 });
+
+describe("what others are found by", () => {
+  test("comes from flags that are given several times, from a variable with commas, or from a list in a file", async () => {
+    const flags = {
+      seed: ["10.0.0.1:7400", "10.0.0.2:7400,10.0.0.3:7400"],
+      discover: ["mdns", "dns:nodes.example.com"],
+    };
+    const given = await loadConfig({
+      flag: (name) => (flags as Readonly<Record<string, readonly string[]>>)[name]?.at(-1),
+      flags: (name) => (flags as Readonly<Record<string, readonly string[]>>)[name] ?? [],
+      environment: { REVOADA_SEED: "10.9.9.9:7400", REVOADA_LIBP2P_PEER: "10.0.0.1:7401, /ip4/10.0.0.2/tcp/7401" },
+      workingDirectory: temporaryDirectory(),
+    });
+    expect(given).toMatchObject({
+      seeds: ["10.0.0.1:7400", "10.0.0.2:7400", "10.0.0.3:7400"],
+      discover: ["mdns", "dns:nodes.example.com"],
+      libp2pPeers: ["10.0.0.1:7401", "/ip4/10.0.0.2/tcp/7401"],
+    });
+    const file = "seeds: [10.0.0.1:7400]\ndiscover:\n  - mdns\nlibp2pListen: 0.0.0.0:7401\n";
+    expect(await load({ file }).config).toMatchObject({
+      seeds: ["10.0.0.1:7400"],
+      discover: ["mdns"],
+      libp2pListen: "0.0.0.0:7401",
+    });
+  });
+
+  test.each([
+    [{ flags: { seed: "nowhere" } }, "--seed: expected host:port"],
+    [{ flags: { discover: "consul" } }, "--discover: expected mdns"],
+    [{ flags: { discover: "dns:a..b" } }, "--discover: expected mdns"],
+    [{ flags: { "libp2p-peer": "/ip4/10.0.0.1/udp/7401" } }, "--libp2p-peer: expected host:port or a multiaddr"],
+    [{ flags: { "libp2p-listen": "7401" } }, "--libp2p-listen: expected host:port"],
+    [{ environment: { REVOADA_SEED: "10.0.0.1:7400,," } }, "REVOADA_SEED: expected host:port"],
+    [{ file: "seeds: [7]\n" }, "revoada.yaml:1:8: expected host:port"],
+    [{ file: "seeds: {}\n" }, "revoada.yaml:1:8: expected host:port"],
+    [{ flags: { seed: "10.0.0.1:7400,".repeat(65).slice(0, -1) } }, "--seed: expected at most 64"],
+  ])("is refused with its place where it is malformed: %j", async (given, expected) => {
+    expect(await refusal(given)).toContain(`CONFIG_INVALID ${expected}`);
+  });
+});

@@ -47,6 +47,13 @@ describe("an expectation", () => {
     expect(fewer.open("founder", binding, word)).toBeUndefined();
   });
 
+  test("meets where those do who hold the same keys and secret, and nobody else", () => {
+    const group = expectation().meetingGroup();
+    expect(expectation({ self: ids[2] as NodeId }).meetingGroup()).toEqual(group);
+    const other = expectation({ secret: Buffer.from("another secret of all three") }).meetingGroup();
+    expect([group.length, Buffer.compare(group, other) === 0]).toEqual([32, false]);
+  });
+
   test("opens nothing that was changed on the way, and nothing that is no word", () => {
     const word = expectation().seal("founder", binding, { genesis: new Uint8Array(9) });
     for (let at = 0; at < word.length; at += 1) {
@@ -75,8 +82,15 @@ describe("a list of expected nodes", () => {
     ]);
   });
 
+  test("may leave an address out, where the nodes find each other", () => {
+    expect(parseExpectedNodes(`${ids[0]}\n${ids[1]} 10.0.0.1:1\n`, "nodes")).toEqual([
+      { id: ids[0], addresses: [] },
+      { id: ids[1], addresses: ["10.0.0.1:1"] },
+    ]);
+  });
+
   test("is refused with the line that is wrong", () => {
-    for (const line of [`${ids[1]}`, `${ids[1]} nowhere`, `abc 10.0.0.1:1`, `${ids[1]} 10.0.0.1:1 more`])
+    for (const line of [`${ids[1]} nowhere`, `abc 10.0.0.1:1`, `${ids[1]} 10.0.0.1:1 more`])
       expect(() => parseExpectedNodes(`${ids[0]} 10.0.0.1:1\n${line}\n`, "peers")).toThrow(/^peers:2: /);
   });
 });

@@ -20,6 +20,10 @@ export interface NodeConfig {
   readonly bootstrap: boolean;
   readonly join?: string;
   readonly bootstrapExpect?: number;
+  readonly seeds?: readonly string[];
+  readonly discover?: readonly string[];
+  readonly libp2pListen?: string;
+  readonly libp2pPeers?: readonly string[];
   readonly expectPeers?: string;
   readonly expectSecret?: string;
   readonly topology?: string;
@@ -37,6 +41,8 @@ export interface NodeConfig {
 export interface ConfigSources {
   /** Text of a flag by its long name. */
   readonly flag: (name: string) => string | undefined;
+  /** Every text of a flag that may be given several times; only what `flag` gives, unless there is this. */
+  readonly flags?: (name: string) => readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly workingDirectory: string;
 }
@@ -96,7 +102,9 @@ async function finderOf(sources: ConfigSources): Promise<(name: SettingName) => 
   return (name: SettingName): Found | undefined => {
     const flag = settings[name].flag.name;
     const given = sources.flag(flag);
-    if (given !== undefined) return { value: given, layer: "flag", source: `--${flag}`, folder: workingDirectory };
+    const all = settings[name].flag.repeatable === true ? sources.flags?.(flag) : undefined;
+    if (given !== undefined)
+      return { value: all ?? given, layer: "flag", source: `--${flag}`, folder: workingDirectory };
     const variable = nonEmpty(environment[variableOf(name)]);
     if (variable !== undefined)
       return { value: variable, layer: "environment", source: variableOf(name), folder: workingDirectory };
@@ -118,6 +126,10 @@ function assemble(find: (name: SettingName) => Found | undefined, workingDirecto
     bootstrap: read("bootstrap") ?? false,
     join: join !== undefined && looksLikePath(join) && joinFolder !== undefined ? resolve(joinFolder, join) : join,
     bootstrapExpect: read("bootstrapExpect"),
+    seeds: read("seeds"),
+    discover: read("discover"),
+    libp2pListen: read("libp2pListen"),
+    libp2pPeers: read("libp2pPeers"),
     expectPeers: read("expectPeers"),
     expectSecret: read("expectSecret"),
     topology: read("topology"),

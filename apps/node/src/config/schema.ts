@@ -65,12 +65,22 @@ const strategySchema: Schema = object({
 const address: Schema = { type: "string", pattern: String.raw`^(\[[0-9a-fA-F:.]+(%[\w.-]+)?\]|[\w.-]+):\d{1,5}$` };
 const path: Schema = { type: "string", minLength: 1, maxLength: 4096 };
 
+/** A list, or its texts in one with commas between them. */
+function texts(description: string): Schema {
+  const text: Schema = { type: "string", minLength: 1, maxLength: 400 };
+  return { description, oneOf: [text, { type: "array", maxItems: 64, items: text }] };
+}
+
 /** What each setting may be in a file. */
 const shapes: Readonly<Record<SettingName, Schema>> = {
   dataDir: path,
   bootstrap: { type: "boolean" },
   join: { type: "string", minLength: 1, maxLength: 16_384 },
   bootstrapExpect: { type: "integer", minimum: 1, maximum: 64 },
+  seeds: texts("host:port, or a node id, @ and host:port"),
+  discover: texts("mdns, dns:name:port or dns:_service._tcp.name"),
+  libp2pListen: address,
+  libp2pPeers: texts("host:port or a multiaddr"),
   expectPeers: path,
   expectSecret: path,
   topology: { type: "string", minLength: 1, maxLength: 214, examples: topologyNames },

@@ -1,4 +1,5 @@
-import { describeValue } from "@revoada/fabric";
+import { parseDnsQuestion, parseSeed } from "@revoada/discovery";
+import { describeValue, isFabricError } from "@revoada/fabric";
 import type { FlagSpec } from "../cli/command.ts";
 
 /** What a log line must at least be worth to be written. */
@@ -72,8 +73,49 @@ function parseStrategySetting(value: unknown): string | Readonly<Record<string, 
   throw new UnfitSetting("a name, a path or a strategy", value);
 }
 
+/** What one node is told of others at most. */
+const maxListed = 64;
+
+/** A list in a file, several flags, or one text with commas in it. */
+function list(expected: string, check: (value: string) => void): (value: unknown) => readonly string[] {
+  return (value) => {
+    const given: readonly unknown[] = Array.isArray(value) ? value : [value];
+    const texts = given.flatMap((each) => (typeof each === "string" ? each.split(",") : [undefined]));
+    const trimmed = texts.map((each) => each?.trim());
+    if (trimmed.length > maxListed) throw new UnfitSetting(`at most ${maxListed} of ${expected}`, value);
+    for (const each of trimmed) {
+      if (each === undefined) throw new UnfitSetting(expected, value);
+      try {
+        check(each);
+      } catch (error) {
+        if (isFabricError(error)) throw new UnfitSetting(expected, each);
+        throw error;
+      }
+    }
+    return trimmed as readonly string[];
+  };
+}
+
+const multiaddr =
+  /^\/(?:ip4\/(?:\d{1,3}\.){3}\d{1,3}|ip6\/[0-9a-fA-F:.]+|dns[46]?\/[\w.-]+)\/tcp\/(\d{1,5})(?:\/p2p\/[1-9A-HJ-NP-Za-km-z]{32,128})?$/;
+
+function requirePeer(value: string): void {
+  const port = multiaddr.exec(value)?.[1];
+  const fits = port === undefined ? isAddress(value) : Number(port) <= 65_535 && value.length <= 400;
+  if (!fits) throw new UnfitSetting("host:port or a multiaddr such as /ip4/10.0.0.1/tcp/7401", value);
+}
+
+/** `mdns`, or `dns:` and what is asked. */
+function requireSource(value: string): void {
+  if (value === "mdns") return;
+  if (!value.startsWith("dns:")) throw new UnfitSetting("mdns, dns:name:port or dns:_service._tcp.name", value);
+  parseDnsQuestion(value.slice("dns:".length), defaultPort);
+}
+
 /** Where nodes listen unless told. */
-export const defaultListen = "127.0.0.1:7400";
+export const defaultPort = 7400;
+
+export const defaultListen: string = `127.0.0.1:${defaultPort}`;
 export const defaultAdminListen = "127.0.0.1:0";
 export const defaultDataDirectory = "./revoada-data";
 export const dataDirectoryVariable = "REVOADA_DATA_DIR";
@@ -91,6 +133,10 @@ export interface Settings {
   readonly bootstrap: Setting<boolean>;
   readonly join: Setting<string>;
   readonly bootstrapExpect: Setting<number>;
+  readonly seeds: Setting<readonly string[]>;
+  readonly discover: Setting<readonly string[]>;
+  readonly libp2pListen: Setting<string>;
+  readonly libp2pPeers: Setting<readonly string[]>;
   readonly expectPeers: Setting<string>;
   readonly expectSecret: Setting<string>;
   readonly topology: Setting<string>;
@@ -127,11 +173,46 @@ export const settings: Settings = {
     },
     parse: parseExpectedCount,
   },
+  seeds: {
+    flag: {
+      name: "seed",
+      value: "[ID@]HOST:PORT",
+      summary: "another node to begin with; may be given several times",
+      repeatable: true,
+    },
+    parse: list("host:port, or a node id, @ and host:port", (value) => void parseSeed(value)),
+  },
+  discover: {
+    flag: {
+      name: "discover",
+      value: "SOURCE",
+      summary: "look for other nodes: mdns, dns:NAME:PORT or dns:_SERVICE._tcp.NAME; may be given several times",
+      repeatable: true,
+    },
+    parse: list("mdns, dns:name:port or dns:_service._tcp.name", requireSource),
+  },
+  libp2pListen: {
+    flag: {
+      name: "libp2p-listen",
+      value: "ADDRESS",
+      summary: "look for other nodes in a DHT, whose libp2p listens here",
+    },
+    parse: address,
+  },
+  libp2pPeers: {
+    flag: {
+      name: "libp2p-peer",
+      value: "MULTIADDR",
+      summary: "another node's libp2p, to enter the DHT by; may be given several times",
+      repeatable: true,
+    },
+    parse: list("host:port or a multiaddr such as /ip4/10.0.0.1/tcp/7401", requirePeer),
+  },
   expectPeers: {
     flag: {
       name: "expect-peers",
       value: "FILE",
-      summary: "with --bootstrap-expect: the N nodes, a line each: node id and host:port",
+      summary: "with --bootstrap-expect: the N nodes, a line each: node id and, unless they find each other, host:port",
       completes: "file",
     },
     parse: somePath,
@@ -151,7 +232,7 @@ export const settings: Settings = {
     flag: {
       name: "topology",
       value: "NAME",
-      summary: "the shape to found, or the package of one (default: as many masters as the strategy has voters)",
+      summary: "the shape to found (default: as many masters as the strategy has voters)",
     },
     parse: name,
   },

@@ -15,7 +15,7 @@ import { nodeLayers } from "./layers.ts";
 import type { Expectation } from "./expect/expectation.ts";
 import { createMetrics, type MetricsRegistry } from "./metrics.ts";
 import { ReleaseStack } from "./release-stack.ts";
-import { prepareNode, understand, type PreparedNode } from "./prepare.ts";
+import { groupIdOf, prepareNode, understand, type PreparedNode } from "./prepare.ts";
 import { rawFace } from "./declare.ts";
 import { measureProcess } from "./process-metrics.ts";
 import { describeStatus, restartingKey, type NodeStatus } from "./status.ts";
@@ -43,6 +43,9 @@ export interface StartOptions {
   /** Abandons a start that is under way. */
   readonly signal: AbortSignal;
 }
+
+/** How often is looked whether those have come who were to found the cluster. */
+const lookAgainMs = 2_000;
 
 /** A stop does not wait longer than this for somebody to take the lead. */
 const maxHandOverMs = 5_000;
@@ -73,6 +76,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     // Both are the cluster's once it runs, and closing twice does no harm.
     taken.defer(() => node.log.store.close());
     taken.defer(() => node.transport.shutdown());
+    taken.use(node.finding);
     const store = (): Promise<MachineStore> => lmdbStore({ directory: data.paths.store, logger, metrics });
     const layers = nodeLayers({ node, advertise: config.advertise, store, disk, clock, random, logger, metrics });
     const cluster = new Cluster(node.declaration, layers);
@@ -147,8 +151,10 @@ class NodeProcess implements RunningNode {
   async start(): Promise<void> {
     const { data, node, cluster, clock, metrics, logger, admin } = this.#parts;
     this.#taken.defer(measureProcess(metrics, { version, startedMs: clock.wallMs() }));
+    await this.#findOthers();
     await cluster.start();
     this.#taken.use(cluster);
+    this.#meetCluster();
     this.#taken.defer(() => node.peers.save());
     this.#taken.defer(() => this.#abort.abort());
     void node.peers.follow(cluster.running().membership, this.#abort.signal);
@@ -247,6 +253,27 @@ class NodeProcess implements RunningNode {
     } catch (error) {
       return rootOf(error);
     }
+  }
+
+  /** Looks for the others of the cluster; who founded it waits for those first who were to found it with this node. */
+  async #findOthers(): Promise<void> {
+    const { cluster, node } = this.#parts;
+    const { finding, expectation, origin } = node;
+    finding.shun((id) => cluster.isRunning() && cluster.formation().tombstones.has(id));
+    const isFounder = expectation?.isFounder === true;
+    await finding.meet(isFounder ? expectation.meetingGroup() : groupIdOf(origin.genesis.clusterId));
+  }
+
+  /** Once those have come who were to found the cluster with this node, it is at home where the cluster's other nodes are. */
+  #meetCluster(): void {
+    const { cluster, node, clock, logger } = this.#parts;
+    const { finding, expectation, origin } = node;
+    if (expectation?.isFounder !== true || this.#abort.signal.aborted || !cluster.isRunning()) return;
+    if (expectation.nodes.some(({ id }) => !cluster.formation().nodes.has(id)))
+      return void clock.schedule(lookAgainMs, () => this.#meetCluster());
+    finding.meet(groupIdOf(origin.genesis.clusterId)).catch((error: unknown) => {
+      logger.error("others are no longer looked for", { error: String(error) });
+    });
   }
 
   /** The founder's first token. Without it the cluster is there all the same, and another can be made. */

@@ -54,8 +54,8 @@ export function nodeLayers(options: LayerOptions): ClusterLayers {
     origin: () => origin,
     store,
     transport: () => transport,
-    membership: ({ declaration, genesis, keys, isKnown, peers }) =>
-      gossipMembership({
+    membership: ({ declaration, genesis, keys, isKnown, peers }) => {
+      const membership = gossipMembership({
         identity: node.identity.identity,
         verifier: { verify: (signer, message, signature) => attestor.verifySignature(signer, message, signature) },
         transport,
@@ -65,12 +65,15 @@ export function nodeLayers(options: LayerOptions): ClusterLayers {
         strategy: declaration.strategy.membership,
         generation: origin.generation,
         addresses,
-        seeds: () => peers().map((id) => ({ id, addresses: node.peers.addressesOf(id) })),
+        seeds: () => peers().map((id) => ({ id, addresses: node.finding.addressesOf(id) })),
         keys: Object.fromEntries(keys),
         isKnown,
         logger,
         metrics,
-      }),
+      });
+      node.finding.follow(membership, isKnown);
+      return membership;
+    },
     consensus: ({ declaration, genesis, founding, leaderHint }) =>
       raft({
         id: attestor.identity.id,

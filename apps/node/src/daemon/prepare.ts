@@ -14,6 +14,7 @@ import { walLogStore } from "@revoada/consensus-raft";
 import {
   isFabricError,
   shortId,
+  type Address,
   type Attestor,
   type Clock,
   type ClusterId,
@@ -22,6 +23,7 @@ import {
   type JoinToken,
   type Logger,
   type Metrics,
+  type NodeId,
   type Random,
   type Transport,
 } from "@revoada/fabric";
@@ -30,12 +32,18 @@ import type { NodeConfig } from "../config/config.ts";
 import { defaultListen } from "../config/settings.ts";
 import type { DataDirectory } from "../data-directory/data-directory.ts";
 import type { NodeFile } from "../data-directory/node-file.ts";
-import { NodeLeftError, NotInitialisedError, OtherClusterError, OtherStoreError, WrongKeyError } from "../errors.ts";
+import {
+  ExpectInvalidError,
+  NodeLeftError,
+  NotInitialisedError,
+  OtherClusterError,
+  OtherStoreError,
+  WrongKeyError,
+} from "../errors.ts";
 import { readBounded } from "../files.ts";
 import { version } from "../version.ts";
 import { advertisedAddresses } from "./addresses.ts";
 import { checkDeclaration, committedDeclaration, declare } from "./declare.ts";
-import { knownTopologies } from "./topologies.ts";
 import { Expectation } from "./expect/expectation.ts";
 import type { ExpectSurroundings } from "./expect/protocol.ts";
 import {
@@ -47,6 +55,7 @@ import {
   readExpectation,
   type AskedExpectation,
 } from "./expect/together.ts";
+import { Finding } from "./finding.ts";
 import type { OpenedLog } from "./opened-log.ts";
 import { PeerCache } from "./peer-cache.ts";
 
@@ -82,11 +91,12 @@ export interface PreparedNode {
   readonly log: OpenedLog;
   readonly transport: Transport;
   readonly peers: PeerCache;
+  readonly finding: Finding;
   /** Present where the node was told with whom its cluster is founded. */
   readonly expectation?: Expectation;
 }
 
-type Parts = Pick<PreparedNode, "identity" | "attestor" | "transport" | "peers" | "expectation">;
+type Parts = Pick<PreparedNode, "identity" | "attestor" | "transport" | "peers" | "finding" | "expectation">;
 
 const maxTokenFileBytes = 16 * 1024;
 /** A newcomer that nobody lets in gives up after this. */
@@ -138,21 +148,25 @@ export async function prepareNode(options: PrepareOptions): Promise<PreparedNode
   const identity = await openIdentity(data, file);
   const peers = await PeerCache.open(data.paths.peers, clock, logger);
   const transport = makeTransport(options, identity, file, peers);
+  const finding = makeFinding(options, identity, transport, peers);
   try {
+    const expectation =
+      options.expect === undefined ? undefined : new Expectation({ self: identity.identity.id, ...options.expect });
+    if (expectation !== undefined) requireWay(expectation, finding);
     const parts: Parts = {
       identity,
       attestor: blake3Attestor(identity.identity),
       transport,
       peers,
-      ...(options.expect === undefined
-        ? {}
-        : { expectation: new Expectation({ self: identity.identity.id, ...options.expect }) }),
+      finding,
+      ...(expectation === undefined ? {} : { expectation }),
     };
     if (file !== undefined) return await comeBack(options, parts, file);
     if (token !== undefined) return await enter(options, parts, token, joinTimeoutMs);
     if (parts.expectation?.isFounder === false) return await follow(options, parts, parts.expectation);
     return await found(options, parts, declaration as ClusterDeclaration);
   } catch (error) {
+    await finding[Symbol.asyncDispose]();
     await transport.shutdown();
     throw error;
   }
@@ -186,13 +200,33 @@ function makeTransport(
   });
 }
 
+function makeFinding(
+  options: PrepareOptions,
+  { seed }: StoredIdentity,
+  transport: Transport,
+  peers: PeerCache,
+): Finding {
+  const written = new Map(options.expect?.nodes.map(({ id, addresses }) => [id, addresses]));
+  const known = (id: NodeId): readonly Address[] => [...peers.addressesOf(id), ...(written.get(id) ?? [])];
+  return new Finding({ ...options, seed, transport, known });
+}
+
+/** Whoever is written down without an address has to be found in another way. */
+function requireWay(expectation: Expectation, finding: Finding): void {
+  const lost = expectation.others.find(({ addresses }) => addresses.length === 0);
+  if (lost === undefined || finding.isLooking) return;
+  throw new ExpectInvalidError(
+    `node ${lost.id} is listed without an address, and nothing is there to find it by: see --seed and --discover`,
+  );
+}
+
 /** Back from a stop. Flags that found or join are of no use here and do no harm. */
 async function comeBack(options: PrepareOptions, parts: Parts, file: NodeFile): Promise<PreparedNode> {
   const { config, data, logger } = options;
   const genesis = parts.attestor.openGenesis(file.genesis);
   if (genesis.clusterId !== file.cluster)
     throw new OtherClusterError(data.paths.directory, genesis.clusterId, file.cluster);
-  const declaration = committedDeclaration(genesis, await knownTopologies(config.topology));
+  const declaration = committedDeclaration(genesis);
   await checkDeclaration(config, declaration);
   if (config.bootstrap || config.join !== undefined) {
     logger.info("the data directory has its cluster already; it goes on", { cluster: shortId(file.cluster) });
@@ -231,6 +265,7 @@ async function found(options: PrepareOptions, parts: Parts, declaration: Cluster
   if (expectation !== undefined) admitExpected(transport, expectation);
   // A port that is taken is found out before there is a cluster.
   await transport.start();
+  if (expectation !== undefined) await parts.finding.meet(expectation.meetingGroup());
   // The log is made first, because genesis names its store; it learns the cluster's name with the next segment.
   const log = await openLog(options, undefined);
   const create = (): Genesis =>
@@ -270,8 +305,9 @@ async function found(options: PrepareOptions, parts: Parts, declaration: Cluster
 
 function surroundings(options: PrepareOptions, parts: Parts, expectation: Expectation): ExpectSurroundings {
   const { clock, logger, signal } = options;
-  const { attestor, transport } = parts;
-  return { expectation, attestor, transport, clock, logger, signal };
+  const { attestor, transport, finding } = parts;
+  const addressesOf = (id: NodeId): readonly Address[] => finding.addressesOf(id);
+  return { expectation, attestor, transport, clock, logger, signal, addressesOf };
 }
 
 /** Before there is a cluster, those who are to found it speak on the channel of strangers, and nobody else does. */
@@ -283,6 +319,7 @@ function admitExpected(transport: Transport, expectation: Expectation): void {
 async function follow(options: PrepareOptions, parts: Parts, expectation: Expectation): Promise<PreparedNode> {
   const { attestor, transport } = parts;
   admitExpected(transport, expectation);
+  await parts.finding.meet(expectation.meetingGroup());
   const genesis = await awaitGenesis(surroundings(options, parts, expectation), options.data);
   // The founder begins only once everybody has agreed.
   return enter(options, parts, expectedToken(attestor, expectation, genesis), expectTimeoutMs);
@@ -295,10 +332,11 @@ async function enter(
   patienceMs: number,
 ): Promise<PreparedNode> {
   const { config, clock, logger, signal } = options;
-  const { attestor, transport, peers, identity, expectation } = parts;
+  const { attestor, transport, peers, identity, finding, expectation } = parts;
   const voters = new Set(token.voters);
   transport.setAdmission((peer, channel) => channel === "join" && voters.has(peer));
   await transport.start();
+  await finding.meet(expectation?.meetingGroup() ?? groupIdOf(token.clusterId));
   const log = await openLog(options, token.clusterId);
   try {
     const generation = nextGeneration(clock);
@@ -313,12 +351,14 @@ async function enter(
         zone: zoneOf(config),
         version,
         addresses: advertisedAddresses(config.advertise, transport.listening()),
+        addressesOf: (voter) => finding.addressesOf(voter),
         signal: AbortSignal.any([signal, AbortSignal.timeout(joinTimeoutMs)]),
       });
-    // A founder that waits for others has no cluster to let anybody in to yet, and no token.
-    const joined = await (expectation === undefined ? ask() : insist(ask, options, patienceMs));
+    // A founder that waits for others has no cluster to let anybody in to yet, and no token; who is looked for takes time to be found.
+    const isPatient = expectation !== undefined || finding.isLooking;
+    const joined = await (isPatient ? insist(ask, options, patienceMs) : ask());
     const { genesis, chain } = joined;
-    const declaration = committedDeclaration(genesis, await knownTopologies(config.topology));
+    const declaration = committedDeclaration(genesis);
     await checkDeclaration(config, declaration);
     for (const peer of joined.peers) {
       if (peer.id === identity.identity.id) continue;

@@ -52,10 +52,14 @@ export class Daemon {
   readonly #child: ChildProcess;
   readonly #output: ReturnType<typeof collect>;
 
-  constructor(directory: string, ...words: readonly string[]) {
+  /** `place` is the data directory, and the network namespace where it is not the machine's own. */
+  constructor(place: string | { readonly directory: string; readonly namespace: string }, ...words: readonly string[]) {
+    const { directory, namespace } = typeof place === "string" ? { directory: place, namespace: undefined } : place;
     this.directory = directory;
-    const args = [...nodeArguments, "up", "--data-dir", directory, ...words];
-    this.#child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const line = [process.execPath, ...nodeArguments, "up", "--data-dir", directory, ...words];
+    // `ip` becomes the program that it runs: the process is the daemon's.
+    const [program = "", ...args] = namespace === undefined ? line : ["ip", "netns", "exec", namespace, ...line];
+    this.#child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
     this.#output = collect(this.#child);
     onTestFinished(() => void this.#child.kill("SIGKILL"));
   }

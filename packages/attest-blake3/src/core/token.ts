@@ -96,7 +96,7 @@ export function decodeToken(text: string): JoinToken {
 function readBody(body: Uint8Array): JoinToken {
   const fields = openRecord(body, "token", { maxBytes: maxTokenBytes });
   const clusterId = fields.id<ClusterId>("clusterId", 32);
-  const addressValues = fields.list("addresses", { least: 1, most: maxAddresses });
+  const addressValues = fields.list("addresses", { least: 0, most: maxAddresses });
   const addressFields = new FieldList(addressValues, "token.addresses");
   const addresses = addressValues.map((_, index) => addressFields.text(String(index), maxAddressBytes));
   const unfit = addresses.findIndex((address) => !addressPattern.test(address));

@@ -23,6 +23,8 @@ export interface JoinOptions {
   readonly zone: string;
   readonly version: string;
   readonly addresses: readonly Address[];
+  /** Where a voter may be, beside what the token says. Asked again at each attempt. */
+  readonly addressesOf?: (voter: NodeId) => readonly Address[];
   readonly signal?: AbortSignal;
 }
 
@@ -47,7 +49,7 @@ export async function joinCluster(options: JoinOptions): Promise<Joined> {
   let undecided: JoinRefusedError | undefined;
   for (const voter of token.voters) {
     signal?.throwIfAborted();
-    transport.setAddresses(voter, token.addresses);
+    transport.setAddresses(voter, [...(options.addressesOf?.(voter) ?? []), ...token.addresses]);
     try {
       return await askVoter(voter, options);
     } catch (error) {

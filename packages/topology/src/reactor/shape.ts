@@ -14,10 +14,7 @@ export function formFirstShape({ draft, observation, topology, limits }: Pass): 
   const candidates = candidatesOf(draft.formation, observation, limits);
   if (candidates.length < topology.minNodes) return;
   const assignment = topology.assign(candidates);
-  const quorumSize = quorumSizeOf(observation.strategy);
-  const voters = planVoters({ candidates, assignment, quorumSize, topology });
-  // A topology that lets too few of them vote beside each other wants other nodes first.
-  if (voters.length < quorumSize) return;
+  const voters = planVoters(candidates, assignment, quorumSizeOf(observation.strategy));
   const lagging = candidates.filter((candidate) => voters.includes(candidate.id) && !candidate.caughtUp);
   const inputs = { eligible: candidates.length, minNodes: topology.minNodes, voters: voters.length };
   if (lagging.length > 0) {

@@ -27,6 +27,7 @@ export function sourcesOf(invocation: Invocation): ConfigSources {
   const { io } = invocation;
   return {
     flag: (name) => invocation.value(name),
+    flags: (name) => invocation.values(name),
     environment: io.environment,
     workingDirectory: io.workingDirectory,
   };

@@ -17,7 +17,7 @@ const maxNodes = 64;
 const leastSecretBytes = 16;
 const maxWordBytes = 64 * 1024;
 
-/** `ID HOST:PORT[,HOST:PORT…]` a line; `#` begins a comment. Throws `NODE_EXPECT_INVALID` with the line. */
+/** `ID HOST:PORT[,HOST:PORT…]` a line, or an id alone where the nodes find each other; `#` begins a comment. Throws `NODE_EXPECT_INVALID` with the line. */
 export function parseExpectedNodes(text: string, path: string): readonly ExpectedNode[] {
   const nodes: ExpectedNode[] = [];
   for (const [index, line] of text.split("\n").entries()) {
@@ -27,11 +27,13 @@ export function parseExpectedNodes(text: string, path: string): readonly Expecte
       .split(/\s+/)
       .filter((word) => word !== "");
     if (words.length === 0) continue;
-    const [id = "", list = ""] = words;
-    const addresses = list.split(",");
+    const [id = "", list] = words;
+    const addresses = list?.split(",") ?? [];
     const fits = addresses.every((address) => /^(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}$/.test(address));
-    if (words.length !== 2 || !fits || addresses.length > 16)
-      throw new ExpectInvalidError(`${path}:${index + 1}: expected a node id and host:port, separated by a space`);
+    if (words.length > 2 || !fits || addresses.length > 16)
+      throw new ExpectInvalidError(
+        `${path}:${index + 1}: expected a node id and perhaps host:port, separated by a space`,
+      );
     try {
       nodes.push({ id: parseNodeId(id), addresses });
     } catch {
@@ -98,6 +100,11 @@ export class Expectation {
   /** What a join token is made of that all of them, and nobody else, can make: 48 bytes. */
   tokenMaterial(): Uint8Array {
     return this.#derive("token", 48);
+  }
+
+  /** What they find each other by before their cluster has a name: 32 bytes that nobody else can make. */
+  meetingGroup(): Uint8Array {
+    return this.#derive("meeting", 32);
   }
 
   /** Seals a word for one connection. `binding` is the connection's own (RFC 9266). */

@@ -1,6 +1,7 @@
 import {
   isFabricError,
   shortId,
+  type Address,
   type Attestor,
   type Clock,
   type Duplex,
@@ -29,6 +30,8 @@ export interface ExpectSurroundings {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly signal: AbortSignal;
+  /** Where a node may be, beside what was written down. */
+  readonly addressesOf: (id: NodeId) => readonly Address[];
 }
 
 /** What a node has promised before, and how it promises. A promise is durable before it is given. */
@@ -124,7 +127,7 @@ export async function agreeOnGenesis(around: ExpectSurroundings, genesis: Genesi
   try {
     await Promise.all(
       expectation.others.map(async ({ id, addresses }) => {
-        around.transport.setAddresses(id, addresses);
+        around.transport.setAddresses(id, [...around.addressesOf(id), ...addresses]);
         await askUntilAnswered({ ...around, signal: both }, id, genesis.bytes);
         waiting.delete(id);
         logger.info("a node agrees", { node: shortId(id), missing: waiting.size });
