@@ -58,11 +58,14 @@ function exportViolations({ folder, manifest }: WorkspacePackage): readonly stri
   return violations;
 }
 
+/** What is in this repository. Examples of packages by strangers have a scope of their own. */
+const ownScope = /^@(?:revoada|example)\//;
+
 function dependencyViolations({ folder, manifest }: WorkspacePackage): readonly string[] {
   const violations: string[] = [];
   for (const group of ["dependencies", "devDependencies", "peerDependencies", "optionalDependencies"] as const) {
     for (const [name, range] of Object.entries(manifest[group] ?? {})) {
-      const expected = name.startsWith("@revoada/") ? "workspace:^" : "catalog:";
+      const expected = ownScope.test(name) ? "workspace:^" : "catalog:";
       if (range !== expected)
         violations.push(`${folder}/package.json: ${group}.${name} is "${range}", expected "${expected}"`);
     }
@@ -84,7 +87,8 @@ export function manifestViolations(candidate: WorkspacePackage): readonly string
   const demand = (isMet: boolean, what: string): void => {
     if (!isMet) violations.push(`${folder}/package.json: ${what}`);
   };
-  demand(manifest.name.startsWith("@revoada/"), "name is not in the scope @revoada");
+  demand(ownScope.test(manifest.name), "name is not in the scope @revoada, nor an example in the scope @example");
+  demand(manifest.name.startsWith("@revoada/") || folder.startsWith("examples/"), "name is that of an example");
   demand((manifest.description ?? "") !== "", "no description");
   demand(manifest.license === "Apache-2.0", "license is not Apache-2.0");
   demand(manifest.type === "module", "type is not module");

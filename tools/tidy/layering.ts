@@ -42,6 +42,7 @@ const allowed: Readonly<Record<Tag, readonly string[] | undefined>> = {
 /** Examples show what one package can do alone: what they say that they need is all they may use. */
 const narrowed: Readonly<Record<string, readonly string[]>> = {
   "examples/raft-alone": ["fabric", "consensus-raft"],
+  "examples/topology-three-regions": ["fabric", "topology"],
 };
 
 /** The tag that the table gives a folder. */

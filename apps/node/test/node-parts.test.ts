@@ -6,6 +6,7 @@ import { advertisedAddresses } from "../src/daemon/addresses.ts";
 import { checkDeclaration, committedDeclaration, declare } from "../src/daemon/declare.ts";
 import { ReleaseStack } from "../src/daemon/release-stack.ts";
 import { toPlain } from "../src/daemon/status.ts";
+import { knownTopologies } from "../src/daemon/topologies.ts";
 import { renderStatus } from "../src/cli/commands/status.ts";
 import { temporaryDirectory } from "./helpers.ts";
 
@@ -33,7 +34,9 @@ describe("a declaration", () => {
   test("is homelab on three masters and workers unless told, and comes back from its bytes", async () => {
     const declaration = await declare({});
     expect(declaration.id()).toBe("raw/homelab-3node/cluster_3m_nw");
-    expect(committedDeclaration({ declaration: declaration.encode() }).toJSON()).toEqual(declaration.toJSON());
+    expect(
+      committedDeclaration({ declaration: declaration.encode() }, await knownTopologies(undefined)).toJSON(),
+    ).toEqual(declaration.toJSON());
   });
 
   test("takes a strategy from a file, and says what is wrong with it", async () => {

@@ -18,6 +18,7 @@ export {
 export { topologyReactor, type ReactorOptions, type TopologyReactor } from "./reactor/reactor.ts";
 export { isFormed } from "./reactor/shape.ts";
 export { defaultReactorLimits, memberKeys, type Observation, type ReactorLimits } from "./reactor/situation.ts";
+export { BrokenTopologyError, checkedTopology } from "./strategies/checked.ts";
 export { shapedTopology, type Shape } from "./strategies/shape.ts";
 export {
   cluster3mnw,

@@ -2,10 +2,10 @@ import { prescribedDatacenter, prescribedHomelab, prescribedSolo, replicasOf, ty
 import { cluster3mnw, meshAllPeers, pair, phalanx, quorum, quorum3m, solo } from "@revoada/topology";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { nodeId, World } from "./world.ts";
+import { FormationModel, modelNode as nodeId } from "@revoada/topology/testing";
 
-function formed(topology = cluster3mnw(), nodes = 5): World {
-  const world = new World(topology, prescribedHomelab());
+function formed(topology = cluster3mnw(), nodes = 5): FormationModel {
+  const world = new FormationModel({ topology, strategy: prescribedHomelab() });
   for (let n = 2; n <= nodes; n += 1) world.admit(n);
   world.settle();
   return world;
@@ -13,7 +13,7 @@ function formed(topology = cluster3mnw(), nodes = 5): World {
 
 describe("the first shape", () => {
   test("waits until minNodes are there, and the founder stays bootstrap", () => {
-    const world = new World(cluster3mnw(), prescribedHomelab());
+    const world = new FormationModel({ topology: cluster3mnw(), strategy: prescribedHomelab() });
     world.admit(2);
     world.settle();
     expect(world.rolesOf("bootstrap")).toEqual([nodeId(1)]);
@@ -26,7 +26,7 @@ describe("the first shape", () => {
     expect(world.rolesOf("worker")).toHaveLength(2);
     expect(replicasOf(world.formation, "voter")).toEqual([...world.rolesOf("master")].toSorted());
     expect(replicasOf(world.formation, "learner")).toEqual([...world.rolesOf("worker")].toSorted());
-    expect(world.log.map((decision) => decision.kind).filter((kind) => kind !== "admit")).toEqual([
+    expect(world.decisions.map((decision) => decision.kind).filter((kind) => kind !== "admit")).toEqual([
       "catch-up",
       "form",
       "standbys",
@@ -35,7 +35,7 @@ describe("the first shape", () => {
 
   test("goes from one voter to three in one command", () => {
     const world = formed();
-    const form = world.log.find((decision) => decision.kind === "form");
+    const form = world.decisions.find((decision) => decision.kind === "form");
     expect(form?.transitions.filter((t) => "replica" in t && t.replica === "voter")).toHaveLength(3);
   });
 
@@ -54,7 +54,7 @@ describe("the first shape", () => {
   });
 
   test("of Solo has one master, and the others stand by", () => {
-    const world = new World(solo(), prescribedSolo());
+    const world = new FormationModel({ topology: solo(), strategy: prescribedSolo() });
     world.admit(2);
     world.admit(3);
     world.settle();
@@ -70,13 +70,26 @@ describe("the loss of a master", () => {
     const victim = world.leader;
     world.kill(victim);
     world.tick();
-    expect(world.log.slice(-2).map((decision) => decision.kind)).toEqual(["evict", "replace"]);
+    expect(world.decisions.slice(-2).map((decision) => decision.kind)).toEqual(["evict", "replace"]);
     expect(world.formation.nodes.get(victim)).toMatchObject({ state: "failed", replica: "none" });
     expect(world.rolesOf("master")).toHaveLength(3);
     expect(replicasOf(world.formation, "voter")).toHaveLength(3);
     world.revive(victim);
     world.settle();
     expect(world.formation.nodes.get(victim)).toMatchObject({ state: "active", role: "worker", replica: "learner" });
+  });
+
+  test("is closed by the only standby there is, though that leaves an even number of nodes that could vote", () => {
+    const world = new FormationModel({ topology: quorum({ masters: 5 }), strategy: prescribedDatacenter() });
+    for (let n = 2; n <= 6; n += 1) world.admit(n);
+    world.settle();
+    const voters = replicasOf(world.formation, "voter");
+    expect(voters).toHaveLength(5);
+    const lost = voters.filter((id) => id !== world.leader).slice(0, 2);
+    for (const id of lost) world.kill(id);
+    world.settle();
+    expect(replicasOf(world.formation, "voter")).toHaveLength(5);
+    expect(replicasOf(world.formation, "voter").filter((id) => !lost.includes(id))).toHaveLength(4);
   });
 
   test("keeps its seat where nobody can take it, and gives it back when it returns", () => {
@@ -90,7 +103,7 @@ describe("the loss of a master", () => {
   });
 
   test("under Solo is no quorum and never a promotion", () => {
-    const world = new World(solo(), prescribedSolo());
+    const world = new FormationModel({ topology: solo(), strategy: prescribedSolo() });
     world.admit(2);
     world.settle();
     world.kill(nodeId(1));
@@ -114,9 +127,9 @@ test("a node that says it restarts keeps its place for a while", () => {
     keys: new Map([...member.keys, ["restarting", "1"]]),
   };
   members.set(victim, { ...gone, statusSinceMs: 9_999 });
-  expect(world.reactor.observe({ ...observation, view: { self: world.leader, members } })).toEqual([]);
+  expect(world.decide({ ...observation, view: { self: world.leader, members } })).toEqual([]);
   members.set(victim, { ...gone, statusSinceMs: 10_001 });
-  expect(world.reactor.observe({ ...observation, view: { self: world.leader, members } })[0]?.kind).toBe("evict");
+  expect(world.decide({ ...observation, view: { self: world.leader, members } })[0]?.kind).toBe("evict");
 });
 
 test("nothing moves a replica while the log's configuration has not followed", () => {
@@ -124,7 +137,7 @@ test("nothing moves a replica while the log's configuration has not followed", (
   const observation = world.observation();
   world.kill(nodeId(2));
   const lagging = { ...world.observation(), replication: { ...observation.replication, joint: true } };
-  expect(world.reactor.observe(lagging).map((decision) => decision.kind)).toEqual(["evict"]);
+  expect(world.decide(lagging).map((decision) => decision.kind)).toEqual(["evict"]);
 });
 
 const topologies = [
@@ -154,7 +167,7 @@ describe("under any history of losses and returns", () => {
         name === "solo" ? prescribedSolo() : name === "quorum_5m" ? prescribedDatacenter() : prescribedHomelab();
       fc.assert(
         fc.property(events, fc.integer({ min: 1, max: 9 }), (history, nodes) => {
-          const world = new World(topology, strategy);
+          const world = new FormationModel({ topology, strategy });
           for (let n = 2; n <= nodes; n += 1) world.admit(n);
           world.settle();
           for (const event of history) {
@@ -174,33 +187,34 @@ describe("under any history of losses and returns", () => {
   );
 });
 
-function play(world: World, what: string, id: NodeId, n: number): void {
-  const machine = world.machines.get(id);
+function play(world: FormationModel, what: string, id: NodeId, n: number): void {
+  const machine = world.formation.nodes.get(id);
+  const voters = replicasOf(world.formation, "voter");
   if (what === "kill" && machine !== undefined) {
     // Consensus survives only what leaves a majority: a history that breaks it says nothing about the reactor.
-    const left = world.configuration.voters.filter((voter) => voter !== id && world.alive(voter)).length;
-    if (!world.configuration.voters.includes(id) || left > world.configuration.voters.length / 2) world.kill(id);
+    const left = voters.filter((voter) => voter !== id && world.isAlive(voter)).length;
+    if (!voters.includes(id) || left > voters.length / 2) world.kill(id);
   }
-  if (what === "revive" && machine?.status === "dead") world.revive(id);
-  if (what === "wipe" && machine?.status === "dead") world.revive(id, { wiped: true });
+  if (what === "revive" && machine !== undefined && !world.isAlive(id)) world.revive(id);
+  if (what === "wipe" && machine !== undefined && !world.isAlive(id)) world.revive(id, { wiped: true });
   if (what === "admit" && machine === undefined && world.hasQuorum()) world.admit(n);
 }
 
-function promises(world: World): void {
+function promises(world: FormationModel): void {
   const voters = replicasOf(world.formation, "voter");
   expect(voters.length % 2).toBe(1);
   expect(world.hasQuorum()).toBe(true);
   for (const [id, record] of world.formation.nodes) {
-    if (record.state === "active" && record.lastShiftMs === world.nowMs && !world.alive(id)) {
+    if (record.state === "active" && record.lastShiftMs === world.nowMs && !world.isAlive(id)) {
       expect.unreachable(`${id} was given a role although it is lost`);
     }
   }
-  expect(world.reactor.observe(world.observation())).toEqual(world.reactor.observe(world.observation()));
+  expect(world.decide(world.observation())).toEqual(world.decide(world.observation()));
 }
 
 /** With enough nodes alive and everything settled, the shape stands. */
-function whole(world: World, topology: (typeof topologies)[number]): void {
-  const alive = [...world.formation.nodes].filter(([id]) => world.alive(id));
+function whole(world: FormationModel, topology: (typeof topologies)[number]): void {
+  const alive = [...world.formation.nodes].filter(([id]) => world.isAlive(id));
   if (!alive.every(([, record]) => record.state === "active" || record.state === "standby"))
     expect.unreachable("somebody alive has no place");
   const holders = new Map(
@@ -208,7 +222,7 @@ function whole(world: World, topology: (typeof topologies)[number]): void {
   );
   if (alive.length < topology.minNodes || world.rolesOf("bootstrap").length > 0) return;
   // A dead voter may keep its seat only where nobody could take it; an arbiter that votes cannot be a master.
-  if (holders.size >= topology.minNodes && !replicasOf(world.formation, "voter").some((id) => !world.alive(id))) {
+  if (holders.size >= topology.minNodes && !replicasOf(world.formation, "voter").some((id) => !world.isAlive(id))) {
     expect(topology.validate(holders)).toEqual([]);
   }
 }

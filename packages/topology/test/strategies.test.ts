@@ -13,7 +13,7 @@ import {
   topologyNames,
 } from "@revoada/topology";
 import { describe, expect, test } from "vitest";
-import { nodeId } from "./world.ts";
+import { modelNode as nodeId } from "@revoada/topology/testing";
 
 function candidate(n: number, more: Partial<Candidate> = {}): Candidate {
   return { id: nodeId(n), zone: "z", replica: "none", caughtUp: false, ...more };

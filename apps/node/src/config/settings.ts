@@ -232,7 +232,7 @@ export const settings: Settings = {
     flag: {
       name: "topology",
       value: "NAME",
-      summary: "the shape to found (default: as many masters as the strategy has voters)",
+      summary: "the shape to found, or the package of one (default: as many masters as the strategy has voters)",
     },
     parse: name,
   },

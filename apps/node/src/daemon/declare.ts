@@ -7,11 +7,11 @@ import {
   type FabricStrategy,
   type InvalidValueError,
 } from "@revoada/fabric";
-import { topologyByName } from "@revoada/topology";
 import { hint } from "../cli/suggest.ts";
 import type { NodeConfig } from "../config/config.ts";
 import { readPlainFile, type FileValue } from "../config/config-file.ts";
 import { ConfigInvalidError } from "../errors.ts";
+import { knownTopologies, type FindTopology } from "./topologies.ts";
 
 const defaultStrategy = "homelab";
 
@@ -28,16 +28,17 @@ type Asked = Pick<NodeConfig, "topology" | "minNodes" | "strategy">;
 /** The declaration that a founder asks for. Rejects with what is wrong with it, before anything is made. */
 export async function declare(asked: Asked): Promise<ClusterDeclaration> {
   const strategy = await askedStrategy(asked.strategy ?? defaultStrategy);
-  return ClusterDeclaration.create(
-    strategy,
-    rawFace,
-    topologyByName(asked.topology ?? defaultTopology(strategy), minNodesOf(asked)),
-  );
+  const find = await knownTopologies(asked.topology);
+  const topology = find(asked.topology ?? defaultTopology(strategy), minNodesOf(asked));
+  return ClusterDeclaration.create(strategy, rawFace, topology);
 }
 
-/** The declaration that genesis carries. */
-export function committedDeclaration(genesis: { readonly declaration: Uint8Array }): ClusterDeclaration {
-  return ClusterDeclaration.decode(genesis.declaration, topologyByName);
+/** The declaration that genesis carries; its topology is found by `find`. */
+export function committedDeclaration(
+  genesis: { readonly declaration: Uint8Array },
+  find: FindTopology,
+): ClusterDeclaration {
+  return ClusterDeclaration.decode(genesis.declaration, find);
 }
 
 /**

@@ -44,6 +44,7 @@ import { readBounded } from "../files.ts";
 import { version } from "../version.ts";
 import { advertisedAddresses } from "./addresses.ts";
 import { checkDeclaration, committedDeclaration, declare } from "./declare.ts";
+import { knownTopologies } from "./topologies.ts";
 import { Expectation } from "./expect/expectation.ts";
 import type { ExpectSurroundings } from "./expect/protocol.ts";
 import {
@@ -226,7 +227,7 @@ async function comeBack(options: PrepareOptions, parts: Parts, file: NodeFile): 
   const genesis = parts.attestor.openGenesis(file.genesis);
   if (genesis.clusterId !== file.cluster)
     throw new OtherClusterError(data.paths.directory, genesis.clusterId, file.cluster);
-  const declaration = committedDeclaration(genesis);
+  const declaration = committedDeclaration(genesis, await knownTopologies(config.topology));
   await checkDeclaration(config, declaration);
   if (config.bootstrap || config.join !== undefined) {
     logger.info("the data directory has its cluster already; it goes on", { cluster: shortId(file.cluster) });
@@ -358,7 +359,7 @@ async function enter(
     const isPatient = expectation !== undefined || finding.isLooking;
     const joined = await (isPatient ? insist(ask, options, patienceMs) : ask());
     const { genesis, chain } = joined;
-    const declaration = committedDeclaration(genesis);
+    const declaration = committedDeclaration(genesis, await knownTopologies(config.topology));
     await checkDeclaration(config, declaration);
     for (const peer of joined.peers) {
       if (peer.id === identity.identity.id) continue;

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import type { ClusterId, StoreReader, StoreReplacement } from "@revoada/fabric";
 import { SnapshotInvalidError } from "../errors.ts";
 
@@ -19,31 +19,69 @@ export async function* writeSnapshot(
   trees: readonly string[],
 ): AsyncGenerator<Uint8Array> {
   const hash = createHash("sha256");
-  let parts: Uint8Array[] = [];
-  let size = 0;
+  const chunk = new ChunkWriter(hash);
   let records = 0;
-  const take = (): Uint8Array => {
-    const chunk = Buffer.concat(parts);
-    hash.update(chunk);
-    parts = [];
-    size = 0;
-    return chunk;
-  };
-  parts.push(header(clusterId, trees));
+  chunk.bytes(header(clusterId, trees));
   for (const [tree, name] of trees.entries()) {
     for (const { key, value } of store.range(name)) {
-      parts.push(recordHead(tree, key, value), key, value);
-      size += recordHeader + key.length + value.length;
+      const length = recordHeader + key.length + value.length;
+      if (!chunk.hasRoom(length)) yield chunk.take();
+      chunk.record(tree, key, value);
       records += 1;
-      if (size >= chunkBytes) yield take();
     }
   }
   const end = Buffer.alloc(9);
   end[0] = 0xff;
   end.writeBigUInt64BE(BigInt(records), 1);
-  parts.push(end);
-  yield take();
+  if (!chunk.hasRoom(end.length)) yield chunk.take();
+  chunk.bytes(end);
+  yield chunk.take();
   yield new Uint8Array(hash.digest());
+}
+
+/** Copies records into one piece of memory each: a list of their parts would be alive for as long as the chunk grows. */
+class ChunkWriter {
+  readonly #hash: Hash;
+  #buffer = Buffer.allocUnsafe(chunkBytes);
+  #at = 0;
+
+  constructor(hash: Hash) {
+    this.#hash = hash;
+  }
+
+  /** True where so much more belongs to this chunk. What is larger than a chunk gets one of its own. */
+  hasRoom(length: number): boolean {
+    return this.#at === 0 || this.#at + length <= this.#buffer.length;
+  }
+
+  bytes(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#buffer.set(bytes, this.#at);
+    this.#at += bytes.length;
+  }
+
+  record(tree: number, key: Uint8Array, value: Uint8Array): void {
+    this.#reserve(recordHeader + key.length + value.length);
+    this.#at = writeRecordHead(this.#buffer, this.#at, tree, key, value);
+    this.#buffer.set(key, this.#at);
+    this.#buffer.set(value, this.#at + key.length);
+    this.#at += key.length + value.length;
+  }
+
+  take(): Uint8Array {
+    const chunk = this.#buffer.subarray(0, this.#at);
+    this.#hash.update(chunk);
+    this.#buffer = Buffer.allocUnsafe(chunkBytes);
+    this.#at = 0;
+    return chunk;
+  }
+
+  #reserve(length: number): void {
+    if (this.#at + length <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafe(this.#at + length);
+    larger.set(this.#buffer.subarray(0, this.#at));
+    this.#buffer = larger;
+  }
 }
 
 function header(clusterId: ClusterId, trees: readonly string[]): Uint8Array {
@@ -53,12 +91,11 @@ function header(clusterId: ClusterId, trees: readonly string[]): Uint8Array {
   return Buffer.concat([magic, Buffer.from(clusterId, "hex"), length, names]);
 }
 
-function recordHead(tree: number, key: Uint8Array, value: Uint8Array): Uint8Array {
-  const head = Buffer.alloc(recordHeader);
-  head[0] = tree;
-  head.writeUInt16BE(key.length, 1);
-  head.writeUInt32BE(value.length, 3);
-  return head;
+/** Writes what stands before a record's key and value; returns where the key goes. */
+function writeRecordHead(into: Buffer, at: number, tree: number, key: Uint8Array, value: Uint8Array): number {
+  into[at] = tree;
+  into.writeUInt16BE(key.length, at + 1);
+  return into.writeUInt32BE(value.length, at + 3);
 }
 
 const endBytes = 9;
@@ -216,13 +253,12 @@ const recordsPerTurn = 500;
 /** SHA-256 over the named trees: (tree, key, value), length-prefixed, in order. Equal states have equal hashes. */
 export async function hashTrees(store: StoreReader, trees: readonly string[]): Promise<string> {
   const hash = createHash("sha256");
+  const head = Buffer.alloc(recordHeader);
   let records = 0;
   for (const [tree, name] of trees.entries()) {
     for (const { key, value } of store.range(name)) {
-      hash
-        .update(recordHead(tree, key, value))
-        .update(key)
-        .update(value);
+      writeRecordHead(head, 0, tree, key, value);
+      hash.update(head).update(key).update(value);
       records += 1;
       if (records % recordsPerTurn === 0) await new Promise((resolve) => setImmediate(resolve));
     }

@@ -155,6 +155,12 @@ export class ConsensusMonitor {
     if (store !== undefined) store.damaged = true;
   }
 
+  /** It is durable that this node's log was refilled: until then it may open as corrupt again. */
+  refilled(node: NodeId): void {
+    const { store } = this.#node(node);
+    if (store !== undefined) store.damaged = false;
+  }
+
   /** True where the node's disk was found to be damaged, and it has not been refilled yet. */
   isCorrupt(node: NodeId): boolean {
     return this.#node(node).core?.storage === "corrupt";
@@ -378,7 +384,7 @@ export class ConsensusMonitor {
     if (core.commitIndex > known.commitIndex) this.#checkCommit(node, known, core);
     if (event.type === "read") this.#countLeaseRead(core, effects);
     for (const effect of effects) this.#checkEffect(node, record, known, effect);
-    if (known.storage === "corrupt" && core.storage === "ok") this.#refilled(record);
+    if (known.storage === "corrupt" && core.storage === "ok") this.#totals.refills += 1;
     known.storage = core.storage;
     known.term = core.term;
     known.commitIndex = core.commitIndex;
@@ -419,11 +425,6 @@ export class ConsensusMonitor {
       storage: core.storage,
       releases: [],
     };
-  }
-
-  #refilled({ store }: NodeRecord): void {
-    this.#totals.refills += 1;
-    if (store !== undefined) store.damaged = false;
   }
 
   #checkMonotonic(node: NodeId, known: CoreRecord, core: WatchedCore): void {

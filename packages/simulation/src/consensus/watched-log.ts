@@ -24,6 +24,10 @@ export function watchedLog(inner: WalLogStore, node: NodeId, monitor: ConsensusM
       await inner.reset(base, hardState);
       monitor.resetEnds(node, base, hardState);
     },
+    async markRefilled() {
+      await inner.markRefilled();
+      monitor.refilled(node);
+    },
   };
   return new Proxy(inner, {
     get(target, name) {

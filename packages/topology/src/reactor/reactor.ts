@@ -5,12 +5,14 @@ import type { Pass } from "./pass.ts";
 import { fillRoles, finishLeavers, formFirstShape, isFormed } from "./shape.ts";
 import { configurationFollows, defaultReactorLimits, type Observation, type ReactorLimits } from "./situation.ts";
 import { reseatVoters, seatLearners } from "./voters.ts";
+import { checkedTopology } from "../strategies/checked.ts";
 
 /** Compares what is with what should be and says what to commit next. */
 export interface TopologyReactor {
   /**
    * The decisions to commit now, in order; each is made for the formation that the ones before it leave behind. Pure and
-   * idempotent: the same observation gives the same decisions, and one that is already as it should be gives none.
+   * idempotent: the same observation gives the same decisions, and one that is already as it should be gives none. Throws
+   * `TOPOLOGY_BROKEN` where the topology answers what none may.
    *
    * At most one decision moves replicas, and none does while the log's configuration has not caught up with the formation.
    */
@@ -26,6 +28,7 @@ export interface ReactorOptions {
 /** The reactor of one topology. Keeps no state: damping reads only what the formation has committed. */
 export function topologyReactor(options: ReactorOptions): TopologyReactor {
   const limits: ReactorLimits = { ...defaultReactorLimits, ...options.limits };
+  const topology = checkedTopology(options.topology);
   return {
     observe(observation: Observation): readonly ShiftDecision[] {
       if (!observation.formation.nodes.has(observation.leader)) return [];
@@ -33,7 +36,7 @@ export function topologyReactor(options: ReactorOptions): TopologyReactor {
       evictLost(draft, observation, limits);
       departLeft(draft, observation);
       readmit(draft, observation);
-      if (configurationFollows(observation)) moveReplicas({ draft, observation, topology: options.topology, limits });
+      if (configurationFollows(observation)) moveReplicas({ draft, observation, topology, limits });
       return draft.decisions;
     },
   };

@@ -14,7 +14,10 @@ export function formFirstShape({ draft, observation, topology, limits }: Pass): 
   const candidates = candidatesOf(draft.formation, observation, limits);
   if (candidates.length < topology.minNodes) return;
   const assignment = topology.assign(candidates);
-  const voters = planVoters(candidates, assignment, quorumSizeOf(observation.strategy));
+  const quorumSize = quorumSizeOf(observation.strategy);
+  const voters = planVoters({ candidates, assignment, quorumSize, topology });
+  // A topology that lets too few of them vote beside each other wants other nodes first.
+  if (voters.length < quorumSize) return;
   const lagging = candidates.filter((candidate) => voters.includes(candidate.id) && !candidate.caughtUp);
   const inputs = { eligible: candidates.length, minNodes: topology.minNodes, voters: voters.length };
   if (lagging.length > 0) {

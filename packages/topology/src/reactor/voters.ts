@@ -6,26 +6,63 @@ import {
   type Formation,
   type NodeId,
   type NodeRecord,
+  type TopologyStrategy,
   type Transition,
 } from "@revoada/fabric";
 import { giveRole } from "./draft.ts";
 import { desiredShape, type Pass } from "./pass.ts";
 import { candidatesOf, isReachable, isServing, type Observation, type ReactorLimits } from "./situation.ts";
 
+/** What decides who votes. */
+export interface SeatPlan {
+  readonly candidates: readonly Candidate[];
+  readonly assignment: Assignment;
+  readonly quorumSize: number;
+  readonly topology: TopologyStrategy;
+}
+
 /**
- * Who should vote: masters first, then arbiters, then whoever is closest to it; as many as the quorum asks for, or the largest
- * odd number that there are nodes for.
+ * Who should vote: masters first, then arbiters, then whoever is closest to it, each of whom the topology lets vote beside those
+ * before it; as many as the quorum asks for, or as there are nodes for.
  */
-export function planVoters(
-  candidates: readonly Candidate[],
-  assignment: Assignment,
-  quorumSize: number,
-): readonly NodeId[] {
+function chooseVoters({ candidates, assignment, quorumSize, topology }: SeatPlan): readonly NodeId[] {
   const order = candidates.toSorted(
     (a, b) => seatRank(a, assignment) - seatRank(b, assignment) || (a.id < b.id ? -1 : 1),
   );
-  const seats = Math.min(quorumSize, order.length);
-  return order.slice(0, seats % 2 === 0 ? Math.max(seats - 1, 0) : seats).map((candidate) => candidate.id);
+  const chosen: Candidate[] = [];
+  for (const candidate of order) {
+    if (chosen.length >= quorumSize) break;
+    if (candidate.replica === "voter" || mayVote(topology, candidate, chosen, quorumSize)) chosen.push(candidate);
+  }
+  return chosen.map(({ id }) => id);
+}
+
+/** As {@link chooseVoters}, and never an even number. */
+export function planVoters(plan: SeatPlan): readonly NodeId[] {
+  const chosen = chooseVoters(plan);
+  return chosen.length % 2 === 0 ? chosen.slice(0, Math.max(chosen.length - 1, 0)) : chosen;
+}
+
+function mayVote(
+  topology: TopologyStrategy,
+  candidate: Candidate,
+  voters: readonly Candidate[],
+  seats: number,
+): boolean {
+  return topology.mayVote?.(candidate, voters, seats) ?? true;
+}
+
+/** Those who hold seats, whatever became of them, but for `without`. */
+function seatedVoters({ nodes }: Formation, without?: NodeId): readonly Candidate[] {
+  return [...nodes]
+    .filter(([id, record]) => record.replica === "voter" && id !== without)
+    .map(([id, { zone, role }]) => ({
+      id,
+      zone,
+      ...(role === undefined ? {} : { role }),
+      replica: "voter",
+      caughtUp: true,
+    }));
 }
 
 function seatRank(candidate: Candidate, assignment: Assignment): number {
@@ -59,20 +96,26 @@ export function canGiveUpSeat(
 
 /** Moves one seat, or adds two: the dead one's to a caught-up replacement, an arbiter's to a master, new ones up to the quorum. */
 export function reseatVoters(pass: Pass): void {
-  const { draft, observation } = pass;
+  const { draft, observation, topology } = pass;
   const { candidates, assignment } = desiredShape(pass);
   const quorumSize = quorumSizeOf(observation.strategy);
-  const planned = planVoters(candidates, assignment, quorumSize);
-  const voters = [...draft.formation.nodes].filter(([, record]) => record.replica === "voter").map(([id]) => id);
-  const newcomers = candidates.filter((candidate) => candidate.replica !== "voter" && planned.includes(candidate.id));
-  const ready = newcomers.filter((candidate) => candidate.caughtUp);
   // A failed voter never comes before the plan: it is not among the candidates.
   const lost = lostVoters(pass);
+  const plan = { candidates, assignment, quorumSize, topology };
+  // A seat that is moved leaves as many as there were: the plan need not be odd for that.
+  const planned = new Set(lost.length > 0 ? chooseVoters(plan) : planVoters(plan));
+  const voters = seatedVoters(draft.formation);
+  const ready = candidates.filter(({ id, replica, caughtUp }) => replica !== "voter" && planned.has(id) && caughtUp);
   const replaceable =
     lost.find((id) => !isServing(draft.record(id) as NodeRecord)) ??
     arbiterToRelieve(pass, candidates, assignment, ready);
-  if (replaceable !== undefined && ready[0] !== undefined) {
-    swapSeat(pass, replaceable, ready[0], assignment);
+  const seats = Math.max(quorumSize, voters.length);
+  const newcomer =
+    replaceable === undefined
+      ? undefined
+      : ready.find((each) => mayVote(topology, each, seatedVoters(draft.formation, replaceable), seats));
+  if (replaceable !== undefined && newcomer !== undefined) {
+    swapSeat(pass, replaceable, newcomer, assignment);
   } else if (voters.length < quorumSize && lost.length === 0 && ready.length >= 2) {
     addSeats(pass, ready.slice(0, 2 * Math.floor(Math.min(ready.length, quorumSize - voters.length) / 2)), assignment);
   }
@@ -132,9 +175,10 @@ function addSeats(pass: Pass, newcomers: readonly Candidate[], assignment: Assig
 
 /** Keeps the right nodes replicating without a vote: masters beyond the voters, those who will vote, and warm standbys. */
 export function seatLearners(pass: Pass): void {
-  const { draft, observation, limits } = pass;
+  const { draft, observation, limits, topology } = pass;
   const { candidates, assignment } = desiredShape(pass);
-  const planned = planVoters(candidates, assignment, quorumSizeOf(observation.strategy));
+  const quorumSize = quorumSizeOf(observation.strategy);
+  const planned = chooseVoters({ candidates, assignment, quorumSize, topology });
   const wanted = new Set<NodeId>();
   for (const { id } of candidates) if (assignment.get(id) === "master" || planned.includes(id)) wanted.add(id);
   for (const [id, record] of draft.formation.nodes) {

@@ -3,6 +3,7 @@ import { DataDirectory, dataPaths, readNodeFile } from "../../data-directory/dat
 import { NotInitialisedError } from "../../errors.ts";
 import { version } from "../../version.ts";
 import { committedDeclaration } from "../../daemon/declare.ts";
+import { namedOnly } from "../../daemon/topologies.ts";
 import type { CommandSpec } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { outputFlag, renderFacts } from "../output.ts";
@@ -21,7 +22,7 @@ export const identityCommand: CommandSpec = {
     const file = await readNodeFile(paths);
     if (file === undefined) throw new NotInitialisedError(directory);
     const { identity } = await loadIdentity(paths.key);
-    const declaration = committedDeclaration(blake3Attestor(identity).openGenesis(file.genesis)).id();
+    const declaration = committedDeclaration(blake3Attestor(identity).openGenesis(file.genesis), namedOnly).id();
     const facts = {
       node: identity.id,
       cluster: file.cluster,
