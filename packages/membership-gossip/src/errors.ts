@@ -7,6 +7,13 @@ export class MembershipQuotaError extends FabricError {
   }
 }
 
+/** A value is not of the type of its key. */
+export class MembershipInvalidValueError extends FabricError {
+  constructor(message: string) {
+    super("MEMBERSHIP_INVALID_VALUE", message);
+  }
+}
+
 /** A call came after `leave` or `shutdown`; a node that left comes back with a newer generation only. */
 export class MembershipStoppedError extends FabricError {
   constructor(operation: string) {

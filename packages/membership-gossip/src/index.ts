@@ -8,9 +8,11 @@
  */
 export {
   MembershipBadFrameError,
+  MembershipInvalidValueError,
   MembershipOptionsError,
   MembershipQuotaError,
   MembershipStoppedError,
 } from "./errors.ts";
 export { gossipMembership, gossipProtocol } from "./gossip-membership.ts";
+export { memberKeys, type MemberKey } from "./keys.ts";
 export type { GossipMembershipOptions, SeedHint } from "./options.ts";

@@ -31,7 +31,7 @@ class FrozenMap<K, V> extends Map<K, V> {
 
 /** One member as the seam shows it. */
 export function memberOf(facts: MemberFacts, nowMs: number): Member {
-  const { record, standing } = facts;
+  const { record, keys, standing } = facts;
   return Object.freeze({
     id: record.id,
     status: standing.status,
@@ -39,7 +39,7 @@ export function memberOf(facts: MemberFacts, nowMs: number): Member {
     generation: record.generation,
     incarnation: record.incarnation,
     addresses: Object.freeze([...record.addresses]),
-    keys: new FrozenMap(record.keys),
+    keys: new FrozenMap(keys),
     statusSinceMs: Math.max(0, nowMs - standing.sinceMs),
   });
 }

@@ -106,26 +106,7 @@ test("news grows old and is carried no more", () => {
   expect(core.openRound().length).toBeLessThan(fresh - 100);
 });
 
-test("a state that does not fit a frame arrives over several rounds, and no frame is larger than allowed", () => {
-  const left = coreOf(0);
-  const right = coreOf(1);
-  const big = new Map(Array.from({ length: 25 }, (_, index) => [`k${index}`, "x".repeat(500)]));
-  for (let number = 2; number < 32; number++) tell(left, 1, [signedRecord(number, { keys: big })]);
-  let rounds = 0;
-  for (; [...right.members()].length < 32 && rounds < 60; rounds++) {
-    const open = left.openRound();
-    const digest = right.answer(id(0), open, now(rounds)) as Uint8Array;
-    const question = left.digestReceived(id(1), digest, now(rounds));
-    for (const frame of [open, digest, question ?? open])
-      expect(frame.length).toBeLessThanOrEqual(limits.frameMaxBytes);
-    if (question !== undefined)
-      left.received(id(1), right.answer(id(0), question, now(rounds)) as Uint8Array, now(rounds));
-  }
-  expect([...right.members()]).toHaveLength(32);
-  expect(rounds).toBeGreaterThan(2);
-});
-
-test("hundreds of members reconcile within frames of 64 KiB", () => {
+test("hundreds of members reconcile within frames of 16 KiB", () => {
   const count = 901;
   const left = coreOf(0);
   const right = coreOf(1);
@@ -155,7 +136,7 @@ test("a record that a relay altered is refused", () => {
   const core = coreOf(0);
   const item = signedRecord(2, { keys: new Map([["zone", "a"]]) });
   const payload = item.payload.slice();
-  payload[payload.length - 1] = "b".charCodeAt(0);
+  payload[payload.lastIndexOf("a".charCodeAt(0))] = "b".charCodeAt(0);
   expect(tell(core, 1, [{ payload, signature: item.signature }])).toEqual(["signature"]);
 });
 
@@ -347,7 +328,7 @@ test("quotas are refused at set, and what was set before stands", () => {
     expect(error).toMatchObject(quota);
   }
   expect(set).toBeLessThan(33);
-  expect(core.member(id(0))?.record.keys.size).toBe(set);
+  expect(core.member(id(0))?.keys.size).toBe(set);
   const small = coreOf(0);
   for (let index = 0; index < 64; index++) small.set(`k${index}`, "v", now(0));
   expect(() => small.set("k64", "v", now(0))).toThrow(expect.objectContaining(quota));

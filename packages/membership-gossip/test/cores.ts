@@ -2,7 +2,15 @@ import type { MembershipStrategy, NodeId, Random } from "@revoada/fabric";
 import { GossipCore, type GossipCoreOptions } from "../src/core/core.ts";
 import type { Effect } from "../src/core/effects.ts";
 import { encodeFrame } from "../src/core/frames.ts";
-import { encodeRecord, encodeVerdict, type GossipRecord, type SignedItem, type Verdict } from "../src/core/items.ts";
+import {
+  encodePage,
+  encodeRecord,
+  encodeVerdict,
+  type GossipRecord,
+  type Page,
+  type SignedItem,
+  type Verdict,
+} from "../src/core/items.ts";
 import { Refusal } from "../src/core/refusal.ts";
 import { clusterId, CountingVerifier, identityOf } from "./identities.ts";
 
@@ -65,6 +73,21 @@ export function signedRecord(number: number, changes: Partial<GossipRecord> = {}
     status: "alive",
     notAfterMs: wallMs + 3_600_000,
     addresses: [],
+    keys: new Map(),
+    pages: [],
+    ...changes,
+  });
+  return { payload, signature: identity.sign(payload) };
+}
+
+/** A further page as its owner signs it. */
+export function signedPage(number: number, changes: Partial<Page> = {}): SignedItem {
+  const identity = identityOf(number);
+  const payload = encodePage(clusterId, {
+    id: identity.id,
+    generation: Math.floor(wallMs / 1_000),
+    number: 1,
+    version: 1,
     keys: new Map(),
     ...changes,
   });

@@ -4,10 +4,12 @@ import { expect, test } from "vitest";
 import { decodeFrame, encodeFrame, type Frame } from "../src/core/frames.ts";
 import {
   decodeItem,
+  encodePage,
   encodeRecord,
   encodeVerdict,
   type GossipRecord,
   type Opinion,
+  type Page,
   type Verdict,
 } from "../src/core/items.ts";
 import { limits } from "../src/core/limits.ts";
@@ -18,13 +20,13 @@ const counter = fc.nat({ max: Number.MAX_SAFE_INTEGER });
 const id = fc.integer({ min: 0, max: 20 }).map((number) => identityOf(number).id);
 const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
 const item = fc.record({ payload: fc.uint8Array({ maxLength: 300 }), signature: bytes(64) });
+const prefix = id.map((each) => each.slice(0, 16));
 const entry = fc.record({
-  id,
+  prefix,
   generation: counter,
   incarnation: counter,
   version: counter,
-  recordTag: bytes(8),
-  verdictsTag: bytes(8),
+  tag: bytes(8),
 });
 const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({ type: fc.constant("open" as const), buckets: bytes(256), items: fc.array(item, { maxLength: 5 }) }),
@@ -32,15 +34,16 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
     type: fc.constant("digest" as const),
     complete: fc.array(fc.nat({ max: 31 }), { maxLength: 32 }),
     entries: fc.array(entry, { maxLength: 8 }),
-    graves: fc.array(fc.record({ id, generation: counter, incarnation: counter }), { maxLength: 4 }),
+    graves: fc.array(fc.record({ prefix, generation: counter, incarnation: counter }), { maxLength: 4 }),
     items: fc.array(item, { maxLength: 5 }),
   }),
   fc.record({
     type: fc.constant("exchange" as const),
     items: fc.array(item, { maxLength: 5 }),
-    wants: fc.array(id, { maxLength: 9 }),
+    wants: fc.array(fc.record({ prefix, pages: fc.array(fc.nat({ max: 39 }), { maxLength: 5 }) }), { maxLength: 9 }),
   }),
   fc.record({ type: fc.constant("news" as const), items: fc.array(item, { maxLength: 5 }) }),
+  fc.record({ type: fc.constant("word" as const), items: fc.array(item, { maxLength: 5 }) }),
   fc.record({ type: fc.constant("beat" as const), generation: counter, incarnation: counter, sequence: counter }),
   fc.constant({ type: "watch" as const }),
 );
@@ -57,6 +60,20 @@ const record: fc.Arbitrary<GossipRecord> = fc.record({
     .uniqueArray(fc.tuple(fc.stringMatching(/^[a-z0-9.-]{1,64}$/), fc.string({ maxLength: 100, unit: "grapheme" })), {
       selector: ([key]) => key,
       maxLength: 20,
+    })
+    .map((pairs) => new Map(pairs)),
+  pages: fc.array(counter, { maxLength: limits.pagesMax - 1 }),
+});
+
+const page: fc.Arbitrary<Page> = fc.record({
+  id,
+  generation: counter,
+  number: fc.integer({ min: 1, max: limits.pagesMax - 1 }),
+  version: counter,
+  keys: fc
+    .uniqueArray(fc.tuple(fc.stringMatching(/^[a-z0-9.-]{1,64}$/), fc.string({ maxLength: 20, unit: "grapheme" })), {
+      selector: ([key]) => key,
+      maxLength: 5,
     })
     .map((pairs) => new Map(pairs)),
 });
@@ -89,10 +106,17 @@ test("every frame comes back as it was sent", () => {
   );
 });
 
-test("every record and verdict comes back as it was signed", () => {
+test("every head, page and verdict comes back as it was signed", () => {
   fc.assert(
     fc.property(record, (sent) => {
       expect(decodeItem(encodeRecord(clusterId, sent), clusterId)).toEqual({ kind: "record", record: sent });
+    }),
+  );
+  fc.assert(
+    fc.property(page, (sent) => {
+      const sized = encodePage(clusterId, sent);
+      fc.pre(sized.length <= limits.pageItemMaxBytes);
+      expect(decodeItem(sized, clusterId)).toEqual({ kind: "page", page: sent });
     }),
   );
   fc.assert(
@@ -138,7 +162,7 @@ test("what is larger than its bound is refused before it is read", () => {
   expect(refusalOf(() => decodeFrame(new Uint8Array(limits.frameMaxBytes + 1), clusterId))).toBe("oversize");
   expect(refusalOf(() => decodeItem(new Uint8Array(limits.recordMaxBytes + 1), clusterId))).toBe("oversize");
   // Nested as deeply as fits: refused as malformed, without exhausting anything.
-  expect(refusalOf(() => decodeFrame(new Uint8Array(60_000).fill(0x81), clusterId))).toBe("malformed");
+  expect(refusalOf(() => decodeFrame(new Uint8Array(16_000).fill(0x81), clusterId))).toBe("malformed");
   // A list that claims 2^31 elements.
   expect(refusalOf(() => decodeFrame(Uint8Array.from([0x9a, 0x7f, 0xff, 0xff, 0xff]), clusterId))).toBe("malformed");
 });
@@ -153,6 +177,7 @@ test("keys beyond the quotas are refused in records of others too", () => {
     notAfterMs: 1,
     addresses: [],
     keys: new Map(),
+    pages: [],
   };
   const withKeys = (keys: readonly [string, string][]) =>
     refusalOf(() => decodeItem(encodeRecord(clusterId, { ...base, keys: new Map(keys) }), clusterId));

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { GossipCore } from "../src/core/core.ts";
 import { decodeFrame, encodeFrame } from "../src/core/frames.ts";
 import { decodeItem } from "../src/core/items.ts";
-import { idWords, ObserverPlan } from "../src/core/observers.ts";
+import { idHash, ObserverPlan } from "../src/core/observers.ts";
 import { coreOf, now, signedRecord, signedVerdict, tell, wallMs } from "./cores.ts";
 import { clusterId, identityOf } from "./identities.ts";
 import { range } from "./world.ts";
@@ -32,7 +32,7 @@ function spoken(core: GossipCore): readonly string[] {
   for (const effect of core.takeEffects()) {
     if (effect.type !== "send") continue;
     const frame = decodeFrame(effect.frame, clusterId);
-    if (frame.type !== "news") continue;
+    if (frame.type !== "news" && frame.type !== "word") continue;
     for (const { payload } of frame.items) {
       const item = decodeItem(payload, clusterId);
       if (item.kind === "verdict" && item.verdict.observer === id(0)) said.push(item.verdict.opinion);
@@ -43,7 +43,7 @@ function spoken(core: GossipCore): readonly string[] {
 
 /** Somebody of twenty whom node 0 does not observe. */
 function unobserved(): number {
-  const plan = new ObserverPlan(range(20).map((number) => ({ id: id(number), zone: "", words: idWords(id(number)) })));
+  const plan = new ObserverPlan(range(20).map((number) => ({ id: id(number), zone: "", hash: idHash(id(number)) })));
   const found = range(19, 1).find((number) => !plan.observes(id(0), id(number)));
   if (found === undefined) throw new Error("node 0 observes everybody");
   return found;

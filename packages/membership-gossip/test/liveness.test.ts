@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { idWords, ObserverPlan } from "../src/core/observers.ts";
+import { idHash, ObserverPlan } from "../src/core/observers.ts";
 import { identityOf } from "./identities.ts";
 import { range, World } from "./world.ts";
 
@@ -149,7 +149,7 @@ test("a node that one other hears only is alive for everybody, without flapping 
   await world.clock.advanceAsync(60_000);
   expect(deaths(world)).toEqual([]);
   const plan = new ObserverPlan(
-    range(12).map((number) => ({ id: identityOf(number).id, zone: "", words: idWords(identityOf(number).id) })),
+    range(12).map((number) => ({ id: identityOf(number).id, zone: "", hash: idHash(identityOf(number).id) })),
   );
   const bystanders = range(11).filter((number) => !plan.observes(identityOf(number).id, identityOf(11).id));
   expect(bystanders).toHaveLength(3);

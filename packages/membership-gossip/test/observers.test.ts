@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { idWords, ObserverPlan } from "../src/core/observers.ts";
+import { idHash, ObserverPlan } from "../src/core/observers.ts";
 import { identityOf } from "./identities.ts";
 
 function plan(
@@ -9,7 +9,7 @@ function plan(
   const ids = Array.from({ length: count }, (_, number) => identityOf(number).id);
   return {
     ids,
-    plan: new ObserverPlan(ids.map((id, index) => ({ id, zone: `z${index % zones}`, words: idWords(id) }))),
+    plan: new ObserverPlan(ids.map((id, index) => ({ id, zone: `z${index % zones}`, hash: idHash(id) }))),
   };
 }
 
@@ -46,7 +46,7 @@ test("observers are spread over the zones", () => {
 test("a node that goes changes the observers of those only whom it observed", () => {
   const { plan: before, ids } = plan(60);
   const gone = ids[17]!;
-  const after = new ObserverPlan(ids.filter((id) => id !== gone).map((id) => ({ id, zone: "z0", words: idWords(id) })));
+  const after = new ObserverPlan(ids.filter((id) => id !== gone).map((id) => ({ id, zone: "z0", hash: idHash(id) })));
   for (const subject of ids) {
     if (subject === gone) continue;
     const kept = before.observersOf(subject).filter((id) => id !== gone);

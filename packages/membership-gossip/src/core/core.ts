@@ -1,222 +1,131 @@
-import type {
-  Address,
-  ClusterId,
-  Identity,
-  LocalHealth,
-  MembershipStrategy,
-  MemberStatus,
-  NodeId,
-  Random,
-  SignatureVerifier,
-} from "@revoada/fabric";
-import { decodeFrame, encodeFrame, type Frame } from "./frames.ts";
+import type { Address, LocalHealth, NodeId } from "@revoada/fabric";
+import { decodeFrame, type Frame } from "./frames.ts";
 import type { Effect, MemberFacts } from "./effects.ts";
-import {
-  accuses,
-  encodeVerdict,
-  type GossipRecord,
-  type Opinion,
-  sayTheSame,
-  type SignedItem,
-  subjectKey,
-  type Verdict,
-} from "./items.ts";
-import { Heartbeats } from "./heartbeats.ts";
+import { Intake } from "./intake.ts";
+import type { SignedItem } from "./items.ts";
 import { Judge } from "./judge.ts";
-import { limits, observersPerSubject } from "./limits.ts";
+import { limits } from "./limits.ts";
 import { LocalHealthMonitor } from "./local-health.ts";
-import { News } from "./news.ts";
 import { OwnRecord } from "./own-record.ts";
-import { choosePartners, sample } from "./partners.ts";
-import { bucketTags, ItemBasket, makeDigest, planExchange } from "./reconcile.ts";
+import { choosePartners } from "./partners.ts";
+import { bucketTags, differingBuckets, grant, ItemBasket, makeDigest, planExchange } from "./reconcile.ts";
 import { Refusal } from "./refusal.ts";
-import { GossipStore, type HeldVerdict, type Now, type Outcome, type Subject } from "./store.ts";
+import type { Now } from "./store.ts";
+import type { Subject } from "./subject.ts";
+import { Voice, type VoiceOptions } from "./voice.ts";
 
-export interface GossipCoreOptions {
-  readonly identity: Identity;
-  readonly verifier: SignatureVerifier;
-  readonly random: Random;
-  readonly clusterId: ClusterId;
-  readonly strategy: MembershipStrategy;
+export interface GossipCoreOptions extends VoiceOptions {
   readonly generation: number;
   readonly addresses: readonly Address[];
   readonly keys: ReadonlyMap<string, string>;
-  readonly isKnown: ((id: NodeId) => boolean) | undefined;
 }
+
+/** Signs of life that are missed are asked for, and the store is swept, once in so many rounds. */
+const sweepEveryRounds = 10;
 
 /**
  * The protocol without time, disk or network: inputs go in with the time at which they came, effects are taken out.
  *
- * State spreads by scuttlebutt reconciliation of signed records and verdicts; liveness rests on direct signs of life only.
+ * State spreads by scuttlebutt reconciliation of signed heads, pages and verdicts; liveness rests on direct signs of life only.
  */
 export class GossipCore {
   readonly #options: GossipCoreOptions;
-  readonly #self: NodeId;
-  readonly #store: GossipStore;
+  readonly #voice: Voice;
   readonly #health: LocalHealthMonitor;
   readonly #judge: Judge;
-  readonly #own: OwnRecord;
-  readonly #news = new News();
-  readonly #heartbeats: Heartbeats;
-  #effects: Effect[] = [];
-  #verdictSequence = 0;
+  readonly #intake: Intake;
   #rounds = 0;
-  #now: Now;
 
   constructor(options: GossipCoreOptions, now: Now) {
     this.#options = options;
-    this.#self = options.identity.id;
-    this.#now = now;
-    const { clusterId, verifier, isKnown, strategy } = options;
-    this.#store = new GossipStore({ self: this.#self, clusterId, verifier, isKnown });
+    const { identity, clusterId, strategy } = options;
+    const voice = new Voice(options, new OwnRecord(options), now);
+    this.#voice = voice;
     this.#health = new LocalHealthMonitor(now.nowMs, strategy.gossipCadenceMs);
-    this.#own = new OwnRecord(options);
-    this.#heartbeats = new Heartbeats(this.#self, strategy.gossipCadenceMs);
     this.#judge = new Judge({
-      self: this.#self,
+      self: voice.self,
       strategy,
-      store: this.#store,
+      store: voice.store,
       health: this.#health,
-      issue: (subject, opinion) => this.#issue(subject, opinion),
-      changed: (subject, standing, before) => {
-        this.#effects.push({ type: "member", id: subject.id, status: { from: before, to: standing.status } });
+      issue: (subject, opinion) => this.#intake.issue(subject, opinion),
+      changed: (subject, before) => {
+        voice.tell({ type: "member", id: subject.id, status: { from: before, to: subject.status } });
       },
     });
-    this.#publish();
+    this.#intake = new Intake({ identity, clusterId, voice, judge: this.#judge, health: this.#health });
+    this.#intake.publish();
   }
 
   /** Hands over what has to be done since the last call. */
   takeEffects(): readonly Effect[] {
-    const effects = this.#effects;
-    if (effects.length > 0) this.#effects = [];
-    return effects;
+    return this.#voice.takeEffects();
+  }
+
+  #at(now: Now): void {
+    this.#voice.now = now;
   }
 
   // --- what the local node says of itself -----------------------------------------------------------------------------
 
   get generation(): number {
-    return this.#own.generation;
+    return this.#voice.own.generation;
   }
 
   get incarnation(): number {
-    return this.#own.incarnation;
+    return this.#voice.own.incarnation;
   }
 
   get left(): boolean {
-    return this.#own.left;
-  }
-
-  #publish(): void {
-    const { record, item } = this.#own.publish(this.#now.wallMs);
-    const previous = this.#store.subjects.get(this.#self)?.record;
-    const subject = this.#store.put(record, item);
-    this.#news.add(subjectKey(record), item, this.#store.subjects.size);
-    this.#judge.recordChanged(subject, previous, this.#now.nowMs);
-    this.#effects.push({ type: "member", id: this.#self });
+    return this.#voice.own.left;
   }
 
   /** Sets a key of the local node. Throws `MEMBERSHIP_QUOTA`. */
   set(key: string, value: string, now: Now): boolean {
-    this.#now = now;
-    const changed = this.#own.set(key, value);
-    if (changed) this.#publish();
+    this.#at(now);
+    const changed = this.#voice.own.set(key, value);
+    if (changed) this.#intake.publish();
     return changed;
   }
 
   setAddresses(addresses: readonly Address[], now: Now): void {
-    this.#now = now;
-    if (this.#own.setAddresses(addresses)) this.#publish();
+    this.#at(now);
+    if (this.#voice.own.setAddresses(addresses)) this.#intake.publish();
   }
 
   raiseIncarnation(now: Now): void {
-    this.#now = now;
-    this.#own.raiseIncarnation();
-    this.#publish();
+    this.#at(now);
+    this.#voice.own.raiseIncarnation();
+    this.#intake.publish();
     this.pushOwnRecord();
   }
 
   /** Says good-bye. The frame is for those who should hear it first. */
   leave(now: Now): { readonly frame: Uint8Array; readonly peers: readonly NodeId[] } {
-    this.#now = now;
-    if (!this.#own.left) {
-      this.#own.markLeft();
-      this.#publish();
+    this.#at(now);
+    if (!this.left) {
+      this.#voice.own.markLeft();
+      this.#intake.publish();
     }
-    const frame = this.#encode({ type: "exchange", items: this.#ownItems(), wants: [] });
-    return { frame, peers: this.#audience() };
+    const frame = this.#voice.encode({ type: "exchange", items: this.#intake.ownItems(), wants: [] });
+    return { frame, peers: this.#voice.audience() };
   }
 
-  #ownItems(): readonly SignedItem[] {
-    const own = this.#store.subjects.get(this.#self);
-    return own === undefined ? [] : [own.item];
-  }
-
-  /** Tells the own record to a few at once, without waiting for a round. */
+  /** Tells what the local node says of itself to a few at once, without waiting for a round. */
   pushOwnRecord(): void {
-    this.#push(this.#audience(), this.#ownItems());
-  }
-
-  // --- spreading --------------------------------------------------------------------------------------------------------
-
-  #encode(frame: Frame): Uint8Array {
-    return encodeFrame(this.#options.clusterId, frame);
-  }
-
-  #push(peers: Iterable<NodeId>, items: readonly SignedItem[]): void {
-    if (items.length === 0) return;
-    const frame = this.#encode({ type: "news", items });
-    for (const peer of peers) this.#effects.push({ type: "send", peer, frame });
-  }
-
-  #ids(...statuses: readonly MemberStatus[]): NodeId[] {
-    const ids: NodeId[] = [];
-    for (const id of this.#store.subjects.keys()) {
-      const status = this.#judge.standing(id)?.status;
-      if (id !== this.#self && status !== undefined && statuses.includes(status)) ids.push(id);
-    }
-    return ids;
-  }
-
-  /** Those who are told at once: everybody in a small cluster, a few in a large one. */
-  #audience(): readonly NodeId[] {
-    return sample(this.#ids("alive", "suspect"), observersPerSubject, this.#options.random);
-  }
-
-  #issue(subject: Subject, opinion: Opinion): void {
-    this.#verdictSequence += 1;
-    const { generation, incarnation } = subject.record;
-    const verdict: Verdict = {
-      observer: this.#self,
-      observerGeneration: this.#own.generation,
-      sequence: this.#verdictSequence,
-      subject: subject.id,
-      generation,
-      incarnation,
-      opinion,
-    };
-    const payload = encodeVerdict(this.#options.clusterId, verdict);
-    const item = { payload, signature: this.#options.identity.sign(payload) };
-    this.#store.putVerdict(subject, { verdict, item, sinceMs: this.#now.nowMs });
-    this.#news.add(subjectKey(verdict), item, this.#store.subjects.size);
-    const audience = new Set([...this.#audience(), ...this.#judge.plan.observersOf(subject.id)]);
-    audience.delete(this.#self);
-    if (accuses(opinion) && opinion !== "closed") audience.add(subject.id);
-    this.#push(audience, [item]);
-    // Silence alone takes long. Where the door turns out to be shut as well, the death is known sooner.
-    if (opinion === "suspect") this.#effects.push({ type: "probe", id: subject.id });
+    this.#voice.push(this.#voice.audience(), this.#intake.ownItems());
   }
 
   // --- time -------------------------------------------------------------------------------------------------------------
 
   /** Time begins to count: call it when the driver starts its timers. */
   begin(now: Now): void {
-    this.#now = now;
+    this.#at(now);
     this.#health.restart(now.nowMs);
   }
 
   /** The tick that measures the host. True where turns have to be counted now; see {@link turn}. */
   tick(now: Now): boolean {
-    this.#now = now;
+    this.#at(now);
     return this.#health.observe(now.nowMs, true);
   }
 
@@ -227,68 +136,63 @@ export class GossipCore {
 
   /** One gossip cadence has passed: signs of life go out, silences are judged. True where a stall was found. */
   round(now: Now): boolean {
-    this.#now = now;
+    this.#at(now);
     const stalled = this.#health.observe(now.nowMs, false);
     this.#rounds += 1;
-    if (this.#own.stale(now.wallMs)) this.#publish();
+    if (this.#voice.own.stale(now.wallMs)) this.#intake.publish();
     this.#judge.replan(now.nowMs);
     this.#judge.evaluate(now.nowMs);
     this.#sendBeats();
-    if (this.#rounds % 10 === 0) {
+    if (this.#rounds % sweepEveryRounds === 0) {
       this.#renewWatches();
       this.#sweep();
     }
-    this.#news.age();
+    this.#voice.news.age();
     return stalled;
   }
 
   #sendBeats(): void {
-    if (this.#own.left) return;
-    const frame = this.#encode({
-      type: "beat",
-      generation: this.#own.generation,
-      incarnation: this.#own.incarnation,
-      sequence: this.#heartbeats.nextSequence(),
-    });
-    for (const peer of this.#heartbeats.audience(this.#judge.plan, this.#now.nowMs)) {
-      this.#effects.push({ type: "send", peer, frame });
-    }
+    if (this.left) return;
+    const { heartbeats, now } = this.#voice;
+    this.#voice.send(heartbeats.audience(this.#judge.plan, now.nowMs), this.#voice.beat());
   }
 
   /** Views differ for a while; so observers also ask for the signs of life that they are waiting for. */
   #renewWatches(): void {
-    const frame = this.#encode({ type: "watch" });
-    for (const id of this.#judge.watched()) {
-      if (this.#judge.standing(id)?.status !== "dead") this.#effects.push({ type: "send", peer: id, frame });
-    }
+    const waiting = [...this.#judge.watched()].filter((id) => this.#judge.standing(id)?.status !== "dead");
+    this.#voice.send(waiting, { type: "watch" });
   }
 
   #sweep(): void {
-    const { wallMs } = this.#now;
-    this.#store.graves.sweep(wallMs);
-    for (const subject of [...this.#store.subjects.values()]) {
-      if (subject.id === this.#self) continue;
-      const status = this.#judge.standing(subject.id)?.status;
-      if (!this.#store.admits(subject.id)) this.#remove(subject.id, undefined);
-      else if ((status === "dead" || status === "left") && subject.record.notAfterMs < wallMs)
-        this.#remove(subject.id, wallMs);
+    const { store, self, now } = this.#voice;
+    store.graves.sweep(now.wallMs);
+    store.forgetUnwelcome();
+    const hasDoor = this.#options.isKnown !== undefined;
+    for (let place = store.list.length - 1; place >= 0; place--) {
+      const subject = store.list[place];
+      if (subject === undefined || subject.id === self) continue;
+      const { status, record } = subject;
+      if (hasDoor && !store.admits(subject.id)) this.#remove(subject, undefined);
+      else if ((status === "dead" || status === "left") && record.notAfterMs < now.wallMs)
+        this.#remove(subject, now.wallMs);
     }
   }
 
-  #remove(id: NodeId, graveAtWallMs: number | undefined): void {
-    if (!this.#store.remove(id, graveAtWallMs)) return;
-    this.#news.remove(id);
-    this.#heartbeats.forget(id);
-    this.#judge.removed(id);
-    this.#effects.push({ type: "forgotten", id });
+  #remove(subject: Subject, graveAtWallMs: number | undefined): void {
+    const { store, news, heartbeats } = this.#voice;
+    if (!store.remove(subject.id, graveAtWallMs)) return;
+    news.remove(subject.id);
+    heartbeats.forget(subject.id);
+    this.#judge.removed(subject);
+    this.#voice.tell({ type: "forgotten", id: subject.id });
   }
 
   /** Drops a dead or departed node and remembers up to where it is old news. False where it is neither. */
   forget(id: NodeId, now: Now): boolean {
-    this.#now = now;
-    const status = this.#judge.standing(id)?.status;
-    if (status !== "dead" && status !== "left") return false;
-    this.#remove(id, now.wallMs);
+    this.#at(now);
+    const subject = this.#voice.store.subjects.get(id);
+    if (subject === undefined || (subject.status !== "dead" && subject.status !== "left")) return false;
+    this.#remove(subject, now.wallMs);
     return true;
   }
 
@@ -296,224 +200,147 @@ export class GossipCore {
 
   /** Whom to open a round with. */
   partners(seeds: readonly NodeId[]): readonly NodeId[] {
-    const strangers = seeds.filter((id) => id !== this.#self && this.#judge.standing(id)?.status !== "left");
-    return choosePartners(
-      { live: this.#ids("alive", "suspect"), dead: this.#ids("dead"), seeds: strangers },
-      this.#options.random,
-    );
+    const { store, self, random } = this.#voice;
+    const strangers = seeds.filter((id) => id !== self && this.#judge.standing(id)?.status !== "left");
+    return choosePartners({ self, store, dead: this.#judge.dead, seeds: strangers }, random);
   }
 
   openRound(): Uint8Array {
-    return this.#encode({ type: "open", buckets: bucketTags(this.#store), items: this.#news.collect() });
+    const { store, news } = this.#voice;
+    return this.#voice.encode({ type: "open", buckets: bucketTags(store), items: news.collect() });
+  }
+
+  #refuse(peer: NodeId, refusal: Refusal): Refusal {
+    this.#voice.tell({ type: "refused", reason: refusal.reason, peer, detail: refusal.message });
+    return refusal;
   }
 
   #decode(peer: NodeId, bytes: Uint8Array): Frame | Refusal {
     try {
-      if (!this.#store.admits(peer)) throw new Refusal("unknown-node", "a frame from a node that is not admitted");
+      if (!this.#voice.store.admits(peer))
+        throw new Refusal("unknown-node", "a frame from a node that is not admitted");
       return decodeFrame(bytes, this.#options.clusterId);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      this.#effects.push({ type: "refused", reason: error.reason, peer, detail: error.message });
-      return error;
+      return this.#refuse(peer, error);
     }
   }
 
   /** Answers a request, or says why not. */
   answer(peer: NodeId, bytes: Uint8Array, now: Now): Uint8Array | Refusal {
-    this.#now = now;
+    this.#at(now);
     const frame = this.#decode(peer, bytes);
     if (frame instanceof Refusal) return frame;
+    const { store } = this.#voice;
     if (frame.type === "open") {
-      this.#takeItems(peer, frame.items);
-      const digest = makeDigest(this.#store, frame.buckets, this.#options.random);
-      return this.#encode({
-        type: "digest",
-        ...digest,
-        items: [...this.#lastWords(peer), ...this.#news.collect()].slice(0, limits.itemsPerFrameMax),
-      });
+      this.#intake.take(peer, frame.items);
+      return this.#voice.encode({ type: "digest", ...this.#digestFor(peer, frame.buckets) });
     }
     if (frame.type === "exchange") {
-      this.#takeItems(peer, frame.items);
-      const basket = new ItemBasket();
-      for (const id of frame.wants) {
-        const subject = this.#store.subjects.get(id);
-        if (subject !== undefined && !basket.addSubject(subject)) break;
-      }
-      return this.#encode({ type: "news", items: basket.items });
+      this.#intake.take(peer, frame.items);
+      return this.#voice.encode({ type: "news", items: grant(store, frame.wants) });
     }
-    this.#effects.push({ type: "refused", reason: "malformed", peer, detail: `${frame.type} is no request` });
-    return new Refusal("malformed", `${frame.type} is no request`);
+    return this.#refuse(peer, new Refusal("malformed", `${frame.type} is no request`));
+  }
+
+  #digestFor(peer: NodeId, buckets: Uint8Array): Omit<Extract<Frame, { type: "digest" }>, "type"> {
+    const { store, news, random } = this.#voice;
+    const differing = differingBuckets(store, buckets);
+    const basket = new ItemBasket(limits.newsBudgetBytes);
+    // Whatever lies in a bucket that is the same there is known there.
+    const items = [...this.#lastWords(peer), ...news.collect((bucket) => differing.has(bucket))];
+    for (const item of items) if (!basket.add(item)) break;
+    return { ...makeDigest(store, differing, random), items: basket.items };
   }
 
   /** What a buried node died of, so that it can refute it if it lives. */
   #lastWords(peer: NodeId): readonly SignedItem[] {
-    return this.#store.subjects.has(peer) ? [] : (this.#store.graves.get(peer)?.verdicts ?? []);
+    const { store } = this.#voice;
+    return store.subjects.has(peer) ? [] : (store.graves.get(peer)?.verdicts ?? []);
   }
 
   /** Takes the answer to {@link openRound}. Returns what to ask next, undefined where both hold the same. */
   digestReceived(peer: NodeId, bytes: Uint8Array, now: Now): Uint8Array | undefined {
-    this.#now = now;
+    this.#at(now);
     const frame = this.#decode(peer, bytes);
     if (frame instanceof Refusal) return undefined;
     if (frame.type !== "digest") {
-      this.#effects.push({ type: "refused", reason: "malformed", peer, detail: `${frame.type} answers no open` });
+      this.#refuse(peer, new Refusal("malformed", `${frame.type} answers no open`));
       return undefined;
     }
-    this.#takeItems(peer, frame.items);
-    const plan = planExchange(this.#store, frame, this.#options.random);
+    this.#intake.take(peer, frame.items);
+    const { store, random } = this.#voice;
+    const plan = planExchange(store, frame, random);
     const basket = new ItemBasket();
     for (const subject of plan.push) if (!basket.addSubject(subject)) break;
     if (basket.items.length === 0 && plan.wants.length === 0) return undefined;
-    return this.#encode({ type: "exchange", items: basket.items, wants: plan.wants });
+    return this.#voice.encode({ type: "exchange", items: basket.items, wants: plan.wants });
   }
 
   /** Takes a one-way message, or the answer to an exchange. */
   received(peer: NodeId, bytes: Uint8Array, now: Now): void {
-    this.#now = now;
+    this.#at(now);
     const frame = this.#decode(peer, bytes);
     if (frame instanceof Refusal) return;
     switch (frame.type) {
       case "news":
-        this.#takeItems(peer, frame.items);
+        this.#intake.take(peer, frame.items);
+        return;
+      case "word":
+        this.#intake.take(peer, frame.items, false);
         return;
       case "beat":
         this.#takeBeat(peer, frame);
         return;
       case "watch":
-        if (this.#store.subjects.has(peer)) this.#heartbeats.watchedBy(peer, this.#now.nowMs);
+        if (this.#voice.store.subjects.has(peer)) this.#voice.heartbeats.watchedBy(peer, now.nowMs);
         return;
       case "open":
       case "digest":
       case "exchange":
-        this.#effects.push({
-          type: "refused",
-          reason: "malformed",
-          peer,
-          detail: `${frame.type} is no one-way message`,
-        });
+        this.#refuse(peer, new Refusal("malformed", `${frame.type} is no one-way message`));
     }
   }
 
   #takeBeat(peer: NodeId, beat: Extract<Frame, { type: "beat" }>): void {
-    const subject = this.#store.subjects.get(peer);
+    const { store, now } = this.#voice;
+    const subject = store.subjects.get(peer);
     if (subject === undefined) {
-      if (this.#store.graves.covers(peer, beat.generation, beat.incarnation)) this.#tell(peer, this.#lastWords(peer));
+      if (store.graves.covers(peer, beat.generation, beat.incarnation)) this.#remind(peer, this.#lastWords(peer));
       return;
     }
     if (beat.generation !== subject.record.generation) {
-      if (beat.generation < subject.record.generation) {
-        this.#effects.push({ type: "refused", reason: "foreign-beat", peer, detail: `generation ${beat.generation}` });
-      }
+      if (beat.generation < subject.record.generation)
+        this.#refuse(peer, new Refusal("foreign-beat", `generation ${beat.generation}`));
       return;
     }
-    this.#judge.beat(subject, beat.sequence, this.#now.nowMs);
-    const accused = this.#judge.standing(peer)?.status === "dead" && beat.incarnation <= subject.record.incarnation;
-    if (accused) {
-      this.#tell(
-        peer,
-        [...subject.verdicts.values()].map((held) => held.item),
-      );
-    }
+    this.#judge.beat(subject, beat.sequence, now.nowMs);
+    if (subject.status !== "dead" || beat.incarnation > subject.record.incarnation) return;
+    this.#remind(
+      peer,
+      [...subject.verdicts.values()].map((held) => held.item),
+    );
   }
 
   /** Tells a node that is taken for dead, and speaks, what is said of it. */
-  #tell(peer: NodeId, items: readonly SignedItem[]): void {
-    if (this.#heartbeats.mayTell(peer, this.#now.nowMs)) this.#push([peer], items);
-  }
-
-  /** Honest nodes check before they relay: after the first forgery the rest of a frame is not worth a look. */
-  #takeItems(peer: NodeId, items: readonly SignedItem[]): void {
-    for (const item of items) {
-      const outcome = this.#store.apply(item, this.#now);
-      this.#absorb(peer, item, outcome);
-      if (outcome.type === "refused" && (outcome.reason === "signature" || outcome.reason === "malformed")) return;
-    }
-  }
-
-  #absorb(peer: NodeId, item: SignedItem, outcome: Outcome): void {
-    switch (outcome.type) {
-      case "ignored":
-        return;
-      case "refused":
-        this.#effects.push({ type: "refused", reason: outcome.reason, peer, detail: outcome.detail });
-        return;
-      case "own":
-        this.#meetOwn(outcome.record);
-        return;
-      case "record":
-        this.#recordTaken(outcome.subject, outcome.previous, item);
-        return;
-      case "verdict":
-        this.#verdictTaken(outcome.subject, outcome.held);
-        return;
-      case "equivocation":
-        this.#effects.push({
-          type: "refused",
-          reason: "equivocation",
-          peer,
-          detail: `${outcome.origin} signed two contents`,
-        });
-        if (!outcome.kept) return;
-        this.#judge.review(outcome.subject, this.#now.nowMs);
-        this.#effects.push({ type: "member", id: outcome.subject.id });
-    }
-  }
-
-  #meetOwn(record: GossipRecord): void {
-    const resolved = this.#own.surpass(record, this.#now.wallMs);
-    this.#effects.push({ type: "own-conflict", generation: this.#own.generation, resolved });
-    if (!resolved) return;
-    this.#publish();
-    this.pushOwnRecord();
-  }
-
-  #recordTaken(subject: Subject, previous: GossipRecord | undefined, item: SignedItem): void {
-    const { record } = subject;
-    this.#news.add(subjectKey(record), item, this.#store.subjects.size);
-    this.#effects.push({ type: "addresses", id: record.id, addresses: record.addresses });
-    this.#judge.recordChanged(subject, previous, this.#now.nowMs);
-    if (previous === undefined || !sayTheSame(previous, record)) this.#effects.push({ type: "member", id: record.id });
-  }
-
-  #verdictTaken(subject: Subject, held: HeldVerdict): void {
-    const { verdict, item } = held;
-    this.#news.add(subjectKey(verdict), item, this.#store.subjects.size);
-    if (subject.id === this.#self) {
-      if (accuses(verdict.opinion) && !this.#own.left) this.#refute(verdict);
-      return;
-    }
-    if (verdict.observer === this.#self && verdict.observerGeneration === this.#own.generation) {
-      this.#verdictSequence = Math.max(this.#verdictSequence, verdict.sequence);
-    }
-    const deadBefore = this.#judge.standing(subject.id)?.status === "dead";
-    this.#judge.verdictChanged(subject, verdict.opinion, this.#now.nowMs);
-    if (verdict.opinion === "closed" && !deadBefore && this.#judge.isObserverOf(subject.id)) {
-      this.#effects.push({ type: "probe", id: subject.id });
-    }
-  }
-
-  #refute(verdict: Verdict): void {
-    this.#own.raiseIncarnation();
-    if (verdict.opinion !== "closed") this.#health.blame(this.#now.nowMs, 1);
-    this.#publish();
-    this.#push(new Set([verdict.observer, ...this.#audience()]), this.#ownItems());
-    this.#effects.push({ type: "refuted", by: verdict.observer, incarnation: this.#own.incarnation });
+  #remind(peer: NodeId, items: readonly SignedItem[]): void {
+    if (this.#voice.heartbeats.mayTell(peer, this.#voice.now.nowMs)) this.#voice.push([peer], items);
   }
 
   // --- evidence from the transport --------------------------------------------------------------------------------------
 
   /** Which life of a node a probe would be about; undefined where there is nothing to find out. */
   probeTarget(id: NodeId): { readonly generation: number; readonly incarnation: number } | undefined {
-    const subject = this.#store.subjects.get(id);
-    const status = this.#judge.standing(id)?.status;
-    if (id === this.#self || subject === undefined || status === "dead" || status === "left") return undefined;
+    const subject = this.#voice.store.subjects.get(id);
+    if (id === this.#voice.self || subject === undefined) return undefined;
+    if (subject.status === "dead" || subject.status === "left") return undefined;
     return { generation: subject.record.generation, incarnation: subject.record.incarnation };
   }
 
   /** The connections of that life were closed and its door was shut, twice. */
   closed(id: NodeId, life: { readonly generation: number; readonly incarnation: number }, now: Now): void {
-    this.#now = now;
-    const subject = this.#store.subjects.get(id);
+    this.#at(now);
+    const subject = this.#voice.store.subjects.get(id);
     const current = subject?.record;
     if (subject === undefined || current?.generation !== life.generation || current.incarnation !== life.incarnation)
       return;
@@ -526,17 +353,17 @@ export class GossipCore {
 
   // --- views ------------------------------------------------------------------------------------------------------------
 
+  get size(): number {
+    return this.#voice.store.subjects.size;
+  }
+
   *members(): Generator<MemberFacts> {
-    for (const subject of this.#store.subjects.values()) {
-      const standing = this.#judge.standing(subject.id);
-      if (standing !== undefined) yield { record: subject.record, standing };
-    }
+    for (const subject of this.#voice.store.subjects.values()) yield factsOf(subject);
   }
 
   member(id: NodeId): MemberFacts | undefined {
-    const subject = this.#store.subjects.get(id);
-    const standing = this.#judge.standing(id);
-    return subject === undefined || standing === undefined ? undefined : { record: subject.record, standing };
+    const subject = this.#voice.store.subjects.get(id);
+    return subject === undefined ? undefined : factsOf(subject);
   }
 
   phi(id: NodeId, nowMs: number): number {
@@ -546,4 +373,8 @@ export class GossipCore {
   health(nowMs: number): LocalHealth {
     return this.#health.report(nowMs);
   }
+}
+
+function factsOf(subject: Subject): MemberFacts {
+  return { record: subject.record, keys: subject.keys, standing: subject };
 }

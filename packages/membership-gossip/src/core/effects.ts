@@ -1,7 +1,7 @@
 import type { Address, MemberStatus, NodeId } from "@revoada/fabric";
 import type { GossipRecord } from "./items.ts";
-import type { Standing } from "./judge.ts";
 import type { RefusalReason } from "./refusal.ts";
+import type { Standing } from "./subject.ts";
 
 /** What the driver is to do or to tell, in order. */
 export type Effect =
@@ -30,5 +30,7 @@ export type Effect =
 /** What is known of one node, for views. */
 export interface MemberFacts {
   readonly record: GossipRecord;
+  /** All that it says of itself, its further pages included. */
+  readonly keys: ReadonlyMap<string, string>;
   readonly standing: Standing;
 }

@@ -1,31 +1,35 @@
 import { encode } from "cborg";
-import type { ClusterId, NodeId } from "@revoada/fabric";
-import { fromHex } from "./bytes.ts";
+import type { ClusterId } from "@revoada/fabric";
+import { fromHex, toHex } from "./bytes.ts";
 import type { SignedItem } from "./items.ts";
 import { limits } from "./limits.ts";
 import { Refusal } from "./refusal.ts";
-import { asBytes, asBytesUpTo, asCounter, asList, asNodeId, asTuple, decodeStrictly } from "./shape.ts";
+import { asBytes, asBytesUpTo, asCounter, asList, asTuple, decodeStrictly } from "./shape.ts";
+import { tagBytes } from "./tags.ts";
 
-/** Bytes of a tag: the first bytes of a signature, which name its content. */
-export const tagBytes = 8;
-
-/** What a node holds of one subject, in few bytes. */
+/** What a node holds of one subject, in about 28 bytes. */
 export interface DigestEntry {
-  readonly id: NodeId;
+  /** The first 8 bytes of the subject's id, in hex. */
+  readonly prefix: string;
   readonly generation: number;
   readonly incarnation: number;
   readonly version: number;
-  /** Names the exact record, so that two records of one version do not pass for one. */
-  readonly recordTag: Uint8Array;
-  /** Names the set of verdicts about the subject. */
-  readonly verdictsTag: Uint8Array;
+  /** Names exactly what is held: the head, its pages, and what observers say. */
+  readonly tag: Uint8Array;
 }
 
 /** Up to where a subject is buried at the sender: nothing at or below is taken in there. */
 export interface GraveEntry {
-  readonly id: NodeId;
+  readonly prefix: string;
   readonly generation: number;
   readonly incarnation: number;
+}
+
+/** What a node asks for. */
+export interface Wish {
+  readonly prefix: string;
+  /** Pages that are missing; none where everything is asked for. */
+  readonly pages: readonly number[];
 }
 
 /** Requests, answers and one-way messages of `/revoada/gossip/1`. */
@@ -41,15 +45,17 @@ export type Frame =
       readonly items: readonly SignedItem[];
     }
   /** Hands over what the other lacks and asks for what the sender lacks. Answered by `news`. */
-  | { readonly type: "exchange"; readonly items: readonly SignedItem[]; readonly wants: readonly NodeId[] }
+  | { readonly type: "exchange"; readonly items: readonly SignedItem[]; readonly wants: readonly Wish[] }
   | { readonly type: "news"; readonly items: readonly SignedItem[] }
+  /** What one observer says to the others and to the subject, and what nobody else needs to know yet. One way. */
+  | { readonly type: "word"; readonly items: readonly SignedItem[] }
   /** A sign of life, one way and direct. */
   | { readonly type: "beat"; readonly generation: number; readonly incarnation: number; readonly sequence: number }
   /** Asks the receiver to send its signs of life here. */
   | { readonly type: "watch" };
 
 const frameVersion = 1;
-const kinds = { open: 1, digest: 2, exchange: 3, news: 4, beat: 5, watch: 6 } as const;
+const kinds = { open: 1, digest: 2, exchange: 3, news: 4, beat: 5, watch: 6, word: 7 } as const;
 
 function encodeItems(items: readonly SignedItem[]): unknown[] {
   return items.map((item) => [item.payload, item.signature]);
@@ -62,13 +68,14 @@ function body(frame: Frame): unknown[] {
     case "digest":
       return [
         [...frame.complete],
-        frame.entries.map((e) => [fromHex(e.id), e.generation, e.incarnation, e.version, e.recordTag, e.verdictsTag]),
-        frame.graves.map((g) => [fromHex(g.id), g.generation, g.incarnation]),
+        frame.entries.map((e) => [fromHex(e.prefix), e.generation, e.incarnation, e.version, e.tag]),
+        frame.graves.map((g) => [fromHex(g.prefix), g.generation, g.incarnation]),
         encodeItems(frame.items),
       ];
     case "exchange":
-      return [encodeItems(frame.items), frame.wants.map((id) => fromHex(id))];
+      return [encodeItems(frame.items), frame.wants.map(({ prefix, pages }) => [fromHex(prefix), [...pages]])];
     case "news":
+    case "word":
       return [encodeItems(frame.items)];
     case "beat":
       return [frame.generation, frame.incarnation, frame.sequence];
@@ -91,22 +98,36 @@ function decodeItems(value: unknown): readonly SignedItem[] {
 
 function decodeEntries(value: unknown): readonly DigestEntry[] {
   return asList(value, limits.digestEntriesMax).map((raw) => {
-    const [id, generation, incarnation, version, recordTag, verdictsTag] = asTuple(raw, 6);
+    const [prefix, generation, incarnation, version, tag] = asTuple(raw, 5);
     return {
-      id: asNodeId(id),
+      prefix: asPrefix(prefix),
       generation: asCounter(generation),
       incarnation: asCounter(incarnation),
       version: asCounter(version),
-      recordTag: asBytes(recordTag, tagBytes),
-      verdictsTag: asBytes(verdictsTag, tagBytes),
+      tag: asBytes(tag, tagBytes),
     };
   });
 }
 
 function decodeGraves(value: unknown): readonly GraveEntry[] {
   return asList(value, limits.digestEntriesMax).map((raw) => {
-    const [id, generation, incarnation] = asTuple(raw, 3);
-    return { id: asNodeId(id), generation: asCounter(generation), incarnation: asCounter(incarnation) };
+    const [prefix, generation, incarnation] = asTuple(raw, 3);
+    return { prefix: asPrefix(prefix), generation: asCounter(generation), incarnation: asCounter(incarnation) };
+  });
+}
+
+function asPrefix(value: unknown): string {
+  return toHex(asBytes(value, 8));
+}
+
+function decodeWants(value: unknown): readonly Wish[] {
+  let named = 0;
+  return asList(value, limits.wantsMax).map((raw) => {
+    const [prefix, pages] = asTuple(raw, 2);
+    const numbers = asList(pages, limits.pagesMax).map(asCounter);
+    named += numbers.length;
+    if (named > limits.wantedPagesMax) throw new Refusal("oversize", `${named} pages are asked for`);
+    return { prefix: asPrefix(prefix), pages: numbers };
   });
 }
 
@@ -136,10 +157,12 @@ function decodeBody(kind: unknown, fields: readonly unknown[]): Frame {
     }
     case kinds.exchange: {
       const [items, wants] = asTuple(fields, 2);
-      return { type: "exchange", items: decodeItems(items), wants: asList(wants, limits.wantsMax).map(asNodeId) };
+      return { type: "exchange", items: decodeItems(items), wants: decodeWants(wants) };
     }
     case kinds.news:
       return { type: "news", items: decodeItems(asTuple(fields, 1)[0]) };
+    case kinds.word:
+      return { type: "word", items: decodeItems(asTuple(fields, 1)[0]) };
     case kinds.beat: {
       const [generation, incarnation, sequence] = asTuple(fields, 3);
       return {

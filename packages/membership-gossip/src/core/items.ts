@@ -12,7 +12,12 @@ export interface SignedItem {
   readonly signature: Uint8Array;
 }
 
-/** Everything that a node says of itself. Each version is whole, so an absent key is a deleted key. */
+/**
+ * What a node says of itself, but for its further pages: the head, which holds the first page of its keys.
+ *
+ * Head and pages are signed one by one, so that a key that changes often does not take all others with it. Each version of
+ * either is whole: an absent key is a deleted key.
+ */
 export interface GossipRecord {
   readonly id: NodeId;
   readonly generation: number;
@@ -22,6 +27,20 @@ export interface GossipRecord {
   /** Wall-clock time after which nobody takes this record in any more. */
   readonly notAfterMs: number;
   readonly addresses: readonly Address[];
+  /** The keys of the first page. */
+  readonly keys: ReadonlyMap<string, string>;
+  /** The versions of the further pages: that of page 1 first. */
+  readonly pages: readonly number[];
+}
+
+/** Further keys of a node. It counts only where the head names exactly its version. */
+export interface Page {
+  readonly id: NodeId;
+  readonly generation: number;
+  /** From 1 on; the first page, 0, lies in the head. */
+  readonly number: number;
+  /** The version of the head that it came with. */
+  readonly version: number;
   readonly keys: ReadonlyMap<string, string>;
 }
 
@@ -47,17 +66,22 @@ export interface Verdict {
 
 export type Item =
   | { readonly kind: "record"; readonly record: GossipRecord }
+  | { readonly kind: "page"; readonly page: Page }
   | { readonly kind: "verdict"; readonly verdict: Verdict };
 
 const recordDomain = "revoada/gossip/record";
+const pageDomain = "revoada/gossip/page";
 const verdictDomain = "revoada/gossip/verdict";
 const formatVersion = 1;
 
 export const keyPattern: RegExp = /^[a-z0-9.-]{1,64}$/;
 
-/** The bytes that the owner signs. Deterministic: arrays only, keys sorted. */
+function sorted(keys: ReadonlyMap<string, string>): (readonly [string, string])[] {
+  return [...keys].sort(([left], [right]) => (left < right ? -1 : 1));
+}
+
+/** The bytes of a head that the owner signs. Deterministic: arrays only, keys sorted. */
 export function encodeRecord(clusterId: ClusterId, record: GossipRecord): Uint8Array {
-  const keys = [...record.keys].sort(([left], [right]) => (left < right ? -1 : 1));
   return encode([
     recordDomain,
     formatVersion,
@@ -69,7 +93,22 @@ export function encodeRecord(clusterId: ClusterId, record: GossipRecord): Uint8A
     record.status === "left" ? 1 : 0,
     record.notAfterMs,
     [...record.addresses],
-    keys,
+    sorted(record.keys),
+    [...record.pages],
+  ]);
+}
+
+/** The bytes of a further page that the owner signs. */
+export function encodePage(clusterId: ClusterId, page: Page): Uint8Array {
+  return encode([
+    pageDomain,
+    formatVersion,
+    fromHex(clusterId),
+    fromHex(page.id),
+    page.generation,
+    page.number,
+    page.version,
+    sorted(page.keys),
   ]);
 }
 
@@ -116,7 +155,7 @@ function decodeAddresses(value: unknown): readonly Address[] {
 }
 
 function decodeRecord(fields: readonly unknown[]): GossipRecord {
-  asTuple(fields, 11);
+  asTuple(fields, 12);
   const status = asCounter(fields[7]);
   if (status > 1) throw new Refusal("malformed", "an unknown status");
   return {
@@ -128,6 +167,20 @@ function decodeRecord(fields: readonly unknown[]): GossipRecord {
     notAfterMs: asCounter(fields[8]),
     addresses: decodeAddresses(fields[9]),
     keys: decodeKeys(fields[10]),
+    pages: asList(fields[11], limits.pagesMax - 1).map(asCounter),
+  };
+}
+
+function decodePage(fields: readonly unknown[]): Page {
+  asTuple(fields, 8);
+  const number = asCounter(fields[5]);
+  if (number < 1 || number >= limits.pagesMax) throw new Refusal("malformed", `no page ${number}`);
+  return {
+    id: asNodeId(fields[3]),
+    generation: asCounter(fields[4]),
+    number,
+    version: asCounter(fields[6]),
+    keys: decodeKeys(fields[7]),
   };
 }
 
@@ -153,12 +206,17 @@ export function decodeItem(payload: Uint8Array, clusterId: ClusterId): Item {
     checkHeader(fields, clusterId);
     return { kind: "record", record: decodeRecord(fields) };
   }
+  if (fields[0] === pageDomain) {
+    checkHeader(fields, clusterId);
+    if (payload.length > limits.pageItemMaxBytes) throw new Refusal("oversize", "a page beyond its quota");
+    return { kind: "page", page: decodePage(fields) };
+  }
   if (fields[0] === verdictDomain) {
     checkHeader(fields, clusterId);
     if (payload.length > limits.verdictMaxBytes) throw new Refusal("oversize", "a verdict beyond its quota");
     return { kind: "verdict", verdict: decodeVerdict(fields) };
   }
-  throw new Refusal("malformed", "neither a record nor a verdict");
+  throw new Refusal("malformed", "neither a record nor a page nor a verdict");
 }
 
 /** Order of what one node says of itself: generation, then incarnation, then version. */
@@ -180,8 +238,15 @@ export function accuses(opinion: Opinion): boolean {
 }
 
 /** Names what an item is about: a newer one under the same name replaces an older one. */
-export function subjectKey(item: GossipRecord | Verdict): string {
-  return "observer" in item ? `${item.subject}/${item.observer}` : item.id;
+export function subjectKey(item: GossipRecord | Page | Verdict): string {
+  if ("observer" in item) return `${item.subject}/${item.observer}`;
+  return "number" in item ? `${item.id}/${item.number}` : item.id;
+}
+
+/** What a key and its value take in a page: two texts of at most 3 bytes of head, in a list of 1. */
+export function entryBytes(key: string, value: string): number {
+  const textBytes = (length: number): number => length + (length < 24 ? 1 : length < 256 ? 2 : 3);
+  return 1 + textBytes(utf8Length(key)) + textBytes(utf8Length(value));
 }
 
 /** True where a view would show no difference. */

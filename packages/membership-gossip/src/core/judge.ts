@@ -1,20 +1,10 @@
-import type { DeathEvidence, MemberStatus, MembershipStrategy, NodeId } from "@revoada/fabric";
+import type { DeathEvidence, MembershipStrategy, MemberStatus, NodeId } from "@revoada/fabric";
 import { accuses, type Opinion } from "./items.ts";
 import type { LocalHealthMonitor } from "./local-health.ts";
 import { ObserverPlan } from "./observers.ts";
-import type { GossipStore, Subject } from "./store.ts";
+import type { GossipStore } from "./store.ts";
+import type { Standing, Subject } from "./subject.ts";
 import { BeatTracker, type Circumstances } from "./tracker.ts";
-
-/** What a node makes of another, from its own ears and from the verdicts that it holds. */
-export interface Standing {
-  status: MemberStatus;
-  evidence: DeathEvidence | undefined;
-  sinceMs: number;
-  /** The (generation, incarnation) that a death was found for; it stands until the subject itself raises one of them. */
-  deadAt: { readonly generation: number; readonly incarnation: number } | undefined;
-  /** Back from the dead by its own word, not yet heard twice by this observer. */
-  awaitingBeats: boolean;
-}
 
 export interface JudgeOptions {
   readonly self: NodeId;
@@ -24,11 +14,8 @@ export interface JudgeOptions {
   /** Signs and spreads a new opinion of the local node. */
   readonly issue: (subject: Subject, opinion: Opinion) => void;
   /** The status or evidence of a subject is another now. */
-  readonly changed: (subject: Subject, standing: Standing, before: MemberStatus | undefined) => void;
+  readonly changed: (subject: Subject, before: MemberStatus | undefined) => void;
 }
-
-/** The zone that a node says it is in. */
-const zoneKey = "zone";
 
 /**
  * Turns signs of life and verdicts into statuses.
@@ -41,11 +28,11 @@ export class Judge {
   readonly #options: JudgeOptions;
   readonly #trackers = new Map<NodeId, BeatTracker>();
   readonly #closed = new Map<NodeId, { readonly generation: number; readonly incarnation: number }>();
-  readonly #standings = new Map<NodeId, Standing>();
+  readonly #dead = new Set<NodeId>();
+  #departed = 0;
   #plan = new ObserverPlan([]);
   #planStale = true;
   #plannedMs = Number.NEGATIVE_INFINITY;
-  #population = 1;
 
   constructor(options: JudgeOptions) {
     this.#options = options;
@@ -63,7 +50,13 @@ export class Judge {
   }
 
   standing(id: NodeId): Standing | undefined {
-    return this.#standings.get(id);
+    const subject = this.#options.store.subjects.get(id);
+    return subject?.judged === true ? subject : undefined;
+  }
+
+  /** Those whom this node takes for dead. */
+  get dead(): ReadonlySet<NodeId> {
+    return this.#dead;
   }
 
   get plan(): ObserverPlan {
@@ -83,16 +76,9 @@ export class Judge {
     return this.#trackers.keys();
   }
 
-  #accusersNeeded(): number {
-    return this.#population <= 3 ? 1 : 2;
-  }
-
-  /** A subject came, went, moved to another zone, died or returned: who observes whom may be different. */
-  #replanLater(): void {
-    this.#planStale = true;
-    let population = 0;
-    for (const subject of this.#options.store.subjects.values()) if (subject.record.status !== "left") population += 1;
-    this.#population = population;
+  /** How many have to say so for it to be believed: two, or one where there are no more than three nodes. */
+  get accusersNeeded(): number {
+    return this.#options.store.subjects.size - this.#departed <= 3 ? 1 : 2;
   }
 
   /** Works the observers out again where they may have changed, less often the more nodes there are. */
@@ -102,28 +88,26 @@ export class Judge {
     if (!this.#planStale || nowMs - this.#plannedMs < pauseMs) return;
     this.#planStale = false;
     this.#plannedMs = nowMs;
-    const candidates = [...store.subjects.values()].filter((subject) => this.#isCandidate(subject));
+    const find = (id: NodeId): Subject | undefined => {
+      const subject = store.subjects.get(id);
+      return subject !== undefined && this.#isCandidate(subject) ? subject : undefined;
+    };
     this.#plan = new ObserverPlan(
-      candidates.map((subject) => ({
-        id: subject.id,
-        zone: subject.record.keys.get(zoneKey) ?? "",
-        words: subject.words,
-      })),
+      store.list.filter((subject) => this.#isCandidate(subject)),
+      find,
     );
     const lagMs = this.#options.health.lagMs(nowMs);
     for (const subject of store.subjects.values()) {
-      const standing = this.#standings.get(subject.id);
       // Whoever found a death keeps listening to the dead, so as to know them when they are back.
       const wanted =
-        this.#plan.observes(self, subject.id) || (standing?.status === "dead" && this.#trackers.has(subject.id));
+        this.#plan.observes(self, subject.id) || (subject.status === "dead" && this.#trackers.has(subject.id));
       if (!wanted) this.#trackers.delete(subject.id);
       else if (!this.#trackers.has(subject.id)) this.#trackers.set(subject.id, new BeatTracker(strategy, nowMs, lagMs));
     }
   }
 
   #isCandidate(subject: Subject): boolean {
-    const status = this.#standings.get(subject.id)?.status;
-    return subject.record.status !== "left" && status !== "dead";
+    return subject.record.status !== "left" && subject.status !== "dead";
   }
 
   /** A new record of a subject was taken in. */
@@ -134,7 +118,7 @@ export class Judge {
   ): void {
     const { generation, incarnation } = subject.record;
     const tracker = this.#trackers.get(subject.id);
-    const wasDead = this.#standings.get(subject.id)?.status === "dead";
+    const wasDead = subject.status === "dead";
     if (previous !== undefined && generation !== previous.generation) {
       this.#closed.delete(subject.id);
       if (tracker !== undefined) {
@@ -148,26 +132,20 @@ export class Judge {
       tracker?.refuted(this.circumstances(nowMs));
     }
     this.refresh(subject, nowMs);
-    const standing = this.#standings.get(subject.id);
-    if (
-      standing !== undefined &&
-      wasDead &&
-      standing.deadAt === undefined &&
-      tracker !== undefined &&
-      standing.status === "alive"
-    ) {
-      standing.awaitingBeats = this.#trackers.get(subject.id)?.steady !== true;
+    if (wasDead && subject.deadAt === undefined && tracker !== undefined && subject.status === "alive") {
+      subject.awaitingBeats = this.#trackers.get(subject.id)?.steady !== true;
       this.refresh(subject, nowMs);
     }
-    this.#replanLater();
+    this.#planStale = true;
   }
 
   /** A subject is gone. */
-  removed(id: NodeId): void {
-    this.#trackers.delete(id);
-    this.#closed.delete(id);
-    this.#standings.delete(id);
-    this.#replanLater();
+  removed(subject: Subject): void {
+    this.#trackers.delete(subject.id);
+    this.#closed.delete(subject.id);
+    this.#dead.delete(subject.id);
+    if (subject.status === "left") this.#departed -= 1;
+    this.#planStale = true;
   }
 
   /** A verdict of somebody else was taken in. */
@@ -180,9 +158,8 @@ export class Judge {
   beat(subject: Subject, sequence: number, nowMs: number): void {
     const tracker = this.#trackers.get(subject.id);
     if (tracker?.beat(this.circumstances(nowMs), sequence) !== true) return;
-    const standing = this.#standings.get(subject.id);
-    if (tracker.steady && standing !== undefined) standing.awaitingBeats = false;
-    if (subject.verdicts.size > 0 || standing?.status !== "alive") this.review(subject, nowMs);
+    if (tracker.steady) subject.awaitingBeats = false;
+    if (subject.verdicts.size > 0 || subject.status !== "alive") this.review(subject, nowMs);
   }
 
   /** The subject's connections were closed and its door was found shut, twice. */
@@ -194,14 +171,15 @@ export class Judge {
 
   /** Judges every silence. */
   evaluate(nowMs: number): void {
+    const { store, self } = this.#options;
     const circumstances = this.circumstances(nowMs);
-    for (const subject of this.#options.store.subjects.values()) {
-      if (subject.id === this.#options.self) continue;
-      const tracker = this.#trackers.get(subject.id);
-      if (tracker !== undefined && subject.record.status !== "left") tracker.evaluate(circumstances);
-      const unheard = tracker !== undefined && tracker.hearing !== "heard";
-      if (unheard || subject.verdicts.size > 0) this.review(subject, nowMs);
+    for (const [id, tracker] of this.#trackers) {
+      const subject = store.subjects.get(id);
+      if (subject === undefined) continue;
+      if (subject.record.status !== "left") tracker.evaluate(circumstances);
+      if (tracker.hearing !== "heard" && subject.verdicts.size === 0) this.review(subject, nowMs);
     }
+    for (const subject of [...store.judged]) if (subject.id !== self) this.review(subject, nowMs);
   }
 
   /** Says what this node thinks of the subject where that has changed, and draws the conclusion. */
@@ -241,48 +219,54 @@ export class Judge {
 
   /** Works the status out again. */
   refresh(subject: Subject, nowMs: number): void {
-    let standing = this.#standings.get(subject.id);
-    const before = standing?.status;
-    const evidenceBefore = standing?.evidence;
-    if (standing === undefined) {
-      standing = { status: "alive", evidence: undefined, sinceMs: nowMs, deadAt: undefined, awaitingBeats: false };
-      this.#standings.set(subject.id, standing);
+    const before = subject.judged ? subject.status : undefined;
+    const evidenceBefore = subject.evidence;
+    if (!subject.judged) {
+      subject.judged = true;
+      subject.sinceMs = nowMs;
     }
     const { generation, incarnation } = subject.record;
-    if (standing.deadAt?.generation !== generation || standing.deadAt.incarnation !== incarnation)
-      standing.deadAt = undefined;
-    const { status, evidence } = this.#conclude(subject, standing, nowMs);
-    standing.evidence = evidence;
+    if (subject.deadAt?.generation !== generation || subject.deadAt.incarnation !== incarnation)
+      subject.deadAt = undefined;
+    const { status, evidence } = this.#conclude(subject, nowMs);
+    subject.evidence = evidence;
     if (status === before && evidence === evidenceBefore) return;
-    standing.status = status;
-    if (status !== before) standing.sinceMs = nowMs;
-    if (status === "dead" && before !== "dead") {
-      standing.deadAt = { generation, incarnation };
-      standing.awaitingBeats = false;
-      this.#trackers.get(subject.id)?.lose();
-    }
-    if (status === "dead" || status === "left" || before === undefined || before === "dead" || before === "left")
-      this.#replanLater();
-    this.#options.changed(subject, standing, before);
+    subject.status = status;
+    if (status !== before) this.#moved(subject, before, nowMs);
+    if (before === undefined || [status, before].some((each) => each === "dead" || each === "left"))
+      this.#planStale = true;
+    this.#options.changed(subject, before);
+  }
+
+  #moved(subject: Subject, before: MemberStatus | undefined, nowMs: number): void {
+    const { status } = subject;
+    subject.sinceMs = nowMs;
+    if (before === "left") this.#departed -= 1;
+    if (status === "left") this.#departed += 1;
+    if (before === "dead") this.#dead.delete(subject.id);
+    if (status !== "dead") return;
+    this.#dead.add(subject.id);
+    subject.deadAt = { generation: subject.record.generation, incarnation: subject.record.incarnation };
+    subject.awaitingBeats = false;
+    this.#trackers.get(subject.id)?.lose();
   }
 
   #conclude(
     subject: Subject,
-    standing: Standing,
     nowMs: number,
   ): { readonly status: MemberStatus; readonly evidence: DeathEvidence | undefined } {
     if (subject.record.status === "left") return { status: "left", evidence: undefined };
     if (subject.id === this.#options.self) return { status: "alive", evidence: undefined };
-    if (standing.deadAt !== undefined) return { status: "dead", evidence: standing.evidence };
+    if (subject.deadAt !== undefined) return { status: "dead", evidence: subject.evidence };
     const said = subject.verdicts.get(this.#options.self)?.verdict.opinion;
     const count = this.#countAccusers(subject, said === "silent" || said === "closed", nowMs);
-    const needed = this.#accusersNeeded();
+    const needed = this.accusersNeeded;
     // One foreign word is not enough against one's own ears, however few nodes there are.
     if (count.closed >= (said === "heard" ? 2 : needed)) return { status: "dead", evidence: "closed" };
     if (count.vouching > 0 || this.#hears(subject, nowMs)) return { status: "alive", evidence: undefined };
     if (count.dead >= needed) return { status: "dead", evidence: "silent" };
     const accusedHere = said !== undefined && accuses(said);
-    const suspect = accusedHere || standing.awaitingBeats || count.accusing >= needed;
+    const suspect = accusedHere || subject.awaitingBeats || count.accusing >= needed;
     return { status: suspect ? "suspect" : "alive", evidence: undefined };
   }
 
@@ -323,6 +307,6 @@ export class Judge {
     if (hearing !== undefined && hearing !== "heard") return false;
     let accusers = 0;
     for (const held of subject.verdicts.values()) if (accuses(held.verdict.opinion)) accusers += 1;
-    return accusers < this.#accusersNeeded() && this.#standings.get(observer)?.status !== "dead";
+    return accusers < this.accusersNeeded && subject.status !== "dead";
   }
 }

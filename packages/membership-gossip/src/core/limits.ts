@@ -3,22 +3,37 @@ export const limits = {
   keyMaxLength: 64,
   valueMaxBytes: 512,
   keysMax: 64,
+  /** All keys and values of one node, as they are encoded. */
+  factsMaxBytes: 16_384,
   addressesMax: 8,
   addressMaxLength: 261,
-  /** One origin's whole record, signed payload without the signature. */
-  recordMaxBytes: 16_384,
+  /** Keys and values of one page: small, so that a value that changes often takes little with it. */
+  pageMaxBytes: 1_024,
+  /** Pages of one node, the one in its head included. */
+  pagesMax: 40,
+  /** The signed bytes of a head: counters, addresses, the versions of the pages, and the first page. */
+  recordMaxBytes: 4_096,
+  /** The signed bytes of a page. */
+  pageItemMaxBytes: 1_280,
   verdictMaxBytes: 512,
-  frameMaxBytes: 65_536,
-  /** What one frame may spend on items or on digest entries; the rest follows in later rounds. */
-  frameBudgetBytes: 49_152,
-  /** What a round may spend on news that rides along with it. */
-  newsBudgetBytes: 20_480,
-  itemsPerFrameMax: 512,
-  digestEntriesMax: 640,
-  wantsMax: 256,
+  frameMaxBytes: 16_384,
+  /** What an exchange may spend on items; the rest follows in later rounds. */
+  frameBudgetBytes: 12_288,
+  /** What a frame may spend on news that rides along with it. */
+  newsBudgetBytes: 6_144,
+  /** What a digest may spend on its entries, and on the graves beside them. */
+  entriesBudgetBytes: 7_168,
+  gravesBudgetBytes: 1_536,
+  itemsPerFrameMax: 128,
+  digestEntriesMax: 512,
+  wantsMax: 128,
+  /** Pages that all the wishes of a frame may name together. */
+  wantedPagesMax: 512,
   membersMax: 10_000,
   verdictsPerSubjectMax: 16,
   gravesMax: 10_000,
+  /** Whoever was turned away lately, so that it is not asked for again in every round. */
+  unwelcomeMax: 10_000,
   watchersMax: 64,
   bucketCount: 32,
   /** A generation further ahead of the wall clock than this is refused. */

@@ -5,26 +5,25 @@ import { observersPerSubject } from "./limits.ts";
 export interface Candidate {
   readonly id: NodeId;
   readonly zone: string;
-  readonly words: Uint32Array;
+  /** {@link idHash} of its id, kept because it is asked for so often. */
+  readonly hash: number;
 }
 
-/** The part of an id that is hashed, prepared once. */
-export function idWords(id: NodeId): Uint32Array {
-  const words = new Uint32Array(4);
-  for (let index = 0; index < 4; index++) words[index] = Number.parseInt(id.slice(index * 8, index * 8 + 8), 16);
-  return words;
+/** 32 bits of an id, as a signed integer. Ids are public keys, so any 32 of their bits are as good as a hash. */
+export function idHash(id: NodeId): number {
+  return Number.parseInt(id.slice(0, 8), 16) | 0;
 }
 
 /** Rendezvous weight of an observer for a subject (Thaler & Ravishankar), mixed with the finalizer of MurmurHash3. */
-function rendezvousWeight(subject: Uint32Array, observer: Uint32Array): number {
-  let hash = 0x9e3779b9;
-  for (let index = 0; index < 4; index++) {
-    hash = Math.imul(hash ^ (subject[index] ?? 0), 0x85ebca6b);
-    hash ^= hash >>> 13;
-    hash = Math.imul(hash ^ (observer[index] ?? 0), 0xc2b2ae35);
-    hash ^= hash >>> 16;
-  }
-  return hash >>> 0;
+function rendezvousWeight(subject: number, observer: number): number {
+  let hash = Math.imul(subject ^ 0x9e3779b9, 0x85ebca6b);
+  hash ^= hash >>> 13;
+  hash = Math.imul(hash ^ observer, 0xc2b2ae35);
+  hash ^= hash >>> 16;
+  hash = Math.imul(hash, 0x85ebca6b);
+  hash ^= hash >>> 13;
+  hash = Math.imul(hash, 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
 }
 
 function outranks(left: Candidate, leftWeight: number, right: Candidate, rightWeight: number): boolean {
@@ -40,36 +39,39 @@ function outranks(left: Candidate, leftWeight: number, right: Candidate, rightWe
  */
 export class ObserverPlan {
   readonly #zones = new Map<string, Candidate[]>();
-  readonly #byId = new Map<NodeId, Candidate>();
+  readonly #find: (id: NodeId) => Candidate | undefined;
+  readonly #chosen = new Map<NodeId, readonly NodeId[]>();
+  readonly #everybody: boolean;
+  readonly #share: number;
 
-  constructor(candidates: Iterable<Candidate>) {
+  /** `find` gives the candidate of an id; whoever it does not find takes part no more. */
+  constructor(candidates: readonly Candidate[], find?: (id: NodeId) => Candidate | undefined) {
     for (const candidate of candidates) {
-      this.#byId.set(candidate.id, candidate);
       const zone = this.#zones.get(candidate.zone);
       if (zone === undefined) this.#zones.set(candidate.zone, [candidate]);
       else zone.push(candidate);
     }
-  }
-
-  get #everybody(): boolean {
-    return this.#byId.size <= observersPerSubject + 1;
-  }
-
-  get #share(): number {
-    return Math.max(1, Math.ceil(observersPerSubject / this.#zones.size));
+    this.#everybody = candidates.length <= observersPerSubject + 1;
+    this.#share = Math.max(1, Math.ceil(observersPerSubject / Math.max(1, this.#zones.size)));
+    if (find === undefined) {
+      const byId = new Map(candidates.map((candidate) => [candidate.id, candidate]));
+      this.#find = (id) => byId.get(id);
+    } else {
+      this.#find = find;
+    }
   }
 
   /** True where `observer` is to watch over `subject`. */
   observes(observer: NodeId, subject: NodeId): boolean {
-    const watcher = this.#byId.get(observer);
-    const watched = this.#byId.get(subject);
+    const watcher = this.#find(observer);
+    const watched = this.#find(subject);
     if (watcher === undefined || watched === undefined || observer === subject) return false;
     if (this.#everybody) return true;
-    const weight = rendezvousWeight(watched.words, watcher.words);
+    const weight = rendezvousWeight(watched.hash, watcher.hash);
     let ahead = 0;
     for (const rival of this.#zones.get(watcher.zone) ?? []) {
-      if (rival.id === observer || rival.id === subject) continue;
-      if (outranks(rival, rendezvousWeight(watched.words, rival.words), watcher, weight) && ++ahead >= this.#share)
+      if (rival === watcher || rival === watched) continue;
+      if (outranks(rival, rendezvousWeight(watched.hash, rival.hash), watcher, weight) && ++ahead >= this.#share)
         return false;
     }
     return true;
@@ -77,17 +79,40 @@ export class ObserverPlan {
 
   /** All observers of `subject`. */
   observersOf(subject: NodeId): readonly NodeId[] {
-    const watched = this.#byId.get(subject);
+    const known = this.#chosen.get(subject);
+    if (known !== undefined) return known;
+    const watched = this.#find(subject);
     if (watched === undefined) return [];
-    if (this.#everybody) return [...this.#byId.keys()].filter((id) => id !== subject);
     const chosen: NodeId[] = [];
     for (const zone of this.#zones.values()) {
-      const ranked = zone
-        .filter((candidate) => candidate.id !== subject)
-        .map((candidate) => ({ candidate, weight: rendezvousWeight(watched.words, candidate.words) }))
-        .sort((left, right) => (outranks(left.candidate, left.weight, right.candidate, right.weight) ? -1 : 1));
-      for (const { candidate } of ranked.slice(0, this.#share)) chosen.push(candidate.id);
+      const share = this.#everybody ? zone.length : this.#share;
+      for (const { id } of best(watched, zone, share)) chosen.push(id);
     }
+    // Few are asked for: the local node in each round, and those who are accused.
+    if (this.#chosen.size >= chosenMax) this.#chosen.clear();
+    this.#chosen.set(subject, chosen);
     return chosen;
   }
+}
+
+const chosenMax = 256;
+
+/** The `count` candidates of the greatest weight for `watched`, the greatest first. */
+function best(watched: Candidate, zone: readonly Candidate[], count: number): readonly Candidate[] {
+  const ranked: { readonly candidate: Candidate; readonly weight: number }[] = [];
+  for (const candidate of zone) {
+    if (candidate.id === watched.id) continue;
+    const weight = rendezvousWeight(watched.hash, candidate.hash);
+    const last = ranked.at(-1);
+    if (ranked.length >= count && last !== undefined && !outranks(candidate, weight, last.candidate, last.weight))
+      continue;
+    let place = ranked.length;
+    for (; place > 0; place--) {
+      const rival = ranked[place - 1];
+      if (rival === undefined || !outranks(candidate, weight, rival.candidate, rival.weight)) break;
+    }
+    ranked.splice(place, 0, { candidate, weight });
+    if (ranked.length > count) ranked.pop();
+  }
+  return ranked.map(({ candidate }) => candidate);
 }

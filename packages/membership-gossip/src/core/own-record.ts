@@ -1,8 +1,9 @@
 import { type Address, type ClusterId, describeValue, type Identity } from "@revoada/fabric";
 import { MembershipQuotaError } from "../errors.ts";
 import { utf8Length } from "./bytes.ts";
-import { encodeRecord, type GossipRecord, keyPattern, type SignedItem } from "./items.ts";
+import { encodePage, encodeRecord, type GossipRecord, keyPattern, type Page, type SignedItem } from "./items.ts";
 import { limits } from "./limits.ts";
+import { KeyPages } from "./pages.ts";
 
 export interface OwnRecordOptions {
   readonly identity: Identity;
@@ -12,11 +13,20 @@ export interface OwnRecordOptions {
   readonly keys: ReadonlyMap<string, string>;
 }
 
+/** A head and those pages that changed with it, as they were signed. */
+export interface Publication {
+  readonly record: GossipRecord;
+  readonly item: SignedItem;
+  readonly pages: readonly { readonly page: Page; readonly item: SignedItem }[];
+}
+
 /** What the local node says of itself; nobody else raises its counters. */
 export class OwnRecord {
   readonly #identity: Identity;
   readonly #clusterId: ClusterId;
-  readonly #keys = new Map<string, string>();
+  readonly #keys = new KeyPages();
+  /** The versions of the further pages. */
+  readonly #pageVersions: number[] = [];
   #generation: number;
   #incarnation = 0;
   #version = 0;
@@ -45,10 +55,6 @@ export class OwnRecord {
     return this.#status === "left";
   }
 
-  get keys(): ReadonlyMap<string, string> {
-    return this.#keys;
-  }
-
   #record(): GossipRecord {
     return {
       id: this.#identity.id,
@@ -58,17 +64,33 @@ export class OwnRecord {
       status: this.#status,
       notAfterMs: this.#notAfterMs,
       addresses: this.#addresses,
-      keys: new Map(this.#keys),
+      keys: this.#keys.page(0),
+      pages: [...this.#pageVersions],
     };
   }
 
-  /** Signs the next version. */
-  publish(wallMs: number): { readonly record: GossipRecord; readonly item: SignedItem } {
+  #signed(payload: Uint8Array): SignedItem {
+    return { payload, signature: this.#identity.sign(payload) };
+  }
+
+  #page(number: number): { readonly page: Page; readonly item: SignedItem } {
+    const { id } = this.#identity;
+    const page = { id, generation: this.#generation, number, version: this.#version, keys: this.#keys.page(number) };
+    return { page, item: this.#signed(encodePage(this.#clusterId, page)) };
+  }
+
+  /** Signs the next version: the head, and the pages that differ from those signed before. */
+  publish(wallMs: number): Publication {
     this.#version += 1;
     this.#notAfterMs = Math.max(0, Math.floor(wallMs)) + limits.recordLifeMs;
+    const changed = this.#keys.takeChanged();
+    for (const number of changed) this.#pageVersions[number - 1] = this.#version;
     const record = this.#record();
-    const payload = encodeRecord(this.#clusterId, record);
-    return { record, item: { payload, signature: this.#identity.sign(payload) } };
+    return {
+      record,
+      item: this.#signed(encodeRecord(this.#clusterId, record)),
+      pages: changed.map((number) => this.#page(number)),
+    };
   }
 
   /** True where the record should be signed again: half its life is over, or the wall clock has jumped. */
@@ -92,14 +114,14 @@ export class OwnRecord {
     if (before === undefined && this.#keys.size >= limits.keysMax) {
       throw new MembershipQuotaError(`key ${key}: ${limits.keysMax} keys are set already`);
     }
+    const size = this.#keys.bytesWith(key, value);
+    if (size > limits.factsMaxBytes) {
+      throw new MembershipQuotaError(
+        `key ${key}: all keys together would take ${size} bytes where ${limits.factsMaxBytes} are allowed`,
+      );
+    }
     this.#keys.set(key, value);
-    const size = encodeRecord(this.#clusterId, { ...this.#record(), notAfterMs: Number.MAX_SAFE_INTEGER }).length;
-    if (size <= limits.recordMaxBytes - counterHeadroomBytes) return true;
-    if (before === undefined) this.#keys.delete(key);
-    else this.#keys.set(key, before);
-    throw new MembershipQuotaError(
-      `key ${key}: the record would have ${size} bytes where ${limits.recordMaxBytes - counterHeadroomBytes} are allowed`,
-    );
+    return true;
   }
 
   /** True where the addresses are other ones than before. */
@@ -134,17 +156,17 @@ export class OwnRecord {
       if (next > wallMs / 1_000 + limits.generationAheadMaxSeconds) return false;
       this.#generation = next;
       this.#incarnation = 0;
+      this.#keys.touchAll();
       return true;
     }
     if (other.incarnation >= Number.MAX_SAFE_INTEGER || other.version >= Number.MAX_SAFE_INTEGER) return false;
     this.#incarnation = Math.max(this.#incarnation, other.incarnation) + 1;
     this.#version = Math.max(this.#version, other.version);
+    // The other one may have signed pages under the same versions.
+    this.#keys.touchAll();
     return true;
   }
 }
-
-/** Counters may grow by this many bytes after the keys were set. */
-const counterHeadroomBytes = 32;
 
 function boundAddresses(addresses: readonly Address[]): readonly Address[] {
   return Object.freeze(

@@ -1,9 +1,11 @@
-import type { NodeId, Random } from "@revoada/fabric";
-import { type DigestEntry, type Frame, type GraveEntry, tagBytes } from "./frames.ts";
+import type { Random } from "@revoada/fabric";
+import type { DigestEntry, Frame, GraveEntry, Wish } from "./frames.ts";
+import { covers } from "./graves.ts";
 import { compareRecords, type SignedItem } from "./items.ts";
 import { limits } from "./limits.ts";
-import { bucketOf, type GossipStore, type Subject } from "./store.ts";
-import { equalTags, itemTag } from "./tags.ts";
+import { bucketOf, type GossipStore } from "./store.ts";
+import { prefixOf, type Subject } from "./subject.ts";
+import { equalTags, tagBytes } from "./tags.ts";
 
 /** Bytes that an item takes in a frame, rounded up. */
 function itemBytes(item: SignedItem): number {
@@ -28,9 +30,15 @@ export class ItemBasket {
     return true;
   }
 
+  /** The head first, then the pages, the latest changed first; what does not fit is asked for in a later round. */
   addSubject(subject: Subject): boolean {
-    if (!this.add(subject.item)) return false;
-    for (const held of subject.verdicts.values()) if (!this.add(held.item)) return false;
+    for (const item of subject.items()) if (!this.add(item)) return false;
+    return true;
+  }
+
+  addPages(subject: Subject, numbers: readonly number[]): boolean {
+    for (const held of subject.currentPages())
+      if (numbers.includes(held.page.number) && !this.add(held.item)) return false;
     return true;
   }
 }
@@ -42,67 +50,99 @@ export function bucketTags(store: GossipStore): Uint8Array {
   return tags;
 }
 
-function entryOf(subject: Subject): DigestEntry {
-  return {
-    id: subject.id,
-    generation: subject.record.generation,
-    incarnation: subject.record.incarnation,
-    version: subject.record.version,
-    recordTag: itemTag(subject.item),
-    verdictsTag: subject.verdictsTag.bytes,
-  };
+/** The buckets whose fingerprints are other ones there than here. */
+export function differingBuckets(store: GossipStore, remoteTags: Uint8Array): ReadonlySet<number> {
+  const differing = new Set<number>();
+  store.buckets.forEach((bucket, index) => {
+    const remote = remoteTags.subarray(index * tagBytes, (index + 1) * tagBytes);
+    if (!equalTags(bucket.bytes, remote)) differing.add(index);
+  });
+  return differing;
 }
 
-const entriesPerDigest = 400;
-const gravesPerDigest = 128;
+function counterBytes(value: number): number {
+  if (value < 24) return 1;
+  if (value < 0x100) return 2;
+  if (value < 0x1_0000) return 3;
+  return value < 0x1_0000_0000 ? 5 : 9;
+}
+
+/** A prefix and, of an entry, a tag: 9 bytes each, and 1 for the list around them. */
+function listedBytes(counters: readonly number[], withTag: boolean): number {
+  return counters.reduce((sum, value) => sum + counterBytes(value), withTag ? 19 : 10);
+}
+
+function entryOf(subject: Subject): DigestEntry {
+  const { generation, incarnation, version } = subject.record;
+  return { prefix: prefixOf(subject.id), generation, incarnation, version, tag: subject.tag() };
+}
 
 /**
- * Lists what is held in the buckets whose fingerprint differs.
+ * Lists what is held in the buckets that differ.
  *
  * What does not fit is left to later rounds: the buckets are visited from a random one on, and a bucket that does not fit whole
  * is listed in part, from a random subject on.
  */
 export function makeDigest(
   store: GossipStore,
-  remoteTags: Uint8Array,
+  differing: ReadonlySet<number>,
   random: Random,
 ): Pick<Extract<Frame, { type: "digest" }>, "complete" | "entries" | "graves"> {
-  const differing = new Map<number, Subject[]>();
-  store.buckets.forEach((bucket, index) => {
-    const remote = remoteTags.subarray(index * tagBytes, (index + 1) * tagBytes);
-    if (!equalTags(bucket.bytes, remote)) differing.set(index, []);
-  });
   if (differing.size === 0) return { complete: [], entries: [], graves: [] };
-  for (const subject of store.subjects.values()) differing.get(bucketOf(subject.id))?.push(subject);
+  const byBucket = new Map<number, Subject[]>([...differing].map((bucket) => [bucket, []]));
+  for (const subject of store.list) byBucket.get(bucketOf(subject.id))?.push(subject);
   const complete: number[] = [];
   const entries: DigestEntry[] = [];
-  for (const [bucket, subjects] of rotate([...differing], random)) {
-    if (entries.length + subjects.length <= entriesPerDigest) {
-      complete.push(bucket);
-      for (const subject of subjects) entries.push(entryOf(subject));
-      continue;
+  let bytesLeft: number = limits.entriesBudgetBytes;
+  for (const [bucket, subjects] of rotate([...byBucket], random)) {
+    let whole = true;
+    for (const subject of rotate(subjects, random)) {
+      const entry = entryOf(subject);
+      bytesLeft -= listedBytes([entry.generation, entry.incarnation, entry.version], true);
+      whole = bytesLeft >= 0 && entries.length < limits.digestEntriesMax;
+      if (!whole) break;
+      entries.push(entry);
     }
-    for (const subject of rotate(subjects, random).slice(0, entriesPerDigest - entries.length))
-      entries.push(entryOf(subject));
-    break;
+    if (!whole) break;
+    complete.push(bucket);
   }
+  return { complete, entries, graves: gravesIn(store, differing) };
+}
+
+function gravesIn(store: GossipStore, differing: ReadonlySet<number>): readonly GraveEntry[] {
   const graves: GraveEntry[] = [];
-  for (const [id, grave] of store.graves.entries()) {
-    if (graves.length >= gravesPerDigest) break;
-    if (differing.has(bucketOf(id))) graves.push({ id, generation: grave.generation, incarnation: grave.incarnation });
+  let bytesLeft: number = limits.gravesBudgetBytes;
+  for (const { id, generation, incarnation } of store.graves.values()) {
+    if (!differing.has(bucketOf(id))) continue;
+    bytesLeft -= listedBytes([generation, incarnation], false);
+    if (bytesLeft < 0) break;
+    graves.push({ prefix: prefixOf(id), generation, incarnation });
   }
-  return { complete, entries, graves };
+  return graves;
 }
 
 function rotate<T>(list: readonly T[], random: Random): readonly T[] {
   const start = list.length === 0 ? 0 : random.uint32() % list.length;
-  return [...list.slice(start), ...list.slice(0, start)];
+  return start === 0 ? list : [...list.slice(start), ...list.slice(0, start)];
 }
 
 /** What one side should hand over and what it should ask for. */
 export interface ExchangePlan {
   readonly push: readonly Subject[];
-  readonly wants: readonly NodeId[];
+  readonly wants: readonly Wish[];
+}
+
+/** The subjects that a digest may speak of, by the names that it uses. */
+function subjectsByPrefix(
+  store: GossipStore,
+  digest: Extract<Frame, { type: "digest" }>,
+): ReadonlyMap<string, Subject> {
+  const buckets = new Set(digest.complete);
+  for (const { prefix } of digest.entries) buckets.add(bucketOf(prefix));
+  const found = new Map<string, Subject>();
+  if (buckets.size === 0) return found;
+  for (const subject of store.list) if (buckets.has(bucketOf(subject.id))) found.set(prefixOf(subject.id), subject);
+  return found;
 }
 
 /** Compares a digest with what is held here. */
@@ -112,32 +152,48 @@ export function planExchange(
   random: Random,
 ): ExchangePlan {
   const push: Subject[] = [];
-  const wants: NodeId[] = [];
-  const listed = new Set<NodeId>();
+  const wants: Wish[] = [];
+  const subjects = subjectsByPrefix(store, digest);
+  const listed = new Set<string>();
   for (const entry of digest.entries) {
-    listed.add(entry.id);
-    const subject = store.subjects.get(entry.id);
+    listed.add(entry.prefix);
+    const subject = subjects.get(entry.prefix);
     if (subject === undefined) {
-      const welcome = store.admits(entry.id) && !store.graves.covers(entry.id, entry.generation, entry.incarnation);
-      if (welcome) wants.push(entry.id);
+      if (store.wants(entry.prefix, entry.generation, entry.incarnation)) wants.push({ prefix: entry.prefix, pages: [] });
       continue;
     }
     const order = compareRecords(entry, subject.record);
-    const sameRecord = order === 0 && store.holdsRecord(subject, entry.recordTag);
-    if (sameRecord && equalTags(entry.verdictsTag, subject.verdictsTag.bytes)) continue;
-    if (order >= 0) wants.push(entry.id);
+    if (order === 0 && equalTags(entry.tag, subject.tag())) continue;
+    // With the same head it is pages or verdicts that differ: missing pages are asked for by number.
+    if (order >= 0) wants.push({ prefix: entry.prefix, pages: order === 0 ? subject.missingPages() : [] });
     if (order <= 0) push.push(subject);
   }
-  const buried = new Map(digest.graves.map((grave) => [grave.id, grave]));
+  const buried = new Map(digest.graves.map((grave) => [grave.prefix, grave]));
   const complete = new Set(digest.complete);
-  for (const subject of store.subjects.values()) {
-    if (listed.has(subject.id) || !complete.has(bucketOf(subject.id))) continue;
-    const grave = buried.get(subject.id);
-    const { generation, incarnation } = subject.record;
-    const covered =
-      grave !== undefined &&
-      (generation < grave.generation || (generation === grave.generation && incarnation <= grave.incarnation));
-    if (!covered) push.push(subject);
+  for (const [prefix, subject] of subjects) {
+    if (listed.has(prefix) || !complete.has(bucketOf(prefix))) continue;
+    if (!covers(buried.get(prefix), subject.record.generation, subject.record.incarnation)) push.push(subject);
   }
-  return { push: rotate(push, random), wants: rotate(wants, random).slice(0, limits.wantsMax) };
+  return { push: rotate(push, random), wants: bounded(rotate(wants, random)) };
+}
+
+function bounded(wants: readonly Wish[]): readonly Wish[] {
+  let pagesLeft: number = limits.wantedPagesMax;
+  return wants.slice(0, limits.wantsMax).filter(({ pages }) => (pagesLeft -= pages.length) >= 0);
+}
+
+/** What is held of what the other side asks for. */
+export function grant(store: GossipStore, wants: readonly Wish[]): readonly SignedItem[] {
+  const basket = new ItemBasket();
+  if (wants.length === 0) return basket.items;
+  const buckets = new Set(wants.map(({ prefix }) => bucketOf(prefix)));
+  const subjects = new Map<string, Subject>();
+  for (const subject of store.list)
+    if (buckets.has(bucketOf(subject.id))) subjects.set(prefixOf(subject.id), subject);
+  for (const { prefix, pages } of wants) {
+    const subject = subjects.get(prefix);
+    if (subject === undefined) continue;
+    if (!(pages.length === 0 ? basket.addSubject(subject) : basket.addPages(subject, pages))) break;
+  }
+  return basket.items;
 }

@@ -6,31 +6,15 @@ import {
   compareVerdicts,
   decodeItem,
   type GossipRecord,
+  type Item,
+  type Page,
   type SignedItem,
   type Verdict,
 } from "./items.ts";
 import { limits } from "./limits.ts";
-import { idWords } from "./observers.ts";
 import { Refusal, type RefusalReason } from "./refusal.ts";
-import { equalTags, itemTag, SetTag } from "./tags.ts";
-
-export interface HeldVerdict {
-  readonly verdict: Verdict;
-  readonly item: SignedItem;
-  /** Monotonic time at which it came in here. */
-  readonly sinceMs: number;
-}
-
-/** One node, as far as signed statements go. */
-export interface Subject {
-  readonly id: NodeId;
-  readonly words: Uint32Array;
-  record: GossipRecord;
-  item: SignedItem;
-  /** The latest verdict of each observer, all about the record's (generation, incarnation). */
-  readonly verdicts: Map<NodeId, HeldVerdict>;
-  readonly verdictsTag: SetTag;
-}
+import { type HeldPage, type HeldVerdict, prefixOf, Subject } from "./subject.ts";
+import { SetTag } from "./tags.ts";
 
 /** What became of an item that came in. */
 export type Outcome =
@@ -39,6 +23,7 @@ export type Outcome =
   /** A record under the local node's own key that is not from this process. */
   | { readonly type: "own"; readonly record: GossipRecord }
   | { readonly type: "record"; readonly subject: Subject; readonly previous: GossipRecord | undefined }
+  | { readonly type: "page"; readonly subject: Subject; readonly page: Page }
   | { readonly type: "verdict"; readonly subject: Subject; readonly held: HeldVerdict }
   /** One origin signed two contents under one version. `kept` says whether the new one won the tie. */
   | { readonly type: "equivocation"; readonly origin: NodeId; readonly subject: Subject; readonly kept: boolean };
@@ -48,6 +33,8 @@ export interface StoreOptions {
   readonly clusterId: ClusterId;
   readonly verifier: SignatureVerifier;
   readonly isKnown: ((id: NodeId) => boolean) | undefined;
+  /** Reads signed bytes; {@link decodeItem} unless given. */
+  readonly read?: ((item: SignedItem, clusterId: ClusterId) => Item) | undefined;
 }
 
 export interface Now {
@@ -61,21 +48,30 @@ function refused(reason: RefusalReason, detail: string): Outcome {
   return { type: "refused", reason, detail };
 }
 
-/** The bucket that a subject belongs to. */
-export function bucketOf(id: NodeId): number {
-  return Number.parseInt(id.slice(0, 2), 16) % limits.bucketCount;
+function hexDigit(code: number): number {
+  return code < 58 ? code - 48 : code - 87;
+}
+
+/** The bucket that a subject belongs to, by the first byte of its id. */
+export function bucketOf(id: string): number {
+  return (hexDigit(id.charCodeAt(0)) * 16 + hexDigit(id.charCodeAt(1))) % limits.bucketCount;
 }
 
 /**
- * All signed statements that a node holds: one record of each node, the verdicts about it, and the graves.
+ * All signed statements that a node holds: head and pages of each node, the verdicts about it, and the graves.
  *
  * The store believes nothing unsigned and judges nobody: it keeps the newest of each origin and drops what is older, expired,
  * buried, foreign or forged.
  */
 export class GossipStore {
   readonly subjects: Map<NodeId, Subject> = new Map();
+  /** The same in a list, so that some can be drawn at random. */
+  readonly list: Subject[] = [];
+  /** Those of whom somebody has said something. */
+  readonly judged: Set<Subject> = new Set();
   readonly graves: Graveyard = new Graveyard();
   readonly buckets: readonly SetTag[] = Array.from({ length: limits.bucketCount }, () => new SetTag());
+  readonly #unwelcome = new Set<string>();
   readonly #options: StoreOptions;
 
   constructor(options: StoreOptions) {
@@ -87,13 +83,28 @@ export class GossipStore {
     return id === this.#options.self || this.#options.isKnown === undefined || this.#options.isKnown(id);
   }
 
+  /** Whether a record that a digest names would be taken in. */
+  wants(prefix: string, generation: number, incarnation: number): boolean {
+    return !this.#unwelcome.has(prefix) && !this.graves.coversPrefix(prefix, generation, incarnation);
+  }
+
+  /** Those who were turned away may be asked for once more: the door may have opened. */
+  forgetUnwelcome(): void {
+    this.#unwelcome.clear();
+  }
+
+  #turnAway(id: NodeId): void {
+    if (this.#unwelcome.size < limits.unwelcomeMax) this.#unwelcome.add(prefixOf(id));
+  }
+
   /** Takes in one item from the network. Signatures are checked last and only where the content would change something. */
-  apply(item: SignedItem, now: Now): Outcome {
+  apply(item: SignedItem, now: Now, shared: boolean): Outcome {
     try {
-      const decoded = decodeItem(item.payload, this.#options.clusterId);
-      return decoded.kind === "record"
-        ? this.#applyRecord(decoded.record, item, now)
-        : this.#applyVerdict(decoded.verdict, item, now);
+      const { clusterId, read } = this.#options;
+      const decoded = read === undefined ? decodeItem(item.payload, clusterId) : read(item, clusterId);
+      if (decoded.kind === "record") return this.#applyRecord(decoded.record, item, now);
+      if (decoded.kind === "page") return this.#applyPage(decoded.page, item);
+      return this.#applyVerdict(decoded.verdict, item, now, shared);
     } catch (error) {
       if (error instanceof Refusal) return refused(error.reason, error.message);
       throw error;
@@ -112,7 +123,10 @@ export class GossipStore {
     if (record.generation > generationMaxSeconds) return refused("far-future", `generation ${record.generation}`);
     const held = this.subjects.get(record.id);
     if (record.id === this.#options.self) return this.#applyOwn(record, item, held);
-    if (!this.admits(record.id)) return refused("unknown-node", `record of ${record.id}`);
+    if (!this.admits(record.id)) {
+      this.#turnAway(record.id);
+      return refused("unknown-node", `record of ${record.id}`);
+    }
     if (this.graves.covers(record.id, record.generation, record.incarnation))
       return refused("grave", `record of ${record.id}`);
     if (held === undefined) return this.#addSubject(record, item);
@@ -136,7 +150,10 @@ export class GossipStore {
   }
 
   #addSubject(record: GossipRecord, item: SignedItem): Outcome {
-    if (this.subjects.size >= limits.membersMax) return refused("capacity", `${this.subjects.size} nodes are known`);
+    if (this.subjects.size >= limits.membersMax) {
+      this.#turnAway(record.id);
+      return refused("capacity", `${this.subjects.size} nodes are known`);
+    }
     if (!this.#verify(record.id, item)) return refused("signature", `record of ${record.id}`);
     this.graves.remove(record.id);
     return { type: "record", subject: this.put(record, item), previous: undefined };
@@ -156,15 +173,9 @@ export class GossipStore {
       this.#replace(held, record, item);
       return held;
     }
-    const subject: Subject = {
-      id: record.id,
-      words: idWords(record.id),
-      record,
-      item,
-      verdicts: new Map(),
-      verdictsTag: new SetTag(),
-    };
+    const subject = new Subject(record, item);
     this.subjects.set(record.id, subject);
+    subject.place = this.list.push(subject) - 1;
     this.#bucket(record.id).toggle(item);
     return subject;
   }
@@ -175,19 +186,56 @@ export class GossipStore {
     return bucket;
   }
 
-  #replace(subject: Subject, record: GossipRecord, item: SignedItem): void {
+  #toggleAll(subject: Subject): void {
     const bucket = this.#bucket(subject.id);
-    bucket.toggle(subject.item);
-    bucket.toggle(item);
-    const renewed =
-      record.generation !== subject.record.generation || record.incarnation !== subject.record.incarnation;
-    subject.record = record;
-    subject.item = item;
-    if (!renewed) return;
-    for (const observer of [...subject.verdicts.keys()]) this.#removeVerdict(subject, observer);
+    for (const item of subject.items()) bucket.toggle(item);
   }
 
-  #applyVerdict(verdict: Verdict, item: SignedItem, now: Now): Outcome {
+  #replace(subject: Subject, record: GossipRecord, item: SignedItem): void {
+    this.#toggleAll(subject);
+    const reborn = record.generation !== subject.record.generation;
+    const renewed = reborn || record.incarnation !== subject.record.incarnation;
+    subject.record = record;
+    subject.item = item;
+    if (reborn) subject.pages = [];
+    else if (subject.pages.length > record.pages.length) subject.pages = subject.pages.slice(0, record.pages.length);
+    if (renewed) {
+      subject.verdicts = new Map();
+      this.judged.delete(subject);
+    }
+    this.#toggleAll(subject);
+  }
+
+  // --- pages ------------------------------------------------------------------------------------------------------------
+
+  /** A page counts where the head names its version: a relay can neither keep an old one alive nor mix two versions. */
+  #applyPage(page: Page, item: SignedItem): Outcome {
+    const subject = this.subjects.get(page.id);
+    if (subject === undefined || page.id === this.#options.self) return ignored;
+    if (page.generation !== subject.record.generation || page.version !== subject.record.pages[page.number - 1])
+      return ignored;
+    const held = subject.pages[page.number - 1];
+    const isTie = held?.page.version === page.version;
+    if (isTie && compareBytes(item.payload, held.item.payload) === 0) return ignored;
+    if (!this.#verify(page.id, item)) return refused("signature", `page of ${page.id}`);
+    const kept = !isTie || compareBytes(item.payload, held.item.payload) > 0;
+    if (kept) this.putPage(subject, { page, item });
+    if (isTie) return { type: "equivocation", origin: page.id, subject, kept };
+    return { type: "page", subject, page };
+  }
+
+  putPage(subject: Subject, held: HeldPage): void {
+    this.#toggleAll(subject);
+    const pages = [...subject.pages];
+    while (pages.length < held.page.number) pages.push(undefined);
+    pages[held.page.number - 1] = held;
+    subject.pages = pages;
+    this.#toggleAll(subject);
+  }
+
+  // --- verdicts ---------------------------------------------------------------------------------------------------------
+
+  #applyVerdict(verdict: Verdict, item: SignedItem, now: Now, shared: boolean): Outcome {
     const subject = this.subjects.get(verdict.subject);
     if (subject === undefined || verdict.observer === verdict.subject) return ignored;
     if (verdict.generation !== subject.record.generation || verdict.incarnation !== subject.record.incarnation)
@@ -195,15 +243,17 @@ export class GossipStore {
     if (!this.#mayJudge(verdict.observer)) return ignored;
     const held = subject.verdicts.get(verdict.observer);
     const order = held === undefined ? 1 : compareVerdicts(verdict, held.verdict);
-    if (order < 0 || (held !== undefined && order === 0 && compareBytes(item.payload, held.item.payload) === 0))
+    if (held !== undefined && order === 0 && compareBytes(item.payload, held.item.payload) === 0) {
+      if (shared && !held.shared) this.share(subject, held);
       return ignored;
-    if (held === undefined && !this.#hasRoom(subject, verdict.observer)) return ignored;
+    }
+    if (order < 0 || (held === undefined && !this.#hasRoom(subject, verdict.observer))) return ignored;
     if (!this.#verify(verdict.observer, item)) return refused("signature", `verdict of ${verdict.observer}`);
     const kept = held === undefined || order > 0 || compareBytes(item.payload, held.item.payload) > 0;
-    const fresh: HeldVerdict = { verdict, item, sinceMs: now.nowMs };
+    const fresh: HeldVerdict = { verdict, item, sinceMs: now.nowMs, shared };
     if (kept) this.putVerdict(subject, fresh);
     if (order === 0) return { type: "equivocation", origin: verdict.observer, subject, kept };
-    return { type: "verdict", subject, held: fresh };
+    return { type: "verdict", subject, held: subject.verdicts.get(verdict.observer) ?? fresh };
   }
 
   /** Only nodes that were met here may accuse; otherwise made-up keys could. */
@@ -219,45 +269,51 @@ export class GossipStore {
     return observer < highest;
   }
 
+  /** What replaces a shared word is shared: whoever heard an accusation has to hear that it is taken back. */
   putVerdict(subject: Subject, held: HeldVerdict): void {
-    this.#removeVerdict(subject, held.verdict.observer);
-    if (subject.verdicts.size >= limits.verdictsPerSubjectMax) {
-      const highest = [...subject.verdicts.keys()].reduce((left, right) => (left > right ? left : right));
-      this.#removeVerdict(subject, highest);
+    const verdicts = new Map(subject.verdicts);
+    const { observer } = held.verdict;
+    const before = verdicts.get(observer);
+    if (before === undefined && verdicts.size >= limits.verdictsPerSubjectMax) {
+      const highest = [...verdicts.keys()].reduce((left, right) => (left > right ? left : right));
+      verdicts.delete(highest);
     }
-    subject.verdicts.set(held.verdict.observer, held);
-    subject.verdictsTag.toggle(held.item);
-    this.#bucket(subject.id).toggle(held.item);
+    verdicts.delete(observer);
+    verdicts.set(observer, before?.shared === true ? { ...held, shared: true } : held);
+    this.#setVerdicts(subject, verdicts);
   }
 
-  #removeVerdict(subject: Subject, observer: NodeId): void {
-    const held = subject.verdicts.get(observer);
-    if (held === undefined) return;
-    subject.verdicts.delete(observer);
-    subject.verdictsTag.toggle(held.item);
-    this.#bucket(subject.id).toggle(held.item);
+  /** From now on everybody is to know. */
+  share(subject: Subject, held: HeldVerdict): HeldVerdict {
+    const shared: HeldVerdict = { ...held, shared: true };
+    this.#setVerdicts(subject, new Map(subject.verdicts).set(held.verdict.observer, shared));
+    return shared;
+  }
+
+  #setVerdicts(subject: Subject, verdicts: ReadonlyMap<NodeId, HeldVerdict>): void {
+    this.#toggleAll(subject);
+    subject.verdicts = verdicts;
+    this.#toggleAll(subject);
+    if (verdicts.size > 0) this.judged.add(subject);
+    else this.judged.delete(subject);
   }
 
   /** Takes a subject out, with a grave in its place where `wallMs` is given. */
   remove(id: NodeId, graveAtWallMs?: number): boolean {
     const subject = this.subjects.get(id);
     if (subject === undefined || id === this.#options.self) return false;
-    const verdicts = [...subject.verdicts.values()];
-    for (const held of verdicts) this.#removeVerdict(subject, held.verdict.observer);
-    this.#bucket(id).toggle(subject.item);
+    this.#toggleAll(subject);
     this.subjects.delete(id);
+    this.judged.delete(subject);
+    const last = this.list.pop();
+    if (last !== undefined && last !== subject) {
+      this.list[subject.place] = last;
+      last.place = subject.place;
+    }
     if (graveAtWallMs !== undefined) {
-      this.graves.bury(
-        subject.record,
-        graveAtWallMs,
-        verdicts.map((held) => held.item),
-      );
+      const verdicts = [...subject.verdicts.values()].map((held) => held.item);
+      this.graves.bury(subject.record, graveAtWallMs, verdicts);
     }
     return true;
-  }
-
-  /** True where the held record is exactly the one that the tag names. */
-  holdsRecord(subject: Subject, tag: Uint8Array): boolean {
-    return equalTags(itemTag(subject.item), tag);
   }
 }

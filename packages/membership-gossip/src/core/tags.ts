@@ -1,5 +1,7 @@
 import type { SignedItem } from "./items.ts";
-import { tagBytes } from "./frames.ts";
+
+/** Bytes of a tag: the first bytes of a signature, which name its content. */
+export const tagBytes = 8;
 
 /**
  * A fingerprint of a set of signed items: the exclusive or of the first 8 bytes of their signatures.
@@ -15,11 +17,6 @@ export class SetTag {
     for (let index = 0; index < tagBytes; index++)
       this.bytes[index] = (this.bytes[index] ?? 0) ^ (item.signature[index] ?? 0);
   }
-}
-
-/** Names one item by its content. */
-export function itemTag(item: SignedItem): Uint8Array {
-  return item.signature.subarray(0, tagBytes);
 }
 
 /** True where two tags are the same. */
