@@ -16,6 +16,7 @@ import {
 import { ChangeFeed } from "./change-feed.ts";
 import { GossipCore } from "./core/core.ts";
 import type { Effect } from "./core/effects.ts";
+import { openRequestsMax, requestTimeoutMs } from "./core/limits.ts";
 import { tickMs } from "./core/local-health.ts";
 import { Refusal } from "./core/refusal.ts";
 import type { Now } from "./core/store.ts";
@@ -27,7 +28,6 @@ import { memberOf, viewOf } from "./views.ts";
 /** The protocol under which gossip travels. */
 export const gossipProtocol: Protocol = Object.freeze({ name: "/revoada/gossip/1", channel: "gossip" });
 
-const openRequestsMax = 16;
 const gaugeEveryRounds = 10;
 const statuses = ["alive", "suspect", "dead", "left"] as const;
 
@@ -134,7 +134,11 @@ class GossipMembership implements Membership {
     this.#core.setAddresses(addresses(), this.#now());
     if (this.#core.round(this.#now())) this.#doubtHost();
     this.#perform();
-    for (const peer of this.#core.partners(this.#seeds())) void this.#gossip(peer);
+    const partners = this.#core.partners(this.#seeds());
+    if (partners.length > 0) {
+      const open = this.#core.openRound();
+      for (const peer of partners) void this.#gossip(peer, open);
+    }
     this.#rounds += 1;
     if (this.#rounds % gaugeEveryRounds === 0) this.#gauge();
   }
@@ -177,11 +181,11 @@ class GossipMembership implements Membership {
   // --- reconciliation -------------------------------------------------------------------------------------------------
 
   /** One round with one partner: fingerprints and news there, what differs back, and at most one exchange. */
-  async #gossip(peer: NodeId): Promise<void> {
+  async #gossip(peer: NodeId, open: Uint8Array): Promise<void> {
     if (this.#asking.has(peer) || this.#asking.size >= openRequestsMax) return;
     this.#asking.add(peer);
     try {
-      const digest = await this.#ask(peer, this.#core.openRound());
+      const digest = await this.#ask(peer, open);
       if (this.#phase !== "running") return;
       const exchange = this.#core.digestReceived(peer, digest, this.#now());
       this.#perform();
@@ -200,7 +204,7 @@ class GossipMembership implements Membership {
 
   async #ask(peer: NodeId, frame: Uint8Array): Promise<Uint8Array> {
     const { transport, strategy } = this.#options;
-    const timeoutMs = Math.max(1_000, 5 * strategy.gossipCadenceMs);
+    const timeoutMs = requestTimeoutMs(strategy.gossipCadenceMs);
     this.#metrics.count("revoada_membership_sent_bytes", frame.length);
     const answer = await transport.request(peer, gossipProtocol, frame, { signal: this.#abort.signal, timeoutMs });
     this.#received = true;

@@ -1,6 +1,7 @@
 /**
  * Seeded worlds in which production code runs over a virtual clock, network and disk, with faults, clients, and invariants that
- * are checked at every step: the replicated log alone ({@link runConsensusSeed}), and whole nodes ({@link runSeed}).
+ * are checked at every step: the replicated log alone ({@link runConsensusSeed}), whole nodes ({@link runSeed}), and gossip among
+ * thousands ({@link runGossipSeed}).
  *
  * @packageDocumentation
  */
@@ -29,6 +30,20 @@ export {
   type ConsensusTotals,
 } from "./consensus/totals.ts";
 export { runConsensusSeed, type ConsensusRunOptions, type ConsensusRunResult } from "./consensus/world.ts";
+export { idealRounds } from "./gossip/ideal.ts";
+export { GossipNode } from "./gossip/node.ts";
+export {
+  measureIdle,
+  measureSpread,
+  runGossipSeed,
+  settledWorld,
+  type GossipRunOptions,
+  type GossipRunResult,
+  type Spread,
+} from "./gossip/run.ts";
+export { paperSignatures, realSignatures, type Signatures } from "./gossip/signatures.ts";
+export { gossipEvents, unseenGossipEvents, type GossipTotals } from "./gossip/totals.ts";
+export { fairWeather, GossipWorld, type GossipSighting, type GossipWorldOptions, type Weather } from "./gossip/world.ts";
 export { checkLinearizable, type CheckOptions, type Verdict } from "./linearizability/checker.ts";
 export { applyCall, emptyValue, type Call, type Operation } from "./linearizability/operation.ts";
 export { Trace } from "./trace.ts";

@@ -1,5 +1,6 @@
 /**
- * `pnpm sim`: the replicated log alone, from seeds; `pnpm sim cluster`: whole nodes.
+ * `pnpm sim`: the replicated log alone, from seeds; `pnpm sim cluster`: whole nodes; `pnpm sim gossip`: membership
+ * of thousands.
  *
  * Prints what broke and how to see it again, the totals of what was seen to happen, and fails where anything broke or one of the
  * totals is 0.
@@ -9,6 +10,9 @@ const [world] = process.argv.slice(2);
 if (world === "cluster") {
   const { clusterCommand } = await import("./cluster/command-line.ts");
   process.exitCode = await clusterCommand();
+} else if (world === "gossip") {
+  const { gossipCommand } = await import("./gossip/command-line.ts");
+  process.exitCode = gossipCommand(process.argv.slice(3));
 } else {
   const { consensusCommand } = await import("./consensus/command-line.ts");
   process.exitCode = await consensusCommand(process.argv.slice(2));

@@ -7,11 +7,15 @@ export function toHex(bytes: Uint8Array): string {
   return text;
 }
 
+function digitOf(code: number): number {
+  return code < 58 ? code - 48 : code - 87;
+}
+
 /** Bytes of checked, lower-case hex of even length. */
 export function fromHex(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length >>> 1);
   for (let index = 0; index < bytes.length; index++) {
-    bytes[index] = Number.parseInt(text.slice(index * 2, index * 2 + 2), 16);
+    bytes[index] = (digitOf(text.charCodeAt(index * 2)) << 4) | digitOf(text.charCodeAt(index * 2 + 1));
   }
   return bytes;
 }

@@ -1,6 +1,6 @@
 import type { Address, LocalHealth, NodeId } from "@revoada/fabric";
-import { decodeFrame, type Frame } from "./frames.ts";
 import type { Effect, MemberFacts } from "./effects.ts";
+import type { Frame } from "./frames.ts";
 import { Intake } from "./intake.ts";
 import type { SignedItem } from "./items.ts";
 import { Judge } from "./judge.ts";
@@ -8,7 +8,7 @@ import { limits } from "./limits.ts";
 import { LocalHealthMonitor } from "./local-health.ts";
 import { OwnRecord } from "./own-record.ts";
 import { choosePartners } from "./partners.ts";
-import { bucketTags, differingBuckets, grant, ItemBasket, makeDigest, planExchange } from "./reconcile.ts";
+import { differingBuckets, grant, ItemBasket, makeDigest, planExchange } from "./reconcile.ts";
 import { Refusal } from "./refusal.ts";
 import type { Now } from "./store.ts";
 import type { Subject } from "./subject.ts";
@@ -207,7 +207,7 @@ export class GossipCore {
 
   openRound(): Uint8Array {
     const { store, news } = this.#voice;
-    return this.#voice.encode({ type: "open", buckets: bucketTags(store), items: news.collect() });
+    return this.#voice.encode({ type: "open", buckets: store.tags.slice(), items: news.collect() });
   }
 
   #refuse(peer: NodeId, refusal: Refusal): Refusal {
@@ -219,7 +219,7 @@ export class GossipCore {
     try {
       if (!this.#voice.store.admits(peer))
         throw new Refusal("unknown-node", "a frame from a node that is not admitted");
-      return decodeFrame(bytes, this.#options.clusterId);
+      return this.#voice.decode(bytes);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       return this.#refuse(peer, error);

@@ -1,5 +1,6 @@
 import { encode } from "cborg";
 import type { ClusterId } from "@revoada/fabric";
+import { readBeat } from "./beat-frame.ts";
 import { fromHex, toHex } from "./bytes.ts";
 import type { SignedItem } from "./items.ts";
 import { limits } from "./limits.ts";
@@ -84,9 +85,20 @@ function body(frame: Frame): unknown[] {
   }
 }
 
+let lastCluster: { readonly id: ClusterId; readonly bytes: Uint8Array } = {
+  id: "" as ClusterId,
+  bytes: new Uint8Array(0),
+};
+
+/** A process speaks for one cluster mostly, and each frame bears its id. */
+function bytesOf(clusterId: ClusterId): Uint8Array {
+  if (lastCluster.id !== clusterId) lastCluster = { id: clusterId, bytes: fromHex(clusterId) };
+  return lastCluster.bytes;
+}
+
 /** One frame as bytes: version, cluster, kind, body. */
 export function encodeFrame(clusterId: ClusterId, frame: Frame): Uint8Array {
-  return encode([frameVersion, fromHex(clusterId), kinds[frame.type], ...body(frame)]);
+  return encode([frameVersion, bytesOf(clusterId), kinds[frame.type], ...body(frame)]);
 }
 
 function decodeItems(value: unknown): readonly SignedItem[] {
@@ -182,9 +194,11 @@ function decodeBody(kind: unknown, fields: readonly unknown[]): Frame {
 
 /** Reads hostile bytes: bounds first, then shape. Throws {@link Refusal}. */
 export function decodeFrame(bytes: Uint8Array, clusterId: ClusterId): Frame {
+  const own = bytesOf(clusterId);
+  const beat = readBeat(bytes, own, frameVersion, kinds.beat);
+  if (beat !== undefined) return beat;
   const [version, cluster, kind, ...fields] = decodeStrictly(bytes, limits.frameMaxBytes);
   if (version !== frameVersion) throw new Refusal("version", "a frame of a format that is not known here");
-  const own = fromHex(clusterId);
   if (asBytes(cluster, 32).some((byte, index) => byte !== own[index]))
     throw new Refusal("cluster", "a frame of another cluster");
   return decodeBody(kind, fields);

@@ -120,12 +120,12 @@ export class Intake {
   take(peer: NodeId, items: readonly SignedItem[], shared = true): void {
     for (const item of items) {
       const outcome = this.#voice.store.apply(item, this.#voice.now, shared);
-      this.#absorb(peer, item, outcome);
+      this.#absorb(peer, outcome);
       if (outcome.type === "refused" && (outcome.reason === "signature" || outcome.reason === "malformed")) return;
     }
   }
 
-  #absorb(peer: NodeId, item: SignedItem, outcome: Outcome): void {
+  #absorb(peer: NodeId, outcome: Outcome): void {
     switch (outcome.type) {
       case "ignored":
         return;
@@ -136,10 +136,10 @@ export class Intake {
         this.#meetOwn(outcome.record);
         return;
       case "record":
-        this.#recordTaken(outcome.subject, outcome.previous, item);
+        this.#recordTaken(outcome.subject, outcome.previous);
         return;
       case "page":
-        this.#voice.spread(outcome.page, item);
+        this.#voice.spread(outcome.held.page, outcome.held.item);
         this.#voice.tell({ type: "member", id: outcome.subject.id });
         return;
       case "verdict":
@@ -167,8 +167,8 @@ export class Intake {
     this.#voice.push(this.#voice.audience(), this.ownItems());
   }
 
-  #recordTaken(subject: Subject, previous: GossipRecord | undefined, item: SignedItem): void {
-    const { record } = subject;
+  #recordTaken(subject: Subject, previous: GossipRecord | undefined): void {
+    const { record, item } = subject;
     this.#voice.spread(record, item);
     this.#voice.tell({ type: "addresses", id: record.id, addresses: record.addresses });
     this.#judge.recordChanged(subject, previous, this.#voice.now.nowMs);

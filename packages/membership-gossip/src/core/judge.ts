@@ -101,9 +101,16 @@ export class Judge {
       // Whoever found a death keeps listening to the dead, so as to know them when they are back.
       const wanted =
         this.#plan.observes(self, subject.id) || (subject.status === "dead" && this.#trackers.has(subject.id));
-      if (!wanted) this.#trackers.delete(subject.id);
+      if (!wanted) this.#stopObserving(subject, nowMs);
       else if (!this.#trackers.has(subject.id)) this.#trackers.set(subject.id, new BeatTracker(strategy, nowMs, lagMs));
     }
+  }
+
+  #stopObserving(subject: Subject, nowMs: number): void {
+    if (!this.#trackers.delete(subject.id) || !subject.awaitingBeats) return;
+    // It will not be heard here again: what its observers say of it has to do.
+    subject.awaitingBeats = false;
+    this.refresh(subject, nowMs);
   }
 
   #isCandidate(subject: Subject): boolean {

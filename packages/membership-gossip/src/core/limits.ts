@@ -51,3 +51,10 @@ export const limits = {
 export const fanOut = 3;
 /** Direct observers of a node; where there are no more than one more nodes than this, everybody observes everybody. */
 export const observersPerSubject = 8;
+/** Requests that a node has under way at once. */
+export const openRequestsMax = 16;
+
+/** How long a gossip request may take. */
+export function requestTimeoutMs(cadenceMs: number): number {
+  return Math.max(1_000, 5 * cadenceMs);
+}

@@ -32,7 +32,9 @@ export class News {
   collect(differs: (bucket: number) => boolean = () => true): readonly SignedItem[] {
     if (this.#items.size === 0) return [];
     const basket = new ItemBasket(limits.newsBudgetBytes);
-    const wanted = [...this.#items.values()].toReversed().filter(({ bucket }) => differs(bucket));
+    const wanted: Entry[] = [];
+    for (const entry of this.#items.values()) if (differs(entry.bucket)) wanted.push(entry);
+    wanted.reverse();
     for (const late of [false, true])
       for (const { item, afterHeads } of wanted) if (afterHeads === late && !basket.add(item)) return basket.items;
     return basket.items;

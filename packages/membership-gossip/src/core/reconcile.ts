@@ -43,20 +43,11 @@ export class ItemBasket {
   }
 }
 
-/** Fingerprints of everything held, bucket by bucket. */
-export function bucketTags(store: GossipStore): Uint8Array {
-  const tags = new Uint8Array(limits.bucketCount * tagBytes);
-  store.buckets.forEach((bucket, index) => tags.set(bucket.bytes, index * tagBytes));
-  return tags;
-}
-
 /** The buckets whose fingerprints are other ones there than here. */
 export function differingBuckets(store: GossipStore, remoteTags: Uint8Array): ReadonlySet<number> {
   const differing = new Set<number>();
-  store.buckets.forEach((bucket, index) => {
-    const remote = remoteTags.subarray(index * tagBytes, (index + 1) * tagBytes);
-    if (!equalTags(bucket.bytes, remote)) differing.add(index);
-  });
+  for (let bucket = 0; bucket < limits.bucketCount; bucket++)
+    if (!equalTags(store.tags, remoteTags, bucket * tagBytes)) differing.add(bucket);
   return differing;
 }
 

@@ -4,17 +4,16 @@ import { Graveyard } from "./graves.ts";
 import {
   compareRecords,
   compareVerdicts,
-  decodeItem,
   type GossipRecord,
-  type Item,
   type Page,
   type SignedItem,
   type Verdict,
 } from "./items.ts";
 import { limits } from "./limits.ts";
+import type { Reader } from "./reader.ts";
 import { Refusal, type RefusalReason } from "./refusal.ts";
 import { type HeldPage, type HeldVerdict, prefixOf, Subject } from "./subject.ts";
-import { SetTag } from "./tags.ts";
+import { tagBytes, toggleTag } from "./tags.ts";
 
 /** What became of an item that came in. */
 export type Outcome =
@@ -23,7 +22,7 @@ export type Outcome =
   /** A record under the local node's own key that is not from this process. */
   | { readonly type: "own"; readonly record: GossipRecord }
   | { readonly type: "record"; readonly subject: Subject; readonly previous: GossipRecord | undefined }
-  | { readonly type: "page"; readonly subject: Subject; readonly page: Page }
+  | { readonly type: "page"; readonly subject: Subject; readonly held: HeldPage }
   | { readonly type: "verdict"; readonly subject: Subject; readonly held: HeldVerdict }
   /** One origin signed two contents under one version. `kept` says whether the new one won the tie. */
   | { readonly type: "equivocation"; readonly origin: NodeId; readonly subject: Subject; readonly kept: boolean };
@@ -33,8 +32,7 @@ export interface StoreOptions {
   readonly clusterId: ClusterId;
   readonly verifier: SignatureVerifier;
   readonly isKnown: ((id: NodeId) => boolean) | undefined;
-  /** Reads signed bytes; {@link decodeItem} unless given. */
-  readonly read?: ((item: SignedItem, clusterId: ClusterId) => Item) | undefined;
+  readonly reader: Reader;
 }
 
 export interface Now {
@@ -70,7 +68,8 @@ export class GossipStore {
   /** Those of whom somebody has said something. */
   readonly judged: Set<Subject> = new Set();
   readonly graves: Graveyard = new Graveyard();
-  readonly buckets: readonly SetTag[] = Array.from({ length: limits.bucketCount }, () => new SetTag());
+  /** Fingerprints of everything held, bucket by bucket. */
+  readonly tags: Uint8Array = new Uint8Array(limits.bucketCount * tagBytes);
   readonly #unwelcome = new Set<string>();
   readonly #options: StoreOptions;
 
@@ -100,11 +99,11 @@ export class GossipStore {
   /** Takes in one item from the network. Signatures are checked last and only where the content would change something. */
   apply(item: SignedItem, now: Now, shared: boolean): Outcome {
     try {
-      const { clusterId, read } = this.#options;
-      const decoded = read === undefined ? decodeItem(item.payload, clusterId) : read(item, clusterId);
-      if (decoded.kind === "record") return this.#applyRecord(decoded.record, item, now);
-      if (decoded.kind === "page") return this.#applyPage(decoded.page, item);
-      return this.#applyVerdict(decoded.verdict, item, now, shared);
+      const { clusterId, reader } = this.#options;
+      const { item: content, signed } = reader.item(item, clusterId);
+      if (content.kind === "record") return this.#applyRecord(content.record, signed, now);
+      if (content.kind === "page") return this.#applyPage(content.page, signed);
+      return this.#applyVerdict(content.verdict, signed, now, shared);
     } catch (error) {
       if (error instanceof Refusal) return refused(error.reason, error.message);
       throw error;
@@ -176,19 +175,13 @@ export class GossipStore {
     const subject = new Subject(record, item);
     this.subjects.set(record.id, subject);
     subject.place = this.list.push(subject) - 1;
-    this.#bucket(record.id).toggle(item);
+    toggleTag(this.tags, bucketOf(record.id) * tagBytes, item);
     return subject;
   }
 
-  #bucket(id: NodeId): SetTag {
-    const bucket = this.buckets[bucketOf(id)];
-    if (bucket === undefined) throw new RangeError("a bucket is missing");
-    return bucket;
-  }
-
   #toggleAll(subject: Subject): void {
-    const bucket = this.#bucket(subject.id);
-    for (const item of subject.items()) bucket.toggle(item);
+    const offset = bucketOf(subject.id) * tagBytes;
+    for (const item of subject.items()) toggleTag(this.tags, offset, item);
   }
 
   #replace(subject: Subject, record: GossipRecord, item: SignedItem): void {
@@ -219,9 +212,10 @@ export class GossipStore {
     if (isTie && compareBytes(item.payload, held.item.payload) === 0) return ignored;
     if (!this.#verify(page.id, item)) return refused("signature", `page of ${page.id}`);
     const kept = !isTie || compareBytes(item.payload, held.item.payload) > 0;
-    if (kept) this.putPage(subject, { page, item });
+    const fresh: HeldPage = { page, item };
+    if (kept) this.putPage(subject, fresh);
     if (isTie) return { type: "equivocation", origin: page.id, subject, kept };
-    return { type: "page", subject, page };
+    return { type: "page", subject, held: fresh };
   }
 
   putPage(subject: Subject, held: HeldPage): void {

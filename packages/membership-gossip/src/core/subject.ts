@@ -1,7 +1,7 @@
 import type { DeathEvidence, MemberStatus, NodeId } from "@revoada/fabric";
 import type { GossipRecord, Page, SignedItem, Verdict } from "./items.ts";
 import { idHash } from "./observers.ts";
-import { SetTag } from "./tags.ts";
+import { tagBytes, toggleTag } from "./tags.ts";
 
 /** What a node makes of another, from its own ears and from the verdicts that it holds. */
 export interface Standing {
@@ -114,9 +114,9 @@ export class Subject implements Standing {
 
   /** Names exactly what {@link items} gives. */
   tag(): Uint8Array {
-    const tag = new SetTag();
-    for (const item of this.items()) tag.toggle(item);
-    return tag.bytes;
+    const tag = new Uint8Array(tagBytes);
+    for (const item of this.items()) toggleTag(tag, 0, item);
+    return tag;
   }
 }
 

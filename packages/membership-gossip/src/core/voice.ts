@@ -2,11 +2,12 @@ import type { ClusterId, Identity, MembershipStrategy, NodeId, Random, Signature
 import type { Effect } from "./effects.ts";
 import { encodeFrame, type Frame } from "./frames.ts";
 import { Heartbeats } from "./heartbeats.ts";
-import { type GossipRecord, type Item, type Page, type SignedItem, subjectKey, type Verdict } from "./items.ts";
+import { type GossipRecord, type Page, type SignedItem, subjectKey, type Verdict } from "./items.ts";
 import { observersPerSubject } from "./limits.ts";
 import { News } from "./news.ts";
 import type { OwnRecord } from "./own-record.ts";
 import { isLive } from "./partners.ts";
+import { plainReader, type Reader } from "./reader.ts";
 import { sampleMembers } from "./roster.ts";
 import { bucketOf, GossipStore, type Now } from "./store.ts";
 
@@ -17,8 +18,8 @@ export interface VoiceOptions {
   readonly clusterId: ClusterId;
   readonly strategy: MembershipStrategy;
   readonly isKnown: ((id: NodeId) => boolean) | undefined;
-  /** Reads signed bytes. Cores that share a process may share what was read; by themselves unless given. */
-  readonly read?: (item: SignedItem, clusterId: ClusterId) => Item;
+  /** Everything is read anew unless given. */
+  readonly reader?: Reader;
 }
 
 /** What the parts of a core share: the time, what is held, and the ways to tell others and the driver. */
@@ -30,17 +31,19 @@ export class Voice {
   readonly random: Random;
   readonly own: OwnRecord;
   now: Now;
+  readonly #reader: Reader;
   readonly #clusterId: ClusterId;
   #effects: Effect[] = [];
 
   constructor(options: VoiceOptions, own: OwnRecord, now: Now) {
-    const { identity, verifier, random, clusterId, strategy, isKnown, read } = options;
+    const { identity, verifier, random, clusterId, strategy, isKnown, reader = plainReader } = options;
     this.self = identity.id;
     this.random = random;
     this.own = own;
     this.now = now;
     this.#clusterId = clusterId;
-    this.store = new GossipStore({ self: this.self, clusterId, verifier, isKnown, read });
+    this.#reader = reader;
+    this.store = new GossipStore({ self: this.self, clusterId, verifier, isKnown, reader });
     this.heartbeats = new Heartbeats(this.self, strategy.gossipCadenceMs);
   }
 
@@ -53,6 +56,11 @@ export class Voice {
 
   tell(effect: Effect): void {
     this.#effects.push(effect);
+  }
+
+  /** Reads a frame. Throws a `Refusal`. */
+  decode(bytes: Uint8Array): Frame {
+    return this.#reader.frame(bytes, this.#clusterId);
   }
 
   encode(frame: Frame): Uint8Array {
