@@ -3,7 +3,7 @@ import type { GossipCore } from "../src/core/core.ts";
 import { entryBytes } from "../src/core/items.ts";
 import { limits } from "../src/core/limits.ts";
 import { KeyPages } from "../src/core/pages.ts";
-import { Refusal } from "../src/core/refusal.ts";
+import type { Refusal } from "../src/core/refusal.ts";
 import { coreOf, exchange, now, signedPage, signedRecord, tell, wallMs } from "./cores.ts";
 import { CountingVerifier, identityOf } from "./identities.ts";
 import { fc } from "./property.ts";
@@ -135,7 +135,10 @@ test("while a page is on its way, the one that it replaces is shown", () => {
 
 test("a reset that was cut short shows nothing of the life before, and what it holds only ever rises", () => {
   const core = coreOf(0);
-  tell(core, 1, [signedRecord(2, { version: 9, pages: [9] }), signedPage(2, { version: 9, keys: new Map([["a", "1"]]) })]);
+  tell(core, 1, [
+    signedRecord(2, { version: 9, pages: [9] }),
+    signedPage(2, { version: 9, keys: new Map([["a", "1"]]) }),
+  ]);
   const reborn = generation + 1;
   // Of the new life one of two pages arrives.
   tell(core, 1, [
@@ -147,7 +150,10 @@ test("a reset that was cut short shows nothing of the life before, and what it h
     return [record?.generation, record?.version, [...(core.member(id(2))?.keys.keys() ?? [])]];
   };
   expect(held()).toEqual([reborn, 2, ["b"]]);
-  tell(core, 1, [signedRecord(2, { version: 99, pages: [9] }), signedPage(2, { version: 9, keys: new Map([["a", "1"]]) })]);
+  tell(core, 1, [
+    signedRecord(2, { version: 99, pages: [9] }),
+    signedPage(2, { version: 9, keys: new Map([["a", "1"]]) }),
+  ]);
   tell(core, 1, [signedRecord(2, { generation: reborn, version: 1, pages: [1] })]);
   expect(held()).toEqual([reborn, 2, ["b"]]);
   tell(core, 1, [signedPage(2, { generation: reborn, version: 1, keys: new Map([["c", "3"]]) })]);

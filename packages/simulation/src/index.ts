@@ -43,7 +43,13 @@ export {
 } from "./gossip/run.ts";
 export { paperSignatures, realSignatures, type Signatures } from "./gossip/signatures.ts";
 export { gossipEvents, unseenGossipEvents, type GossipTotals } from "./gossip/totals.ts";
-export { fairWeather, GossipWorld, type GossipSighting, type GossipWorldOptions, type Weather } from "./gossip/world.ts";
+export {
+  fairWeather,
+  GossipWorld,
+  type GossipSighting,
+  type GossipWorldOptions,
+  type Weather,
+} from "./gossip/world.ts";
 export { checkLinearizable, type CheckOptions, type Verdict } from "./linearizability/checker.ts";
 export { applyCall, emptyValue, type Call, type Operation } from "./linearizability/operation.ts";
 export { Trace } from "./trace.ts";

@@ -11,15 +11,19 @@ import {
 import { seededRandom } from "@revoada/fabric/memory";
 import { expect, test } from "vitest";
 
-test("a thousand nodes hear news within 1.5 times the ideal, also while three frames in ten are lost", { timeout: 240_000 }, () => {
-  const world = settledWorld({ seed: 1, nodes: 1_000 }, 700);
-  // Both throw where it takes longer, or where anybody dies meanwhile.
-  for (const loss of [0, 0.3]) {
-    const { rounds, idealRounds: ideal } = measureSpread(world, loss, 1);
-    expect(rounds.every((each) => each > 0)).toBe(true);
-    expect(ideal.every((each) => each >= 5)).toBe(true);
-  }
-});
+test(
+  "a thousand nodes hear news within 1.5 times the ideal, also while three frames in ten are lost",
+  { timeout: 240_000 },
+  () => {
+    const world = settledWorld({ seed: 1, nodes: 1_000 }, 700);
+    // Both throw where it takes longer, or where anybody dies meanwhile.
+    for (const loss of [0, 0.3]) {
+      const { rounds, idealRounds: ideal } = measureSpread(world, loss, 1);
+      expect(rounds.every((each) => each > 0)).toBe(true);
+      expect(ideal.every((each) => each >= 5)).toBe(true);
+    }
+  },
+);
 
 test("the ideal is that of the theory: some rounds more for each tenfold, and more where frames are lost", () => {
   const random = seededRandom("ideal");
@@ -32,22 +36,30 @@ test("the ideal is that of the theory: some rounds more for each tenfold, and mo
   expect(lossy).toBeLessThan(12);
 });
 
-test("what a node sends as signs of life does not grow with the cluster, and at rest neither does what it sends of state", { timeout: 60_000 }, () => {
-  const [few, many] = [10, 200].map((nodes) => measureIdle(settledWorld({ seed: 3, nodes })));
-  expect(few?.livenessBytes).toBeGreaterThan(0);
-  expect(many?.livenessBytes).toBeLessThan(1.15 * (few?.livenessBytes ?? 0));
-  expect(many?.stateBytes).toBeLessThan(1.15 * (few?.stateBytes ?? 0));
-});
+test(
+  "what a node sends as signs of life does not grow with the cluster, and at rest neither does what it sends of state",
+  { timeout: 60_000 },
+  () => {
+    const [few, many] = [10, 200].map((nodes) => measureIdle(settledWorld({ seed: 3, nodes })));
+    expect(few?.livenessBytes).toBeGreaterThan(0);
+    expect(many?.livenessBytes).toBeLessThan(1.15 * (few?.livenessBytes ?? 0));
+    expect(many?.stateBytes).toBeLessThan(1.15 * (few?.stateBytes ?? 0));
+  },
+);
 
-test("a world of sixty nodes keeps every promise, has seen everything that is counted, and is the same each time", { timeout: 120_000 }, () => {
-  const first = runGossipSeed({ seed: 1, nodes: 60, keys: 2 });
-  expect(first.violation).toBeUndefined();
-  expect(unseenGossipEvents(first.totals)).toEqual([]);
-  const second = runGossipSeed({ seed: 1, nodes: 60, keys: 2 });
-  expect(second.traceHash).toBe(first.traceHash);
-  expect(second.totals).toEqual(first.totals);
-  expect(runGossipSeed({ seed: 2, nodes: 60, keys: 1, losses: [0] }).traceHash).not.toBe(first.traceHash);
-});
+test(
+  "a world of sixty nodes keeps every promise, has seen everything that is counted, and is the same each time",
+  { timeout: 120_000 },
+  () => {
+    const first = runGossipSeed({ seed: 1, nodes: 60, keys: 2 });
+    expect(first.violation).toBeUndefined();
+    expect(unseenGossipEvents(first.totals)).toEqual([]);
+    const second = runGossipSeed({ seed: 1, nodes: 60, keys: 2 });
+    expect(second.traceHash).toBe(first.traceHash);
+    expect(second.totals).toEqual(first.totals);
+    expect(runGossipSeed({ seed: 2, nodes: 60, keys: 1, losses: [0] }).traceHash).not.toBe(first.traceHash);
+  },
+);
 
 test("a world whose signatures are real ones keeps the same promises", { timeout: 120_000 }, () => {
   const { violation, totals } = runGossipSeed({ seed: 5, nodes: 16, keys: 2, signatures: realSignatures() });

@@ -59,8 +59,7 @@ export class Intake {
     if (subject === undefined) return [];
     const basket = new ItemBasket();
     basket.add(subject.item);
-    for (const { page, item } of subject.currentPages())
-      if (page.version === subject.record.version) basket.add(item);
+    for (const { page, item } of subject.currentPages()) if (page.version === subject.record.version) basket.add(item);
     return basket.items;
   }
 

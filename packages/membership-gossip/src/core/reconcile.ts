@@ -150,7 +150,8 @@ export function planExchange(
     listed.add(entry.prefix);
     const subject = subjects.get(entry.prefix);
     if (subject === undefined) {
-      if (store.wants(entry.prefix, entry.generation, entry.incarnation)) wants.push({ prefix: entry.prefix, pages: [] });
+      if (store.wants(entry.prefix, entry.generation, entry.incarnation))
+        wants.push({ prefix: entry.prefix, pages: [] });
       continue;
     }
     const order = compareRecords(entry, subject.record);
@@ -179,8 +180,7 @@ export function grant(store: GossipStore, wants: readonly Wish[]): readonly Sign
   if (wants.length === 0) return basket.items;
   const buckets = new Set(wants.map(({ prefix }) => bucketOf(prefix)));
   const subjects = new Map<string, Subject>();
-  for (const subject of store.list)
-    if (buckets.has(bucketOf(subject.id))) subjects.set(prefixOf(subject.id), subject);
+  for (const subject of store.list) if (buckets.has(bucketOf(subject.id))) subjects.set(prefixOf(subject.id), subject);
   for (const { prefix, pages } of wants) {
     const subject = subjects.get(prefix);
     if (subject === undefined) continue;

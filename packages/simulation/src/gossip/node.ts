@@ -204,6 +204,8 @@ export class GossipNode {
         this.#world.totals.refutations += 1;
         return;
       case "forgotten":
+        this.#world.statusSeen(this, effect.id, "alive");
+        return;
       case "addresses":
       case "own-conflict":
     }

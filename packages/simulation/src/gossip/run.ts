@@ -57,8 +57,7 @@ function spreadOnce(world: GossipWorld, serial: number, curve: number[]): number
   for (let step = 1; waiting.size > 0; step++) {
     require(step <= 100 * 10, "news reaches everybody", () => `${waiting.size} of ${total} never heard of ${value}`);
     world.advance(gossipCadenceMs / 10);
-    for (const node of waiting)
-      if (node.core.member(origin.id)?.keys.get("serial") === value) waiting.delete(node);
+    for (const node of waiting) if (node.core.member(origin.id)?.keys.get("serial") === value) waiting.delete(node);
     if (step % 10 === 0) curve[step / 10 - 1] = (curve[step / 10 - 1] ?? 0) + (total - waiting.size) / total;
   }
   const endMs = world.calendar.nowMs;
@@ -96,17 +95,11 @@ export function measureSpread(world: GossipWorld, loss: number, keys: number): S
     world.advance(200);
   }
   world.weather = fairWeather;
-  require(
-    world.sightings.every(({ status }) => status !== "dead"),
-    "no death without a reason",
-    () => `at a loss of ${loss}: ${JSON.stringify(world.sightings.find(({ status }) => status === "dead"))}`,
-  );
+  require(world.sightings.every(({ status }) => status !== "dead"), "no death without a reason", () =>
+    `at a loss of ${loss}: ${JSON.stringify(world.sightings.find(({ status }) => status === "dead"))}`);
   const [took, could] = [mean(rounds), mean(ideal)];
-  require(
-    took <= idealFactor * could,
-    "news spreads as the theory says",
-    () => `${took.toFixed(1)} rounds at a loss of ${loss} where the ideal is ${could.toFixed(1)}`,
-  );
+  require(took <= idealFactor * could, "news spreads as the theory says", () =>
+    `${took.toFixed(1)} rounds at a loss of ${loss} where the ideal is ${could.toFixed(1)}`);
   return { loss, rounds, idealRounds: ideal, curve: curve.slice(0, 40).map((share) => Math.min(1, share / keys)) };
 }
 
@@ -163,11 +156,8 @@ function silenceOne(world: GossipWorld): number {
     world.living.every((node) => node.number === number || world.sees(node.number, number) === status);
   const tookMs = world.until(() => others("dead"), 4_900);
   require(tookMs !== undefined, "the silent are known dead everywhere", () => `${number} is not`);
-  require(
-    tookMs !== undefined && tookMs >= world.strategy.suspicionMs,
-    "silence is no death before suspicionMs",
-    () => `${number} was dead after ${tookMs} ms`,
-  );
+  require(tookMs !== undefined && tookMs >= world.strategy.suspicionMs, "silence is no death before suspicionMs", () =>
+    `${number} was dead after ${tookMs} ms`);
   const backMs = world.until(() => world.isWhole, 60_000, 50);
   require(backMs !== undefined, "an evicted node comes back by itself", () => `${number} did not`);
   return tookMs ?? Number.NaN;
@@ -190,14 +180,10 @@ export function runGossipSeed(options: GossipRunOptions): GossipRunResult {
     stallSome(world);
     closedMs = killSome(world);
     silentMs = silenceOne(world);
-    require(
-      world.largestFrameBytes <= limits.frameMaxBytes,
-      "no frame is larger than allowed",
-      () => `${world.largestFrameBytes} bytes`,
-    );
+    require(world.largestFrameBytes <= limits.frameMaxBytes, "no frame is larger than allowed", () =>
+      `${world.largestFrameBytes} bytes`);
     require(world.refusals.size === 0, "honest nodes refuse nothing of each other", () =>
-      JSON.stringify([...world.refusals]),
-    );
+      JSON.stringify([...world.refusals]));
   } catch (error) {
     if (!(error instanceof InvariantViolation)) throw error;
     violation = { message: error.message, latest: world.trace.latest(20) };

@@ -58,6 +58,8 @@ export class GossipWorld {
   readonly #signatures: Signatures;
   readonly #byId = new Map<NodeId, GossipNode>();
   readonly #cut = new Set<string>();
+  /** Whom a node does not see alive, so that nobody has to look at a million of pairs. */
+  readonly #doubted = new Map<GossipNode, Set<NodeId>>();
   readonly #network: SeededRandom;
   #starts = 0;
   weather: Weather = fairWeather;
@@ -84,6 +86,9 @@ export class GossipWorld {
     const identity = this.#signatures.identity(number);
     const seeds = number === 0 ? [] : [this.#signatures.identity(0).id];
     const node = new GossipNode(this, number, identity, ofGeneration, seeds);
+    const before = this.nodes[number];
+    if (before !== undefined) this.#doubted.delete(before);
+    this.#doubted.set(node, new Set());
     this.nodes[number] = node;
     this.#byId.set(node.id, node);
     return node;
@@ -115,7 +120,7 @@ export class GossipWorld {
   // --- time -------------------------------------------------------------------------------------------------------------
 
   advance(byMs: number): void {
-    for (const endMs = this.calendar.nowMs + byMs; this.calendar.nowMs < endMs; ) this.calendar.step();
+    for (const endMs = this.calendar.nowMs + byMs; this.calendar.nowMs < endMs;) this.calendar.step();
   }
 
   /** Lets time pass until it is so, looking every `everyMs`. How long that took, or undefined where it was not so in time. */
@@ -147,6 +152,8 @@ export class GossipWorld {
     const introducer = this.node(0);
     for (const node of this.nodes) {
       for (const frame of frames) node.core.received(introducer.id, frame, node.now());
+      // They met long ago: none of this is news any more.
+      for (let round = 0; round < newsRounds; round++) node.core.round(node.now());
       node.core.takeEffects();
     }
   }
@@ -244,6 +251,8 @@ export class GossipWorld {
   // --- what is seen -----------------------------------------------------------------------------------------------------
 
   statusSeen(observer: GossipNode, id: NodeId, status: MemberStatus): void {
+    if (status === "alive") this.#doubted.get(observer)?.delete(id);
+    else this.#doubted.get(observer)?.add(id);
     if (status === "suspect") this.totals.suspicions += 1;
     if (status === "dead") this.totals.deaths += 1;
     if (status !== "suspect" && status !== "dead") return;
@@ -270,15 +279,11 @@ export class GossipWorld {
 
   /** True where every living node sees every node alive. */
   get isWhole(): boolean {
-    return this.living.every(
-      (node) => node.core.size >= this.nodes.length && [...node.core.members()].every(isAlive),
-    );
+    return this.living.every((node) => node.core.size >= this.nodes.length && this.#doubted.get(node)?.size === 0);
   }
 }
 
+/** More rounds than anything is news for among ten thousand. */
+const newsRounds = 12;
 /** A beat and a request for beats are the only frames that are this small. */
 const livenessMaxBytes = 80;
-
-function isAlive({ standing }: { readonly standing: { readonly status: MemberStatus } }): boolean {
-  return standing.status === "alive";
-}
