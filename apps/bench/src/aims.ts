@@ -1,30 +1,14 @@
+import { aimOf, type Aim } from "./aim.ts";
 import type { Figures } from "./figures.ts";
 import type { Phase } from "./snapshot/replica.ts";
 import { distribution } from "./statistics.ts";
 import { figure, markdownTable, mebibytes, milliseconds, ratio } from "./table.ts";
+import { transportAims } from "./transport/tables.ts";
 import type { Comparison } from "./turns.ts";
-
-/** What was aimed at, and what came of it. */
-export interface Aim {
-  readonly aim: string;
-  readonly measured: string;
-  /** Undefined where it was not measured. */
-  readonly met: boolean | undefined;
-}
 
 function standing(comparisons: readonly Comparison[] | undefined, callers: number, payloadBytes: number, name: string) {
   const found = comparisons?.find((each) => each.callers === callers && each.payloadBytes === payloadBytes);
   return found?.standings[name];
-}
-
-function aimOf(
-  aim: string,
-  value: number | undefined,
-  show: (value: number) => string,
-  met: (value: number) => boolean,
-): Aim {
-  if (value === undefined || !Number.isFinite(value)) return { aim, measured: "–", met: undefined };
-  return { aim, measured: show(value), met: met(value) };
 }
 
 function commitAims({ commits }: Figures): readonly Aim[] {
@@ -108,7 +92,7 @@ function snapshotAims({ snapshots }: Figures): readonly Aim[] {
 
 /** Each aim, and whether it was met. */
 function aimsOf(figures: Figures): readonly Aim[] {
-  const parts = [commitAims, readAims, failoverAims, growthAims, groupsAims, snapshotAims];
+  const parts = [commitAims, readAims, failoverAims, growthAims, groupsAims, snapshotAims, transportAims];
   return parts.flatMap((aims) => aims(figures));
 }
 

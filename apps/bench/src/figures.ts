@@ -3,6 +3,8 @@ import type { LossFigures } from "./losses.ts";
 import type { FailoverFigures } from "./raft/failover.ts";
 import type { CatchUp, Growth } from "./raft/growth.ts";
 import type { SnapshotFigures } from "./snapshot/snapshot.ts";
+import type { BulkFigures } from "./transport/bulk.ts";
+import type { DisturbedFigures, HostileFigures } from "./transport/disturbed.ts";
 import type { Comparison } from "./turns.ts";
 
 /** Under what conditions figures came about. */
@@ -34,6 +36,10 @@ export interface Figures {
   readonly groups?: readonly FleetFigures[];
   readonly losses?: readonly LossFigures[];
   readonly snapshots?: readonly SnapshotFigures[];
+  readonly requests?: readonly Comparison[];
+  readonly bulk?: readonly BulkFigures[];
+  readonly channels?: readonly DisturbedFigures[];
+  readonly hostile?: readonly HostileFigures[];
 }
 
 /** Reads figures of earlier runs. Throws where `text` holds none. */

@@ -136,8 +136,38 @@ function memoryChart(growth: readonly Growth[]): string {
   });
 }
 
+const transportNames = [
+  { key: "transport", name: "this package", kind: 0 },
+  { key: "bare", name: "bare TLS", kind: 2 },
+] as const;
+
+function requestsChart(requests: readonly Comparison[]): string {
+  const panels: Panel[] = payloadsOf(requests).map((payloadBytes) => ({
+    title: payloadName(payloadBytes),
+    series: transportNames.map(({ key, name, kind }) => ({
+      name,
+      kind,
+      points: requests
+        .filter((each) => each.payloadBytes === payloadBytes)
+        .map(({ callers, standings }) => [callers, standings[key]?.perSecond ?? Number.NaN] as const),
+    })),
+  }));
+  return lineChart({
+    title: "Requests per second over one connection between two processes",
+    x: callersAxis,
+    y: { label: "requests per second", kind: "log" },
+    panels,
+  });
+}
+
 /** Every picture by file name; undefined where these figures do not fill it. */
-export function plotsOf({ commits, reads, failover, growth }: Figures): Readonly<Record<string, string | undefined>> {
+export function plotsOf({
+  commits,
+  reads,
+  failover,
+  growth,
+  requests,
+}: Figures): Readonly<Record<string, string | undefined>> {
   const middle = commits?.filter(({ payloadBytes }) => payloadBytes === 256);
   return {
     "commits.svg": commits && commitsChart(commits),
@@ -146,5 +176,6 @@ export function plotsOf({ commits, reads, failover, growth }: Figures): Readonly
     "failover.svg": failover && failoverChart(failover),
     "restart.svg": growth && growthChart(growth),
     "memory.svg": growth && memoryChart(growth),
+    "requests.svg": requests && requestsChart(requests),
   };
 }

@@ -7,6 +7,9 @@ import { measureCatchUp, measureGrowth } from "./raft/growth.ts";
 import { measureReads } from "./raft/reads.ts";
 import type { Scope } from "./scope.ts";
 import { measureSnapshots } from "./snapshot/snapshot.ts";
+import { measureBulk } from "./transport/bulk.ts";
+import { measureChannels, measureHostile } from "./transport/disturbed.ts";
+import { measureRequests } from "./transport/requests.ts";
 
 /** The parts of a run, each of which can be asked for alone. */
 export const suites: {
@@ -14,11 +17,13 @@ export const suites: {
   readonly groups: readonly ["groups"];
   readonly snapshots: readonly ["snapshots"];
   readonly losses: readonly ["losses"];
+  readonly transport: readonly ["requests", "bulk", "channels", "hostile"];
 } = {
   raft: ["commits", "reads", "failover", "growth", "catch-up"],
   groups: ["groups"],
   snapshots: ["snapshots"],
   losses: ["losses"],
+  transport: ["requests", "bulk", "channels", "hostile"],
 };
 
 export type SuiteName = keyof typeof suites;
@@ -41,6 +46,14 @@ export async function measureSection(name: SectionName, scope: Scope): Promise<P
       return { groups: await measureGroups(scope) };
     case "snapshots":
       return { snapshots: await measureSnapshots(scope) };
+    case "requests":
+      return { requests: await measureRequests(scope) };
+    case "bulk":
+      return { bulk: await measureBulk(scope) };
+    case "channels":
+      return { channels: await measureChannels(scope) };
+    case "hostile":
+      return { hostile: await measureHostile(scope) };
     case "losses": {
       const killed = await measureLosses("kill", { rounds: scope.quick ? 3 : 20, withinMs: 70_000 }, scope.say);
       const paused = await measureLosses("pause", { rounds: scope.quick ? 2 : 10, withinMs: 45_000 }, scope.say);

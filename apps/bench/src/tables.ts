@@ -10,6 +10,7 @@ import type { FailoverFigures } from "./raft/failover.ts";
 import type { CatchUp, Growth, Weight } from "./raft/growth.ts";
 import { distribution } from "./statistics.ts";
 import { figure, markdownTable, mebibytes, milliseconds, payloadName, ratio } from "./table.ts";
+import { bulkTable, channelsTable, hostileTable, requestsTable } from "./transport/tables.ts";
 import type { Comparison, Standing } from "./turns.ts";
 
 /** What stands in the page where there are no figures. */
@@ -262,6 +263,14 @@ export function tablesOf(figures: Figures): readonly NamedTable[] {
   add("catch-up", "A follower catches up", catchUp && catchUpTable(catchUp));
   add("groups", "Many groups in one process", groups && groupsTable(groups));
   add("losses", "Losing the leader of five daemons", losses && lossesTable(losses));
+  const { requests, bulk, channels, hostile } = figures;
+  add("requests", "Requests per second over one connection", requests && requestsTable(requests), [
+    "requests.svg",
+    "Requests per second by callers, for three sizes of payload",
+  ]);
+  add("bulk", "Bytes one way", bulk && bulkTable(bulk));
+  add("channels", "Requests during a bulk transfer", channels && channelsTable(channels));
+  add("hostile", "A good peer's requests during an attack", hostile && hostileTable(hostile));
   add("snapshots", "Event loops while a snapshot goes through", snapshots && snapshotsTable(snapshots));
   return tables;
 }
