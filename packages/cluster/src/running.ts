@@ -24,6 +24,7 @@ import type { ClusterDeclaration } from "./declaration.ts";
 import { Door } from "./door/door.ts";
 import { CommandRefusedError } from "./errors.ts";
 import { FormationLoop } from "./loop/formation-loop.ts";
+import { redialReturned } from "./loop/returns.ts";
 import { sealEnvelope } from "./machine/envelope.ts";
 import { ClusterMachine } from "./machine/machine.ts";
 import { openResult } from "./machine/result.ts";
@@ -220,6 +221,7 @@ export class RunningCluster {
     this.#formationChanged();
     await transport.start();
     await membership.start();
+    void redialReturned({ membership, transport, logger: this.#logger, signal: this.#abort.signal });
     stack.push(
       transport.handle(protocols.depart, { onRequest: (payload, { peer }) => this.#departPeer(payload, peer) }),
     );

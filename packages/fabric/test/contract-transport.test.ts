@@ -146,6 +146,10 @@ const defects: Readonly<Record<string, { readonly fails: readonly string[]; read
       },
     }),
   },
+  "does not listen to who is back": {
+    fails: ["a peer that is said to be back is dialled"],
+    defect: () => ({ redial: () => {} }),
+  },
   "takes a broken stream for one that ended": {
     fails: ["a stream whose connection breaks", "an aborted stream throws"],
     defect: (transport) => ({

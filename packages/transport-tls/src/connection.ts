@@ -1,4 +1,5 @@
 import {
+  type Address,
   type Clock,
   type Duplex,
   isFabricError,
@@ -33,6 +34,7 @@ import {
   UnsupportedError,
 } from "./errors.ts";
 import type { TransportLimits } from "./limits.ts";
+import { Liveness, smoothed } from "./liveness.ts";
 import { maxProtocols, type Offer, RemoteProtocols } from "./offers.ts";
 import { Streams } from "./streams.ts";
 import type { EndReason, Wire } from "./wire.ts";
@@ -44,6 +46,7 @@ export interface ConnectionHost {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly offers: ReadonlyMap<string, Offer>;
+  addresses(peer: NodeId): readonly Address[];
 }
 
 interface PendingRequest {
@@ -58,8 +61,6 @@ interface PendingRequest {
 
 /** Room beyond the queue's limit for the small frames that answer what the peer sent. */
 const replySlackBytes = 1024 * 1024;
-/** Weight of the newest sample in the smoothed round trip, as in RFC 6298. */
-const roundTripGain = 1 / 8;
 
 /** A connection that both sides have agreed to use: requests, one-way messages and streams in both directions. */
 export class Connection {
@@ -70,9 +71,12 @@ export class Connection {
   readonly wire: Wire;
   /** Called once, after everything that waited was rejected. */
   onEnd: (reason: EndReason, cause: Error | undefined) => void = () => {};
+  /** Called where the other side would rather keep a connection that was about to be let go. */
+  onStay: () => void = () => {};
   roundTripMs: number | undefined;
   readonly #host: ConnectionHost;
   readonly #streams: Streams;
+  readonly #liveness: Liveness;
   readonly #abort = new AbortController();
   readonly #remoteProtocols: RemoteProtocols;
   readonly #localProtocols = new Map<string, number>();
@@ -82,10 +86,6 @@ export class Connection {
   #cancelDeadline: () => void = () => {};
   #handledRequests = 0;
   #handledBytes = 0;
-  #pingToken = 0;
-  #pingSentMs: number | undefined;
-  #progressBytes = 0;
-  #progressMs: number;
 
   constructor(wire: Wire, session: Uint8Array, host: ConnectionHost) {
     this.peer = wire.peer;
@@ -93,8 +93,14 @@ export class Connection {
     this.session = session;
     this.wire = wire;
     this.#host = host;
-    this.#progressMs = host.clock.monotonicMs();
     this.#streams = new Streams(wire, host.limits);
+    this.#liveness = new Liveness(wire, host, {
+      quiet: () => this.#pending.size === 0 && this.#handledRequests === 0 && this.#streams.count === 0,
+      canDial: () => host.addresses(wire.peer).length > 0,
+      send: (sign) => this.#control(sign),
+      measured: (sampleMs) => (this.roundTripMs = smoothed(this.roundTripMs, sampleMs)),
+      stayed: () => this.onStay(),
+    });
     this.#remoteProtocols = new RemoteProtocols(host.offers, {
       peer: wire.peer,
       channel: wire.channel,
@@ -118,6 +124,7 @@ export class Connection {
       if (this.#pending.size >= this.#host.limits.pendingRequests) {
         return reject(new BackpressureError("pending requests", this.#pending.size, this.#host.limits.pendingRequests));
       }
+      this.#liveness.used();
       const number = this.#numberOf(protocol);
       do this.#lastRequest = (this.#lastRequest + 1) >>> 0;
       while (this.#pending.has(this.#lastRequest));
@@ -139,6 +146,7 @@ export class Connection {
   send(protocol: Protocol, payload: Uint8Array): boolean {
     if (this.#refusal(payload.length) !== undefined) return false;
     if (this.#localProtocols.size >= maxProtocols && !this.#localProtocols.has(protocol.name)) return false;
+    this.#liveness.used();
     const number = this.#numberOf(protocol);
     const { outbox } = this.wire;
     const offset = outbox.reserve(messageHeaderBytes);
@@ -151,6 +159,7 @@ export class Connection {
   open(protocol: Protocol, signal: AbortSignal | undefined): Promise<Duplex> {
     return new Promise((resolve, reject) => {
       if (this.wire.ended) return reject(this.#closedError(undefined));
+      this.#liveness.used();
       const { openTimeoutMs } = this.#host.limits;
       const stream = this.#streams.create(this.#numberOf(protocol));
       const onAbort = (): void => stream.abort(signal?.reason);
@@ -174,28 +183,12 @@ export class Connection {
 
   /** Looks for signs of life; called at a steady beat. `forgive` where this host itself stood still. */
   tick(nowMs: number, forgive: boolean): void {
-    const { wire } = this;
-    const { limits, clock } = this.#host;
-    if (forgive || wire.outbox.writtenBytes !== this.#progressBytes || wire.outbox.queuedBytes === 0) {
-      this.#progressBytes = wire.outbox.writtenBytes;
-      this.#progressMs = nowMs;
-    }
-    if (nowMs - this.#progressMs >= limits.stallTimeoutMs) return this.end("timeout");
-    if (this.#pingSentMs !== undefined && (forgive || wire.receivedAtMs >= this.#pingSentMs))
-      this.#pingSentMs = undefined;
-    if (this.#pingSentMs === undefined) {
-      if (nowMs - wire.receivedAtMs < limits.pingIntervalMs) return;
-      this.#pingSentMs = nowMs;
-      this.#pingToken += 1;
-      this.#control({ kind: "ping", token: this.#pingToken });
-      return;
-    }
-    if (nowMs - this.#pingSentMs < limits.pingTimeoutMs) return;
-    const judgedMs = this.#pingSentMs;
-    // Input may wait in the kernel while this process was busy: it is received before the peer is judged.
-    clock.nextTurn(() => {
-      if (wire.receivedAtMs < judgedMs) this.end("timeout");
-    });
+    this.#liveness.tick(nowMs, forgive);
+  }
+
+  /** True while the other side considers letting the connection go: what is new waits for its answer. */
+  get retiring(): boolean {
+    return this.#liveness.retiring;
   }
 
   end(reason: EndReason): void {
@@ -228,6 +221,12 @@ export class Connection {
   }
 
   #onFrame(frame: Frame): "done" | "keeps" {
+    if (frame.kind === "ping" || frame.kind === "pong" || frame.kind === "retire" || frame.kind === "stay") {
+      this.#liveness.onSign(frame);
+      this.#dropSlowReader();
+      return "done";
+    }
+    this.#liveness.used();
     switch (frame.kind) {
       case "request":
         this.#onRequest(frame.id, frame.protocol, frame.payload);
@@ -254,14 +253,6 @@ export class Connection {
       case "stream-abort":
         this.#streams.onFrame(frame);
         break;
-      case "ping":
-        this.#control({ kind: "pong", token: frame.token });
-        break;
-      case "pong":
-        // An answer may be late, after another ping; one to a ping that was never sent is made up.
-        if (frame.token === 0 || frame.token > this.#pingToken)
-          throw new ProtocolViolationError(`pong ${frame.token} to no ping`);
-        return "done";
     }
     this.#dropSlowReader();
     return frame.kind === "request" ? "keeps" : "done";
@@ -350,15 +341,20 @@ export class Connection {
 
   #onResponse(id: number, payload: Uint8Array): void {
     const request = this.#settle(id);
-    if (request === undefined) return;
-    const sampleMs = this.wire.receivedAtMs - request.startedMs;
-    const previousMs = this.roundTripMs;
-    this.roundTripMs = previousMs === undefined ? sampleMs : previousMs + (sampleMs - previousMs) * roundTripGain;
+    if (request === undefined) return this.#strayAnswer();
+    this.roundTripMs = smoothed(this.roundTripMs, this.wire.receivedAtMs - request.startedMs);
     request.resolve(payload);
   }
 
   #onFailure(id: number, failure: Failure): void {
-    this.#settle(id)?.reject(new RemoteError(this.peer, failure.code, failure.message, failure.retryable));
+    const request = this.#settle(id);
+    if (request === undefined) return this.#strayAnswer();
+    request.reject(new RemoteError(this.peer, failure.code, failure.message, failure.retryable));
+  }
+
+  /** To a request that was given up, or to none that was ever made: nobody is told. */
+  #strayAnswer(): void {
+    this.#host.metrics.count("revoada_transport_stray_answers_total", 1, { channel: this.channel });
   }
 
   #onMessage(number: number, payload: Uint8Array): void {

@@ -1,7 +1,7 @@
 import type { Clock } from "@revoada/fabric";
 import { decodeGreeting, encodeAnswer, frameVersion, type Verdict } from "./core/greeting.ts";
 import { ProtocolViolationError } from "./errors.ts";
-import type { Wire } from "./wire.ts";
+import type { EndReason, Wire } from "./wire.ts";
 
 /** What becomes of an inbound connection, decided by the pool. */
 export interface InboundOwner {
@@ -12,6 +12,8 @@ export interface InboundOwner {
   onInsist(inbound: Inbound): void;
   /** It was welcomed, or it ended before that. */
   onSettled(inbound: Inbound): void;
+  /** It ended before it was welcomed or refused; called before {@link onSettled}. */
+  onFailed(reason: EndReason, cause: Error | undefined): void;
 }
 
 /** An inbound connection until it is welcomed: hello, answer, perhaps insist. */
@@ -27,8 +29,9 @@ export class Inbound {
     this.wire = wire;
     this.#owner = owner;
     this.#cancelDeadline = clock.schedule(Math.max(0, remainingMs), () => wire.end("timeout"));
-    wire.onEnd = () => {
+    wire.onEnd = (reason, cause) => {
       this.#cancelDeadline();
+      if (reason !== "local") owner.onFailed(reason, cause);
       owner.onSettled(this);
     };
   }

@@ -32,8 +32,10 @@ export interface TransportLimits {
   readonly pingIntervalMs: number;
   /** How long the peer may take to give it. */
   readonly pingTimeoutMs: number;
-  /** How long a peer may leave waiting output untouched. */
+  /** How long a peer may leave waiting output untouched, and a frame that it has begun without progress. */
   readonly stallTimeoutMs: number;
+  /** How long a connection may go unused before it is let go, with both sides' consent. Those of consensus stay. */
+  readonly idleTimeoutMs: number;
   /** First pause between dials. */
   readonly backoffMinMs: number;
   /** Longest pause between dials. */
@@ -61,6 +63,7 @@ export const defaultLimits: TransportLimits = {
   pingIntervalMs: 1000,
   pingTimeoutMs: 4000,
   stallTimeoutMs: 10_000,
+  idleTimeoutMs: 60_000,
   backoffMinMs: 50,
   backoffMaxMs: 1000,
   certificateValidityMs: 21 * 24 * 3600 * 1000,

@@ -7,7 +7,7 @@ import { AddressInUseError, ListenFailedError, systemCode } from "./errors.ts";
 import { Inbound, type InboundOwner } from "./inbound.ts";
 import type { TransportLimits } from "./limits.ts";
 import type { SocketSet } from "./socket-set.ts";
-import { alpnOfChannel, channelOf, Wire } from "./wire.ts";
+import { alpnOfChannel, channelOf, type EndReason, Wire } from "./wire.ts";
 
 /** What the listener needs of the transport. */
 export interface ListenerOptions {
@@ -19,7 +19,16 @@ export interface ListenerOptions {
   readonly sockets: SocketSet;
 }
 
+/** Under which reason an inbound connection is counted that ended after TLS and before it was welcomed. */
+const greetingFailures: Readonly<Record<EndReason, string>> = {
+  error: "greeting",
+  timeout: "timeout",
+  closed: "abandoned",
+  local: "abandoned",
+};
+
 interface PendingHandshake {
+  readonly remote: string;
   readonly startedMs: number;
   readonly drop: () => void;
   readonly settle: () => void;
@@ -28,14 +37,14 @@ interface PendingHandshake {
 /** Takes connections in: bounds handshakes in number and time, and lets only proven ed25519 keys say hello. */
 export class Listener {
   readonly #options: ListenerOptions;
-  readonly #owner: Omit<InboundOwner, "onSettled">;
+  readonly #owner: Omit<InboundOwner, "onSettled" | "onFailed">;
   readonly #onSettled: (inbound: Inbound) => void;
   readonly #servers: Server[] = [];
   readonly #addresses: Address[] = [];
   /** By remote address and port, which name a TCP connection while it lives; oldest first. */
   readonly #pending = new Map<string, PendingHandshake>();
 
-  constructor(options: ListenerOptions, owner: Omit<InboundOwner, "onSettled">, onSettled: (inbound: Inbound) => void) {
+  constructor(options: ListenerOptions, owner: Omit<InboundOwner, "onSettled" | "onFailed">, onSettled: (inbound: Inbound) => void) {
     this.#options = options;
     this.#owner = owner;
     this.#onSettled = onSettled;
@@ -114,12 +123,11 @@ export class Listener {
       this.#pending.delete(key);
     };
     socket.once("close", settle);
-    this.#pending.set(key, { startedMs: clock.monotonicMs(), drop, settle });
+    const remote = socket.remoteAddress ?? "";
+    this.#pending.set(key, { remote, startedMs: clock.monotonicMs(), drop, settle });
     if (this.#pending.size <= limits.pendingHandshakes) return;
-    // Honest handshakes take milliseconds, so that the oldest of too many is the likeliest to be a stalled one.
-    const [oldest] = this.#pending.values();
     this.#refused("capacity", "too many handshakes", socket);
-    oldest?.drop();
+    likeliestStalled([...this.#pending.values()])?.drop();
   }
 
   #onSecure(socket: TLSSocket): void {
@@ -145,6 +153,7 @@ export class Listener {
       session,
       onHello: (hello) => this.#owner.onHello(hello),
       onInsist: (hello) => this.#owner.onInsist(hello),
+      onFailed: (reason, cause) => this.#refused(greetingFailures[reason], cause?.message ?? "before hello", socket),
       onSettled: (settled) => {
         pending.settle();
         this.#onSettled(settled);
@@ -162,6 +171,17 @@ export class Listener {
     this.#options.metrics.count("revoada_transport_refused_handshakes_total", 1, { reason });
     this.#options.logger.debug("handshake refused", { reason, detail, remote: socket.remoteAddress });
   }
+}
+
+/**
+ * Of too many handshakes the oldest from the address that has most of them under way: honest ones take milliseconds, and whoever floods
+ * from one place must not push out those who come from others.
+ */
+function likeliestStalled(pending: readonly PendingHandshake[]): PendingHandshake | undefined {
+  const counts = new Map<string, number>();
+  for (const { remote } of pending) counts.set(remote, (counts.get(remote) ?? 0) + 1);
+  const most = Math.max(...counts.values());
+  return pending.find(({ remote }) => counts.get(remote) === most);
 }
 
 function keyOf(socket: Socket): string {

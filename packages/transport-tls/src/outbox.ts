@@ -11,6 +11,8 @@ const firstSlabBytes = 16 * 1024;
 /** Bytes handed to the socket at once, so that progress can be seen and streams take turns. */
 const burstBytes = 256 * 1024;
 const spareSlabs = 3;
+/** From this size on a buffer leaves by itself: `node:tls` would copy it, together with the others, into memory that it takes anew. */
+const aloneBytes = 32 * 1024;
 
 interface Chunk {
   readonly bytes: Uint8Array;
@@ -142,7 +144,7 @@ export class Outbox {
     let count = 0;
     let bytes = 0;
     for (const chunk of this.#chunks) {
-      if (count > 0 && bytes + chunk.bytes.length > burstBytes) break;
+      if (count > 0 && (bytes >= aloneBytes || chunk.bytes.length >= aloneBytes)) break;
       count += 1;
       bytes += chunk.bytes.length;
     }

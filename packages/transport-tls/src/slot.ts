@@ -1,4 +1,4 @@
-import type { Address, AdmissionPolicy, NodeId, Protocol, TransportChannel, TransportEvent } from "@revoada/fabric";
+import type { AdmissionPolicy, NodeId, Protocol, TransportChannel, TransportEvent } from "@revoada/fabric";
 import { Connection, type ConnectionHost } from "./connection.ts";
 import { backoffMs } from "./core/backoff.ts";
 import { maxPayloadBytes } from "./core/frame.ts";
@@ -22,7 +22,6 @@ export interface SlotHost extends ConnectionHost {
   readonly session: Uint8Array;
   admission: AdmissionPolicy;
   dialOptions(): DialOptions;
-  addresses(peer: NodeId): readonly Address[];
   jitter(): number;
   emit(event: TransportEvent): void;
 }
@@ -50,6 +49,8 @@ export class Slot {
   #yielding = false;
   #cancelYield: () => void = () => {};
   #cancelRetry: (() => void) | undefined;
+  /** True while a connection that was in use is missing, and nobody here ended it. */
+  #lost = false;
   #failures = 0;
   #notBeforeMs = Number.NEGATIVE_INFINITY;
   readonly #messages: { readonly protocol: Protocol; readonly payload: Uint8Array }[] = [];
@@ -68,6 +69,11 @@ export class Slot {
   /** The connection in use. */
   get live(): Connection | undefined {
     return this.#live;
+  }
+
+  /** The connection, where something new may be sent over it. */
+  get usable(): Connection | undefined {
+    return this.#live?.retiring === true ? undefined : this.#live;
   }
 
   /** True where forgetting this slot loses nothing. */
@@ -99,7 +105,8 @@ export class Slot {
 
   /** Sends now, or queues and dials; false where the message was dropped. */
   send(protocol: Protocol, payload: Uint8Array): boolean {
-    if (this.#live !== undefined) return this.#live.send(protocol, payload);
+    const { usable } = this;
+    if (usable !== undefined) return usable.send(protocol, payload);
     if (payload.length > maxPayloadBytes || !this.#admitted()) return false;
     if (this.#waitingBytes > 0 && this.#waitingBytes + payload.length > this.#host.limits.queueBytes) return false;
     if (this.#messages.length >= this.#host.limits.pendingRequests) return false;
@@ -116,7 +123,8 @@ export class Slot {
 
   /** The connection, once there is one. `bytes` are what the caller will send over it. */
   connect(bytes: number, timeoutMs: number, signal: AbortSignal | undefined): Promise<Connection> {
-    if (this.#live !== undefined) return Promise.resolve(this.#live);
+    const { usable } = this;
+    if (usable !== undefined) return Promise.resolve(usable);
     const refusal = this.#waitRefusal(bytes);
     if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
@@ -157,6 +165,13 @@ export class Slot {
     this.#ensureDial();
   }
 
+  /** The peer is said to be back: no pause holds any longer, and a connection that was lost, or that somebody waits for, is dialled. */
+  redial(): void {
+    this.addressesChanged();
+    if (!this.#lost || this.#live !== undefined || this.#connecting) return;
+    if (this.#admitted() && this.#host.addresses(this.peer).length > 0) this.#startDial();
+  }
+
   /** Asks the policy again. */
   recheckAdmission(): void {
     if (this.#admitted()) return;
@@ -181,15 +196,11 @@ export class Slot {
     this.#live?.tick(nowMs, forgive);
   }
 
-  /** A dialler with a proven key said hello. */
+  /** A dialler that is admitted said hello. */
   onHello(inbound: Inbound): void {
     this.#inbound?.wire.end("local");
     this.#inbound = inbound;
     this.#held = false;
-    if (!this.#admitted()) {
-      this.#host.metrics.count("revoada_transport_not_admitted_total", 1, { channel: this.channel });
-      return inbound.refuse("not-admitted");
-    }
     const live = this.#live;
     const settlement = settle({
       localIsLower: this.#host.localId < this.peer,
@@ -224,7 +235,13 @@ export class Slot {
   }
 
   get #connecting(): boolean {
-    return this.#dial !== undefined || this.#yielding || this.#cancelRetry !== undefined;
+    return (
+      this.#dial !== undefined ||
+      this.#yielding ||
+      this.#cancelRetry !== undefined ||
+      // What waits for the other side's word goes out over the connection or over the next one.
+      this.#live?.retiring === true
+    );
   }
 
   #admitted(): boolean {
@@ -312,9 +329,15 @@ export class Slot {
     this.#live?.end("local");
     const connection = new Connection(wire, session, this.#host);
     connection.onEnd = (reason, cause) => this.#onLiveEnd(connection, reason, cause);
+    connection.onStay = () => this.#sendWaiting(connection);
     this.#live = connection;
+    this.#lost = false;
     this.#liveSinceMs = this.#host.clock.monotonicMs();
     this.#host.emit({ type: "connected", peer: this.peer, channel: this.channel });
+    this.#sendWaiting(connection);
+  }
+
+  #sendWaiting(connection: Connection): void {
     const messages = this.#messages.splice(0);
     for (const { protocol, payload } of messages) {
       this.#waitingBytes -= payload.length;
@@ -323,16 +346,26 @@ export class Slot {
     for (const waiter of [...this.#waiters]) waiter.resolve(connection);
   }
 
-  #onLiveEnd(connection: Connection, reason: EndReason, cause: Error | undefined): void {
+  #onLiveEnd(connection: Connection, ended: EndReason, cause: Error | undefined): void {
+    // Let go with both sides' consent: whoever closed first, it says nothing about the peer.
+    const reason = connection.retiring && ended === "closed" ? "local" : ended;
     this.#pastSentBytes += connection.wire.outbox.writtenBytes;
     this.#pastReceivedBytes += connection.wire.receivedBytes;
     this.#roundTripMs = connection.roundTripMs;
     this.#live = undefined;
+    this.#lost = reason !== "local";
     const livedMs = this.#host.clock.monotonicMs() - this.#liveSinceMs;
     if (reason !== "local" && livedMs < shortLivedMs) this.#pause();
     else this.#failures = 0;
     this.#host.logger.debug("disconnected", { peer: this.peer, channel: this.channel, reason, error: cause });
     this.#host.emit({ type: "disconnected", peer: this.peer, channel: this.channel, reason });
+    // What waited for the other side's word goes out over the next connection, unless another is in use by then.
+    if (connection.retiring) this.#host.clock.nextTurn(() => this.#dialForWaiting());
+  }
+
+  #dialForWaiting(): void {
+    if (this.#live !== undefined || this.#connecting) return;
+    if (this.#waiters.size > 0 || this.#messages.length > 0) this.#startDial();
   }
 
   #pause(): void {

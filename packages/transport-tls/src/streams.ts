@@ -42,6 +42,11 @@ export class Streams implements StreamCarrier {
     this.#lastId = wire.dialledHere ? -1 : 0;
   }
 
+  /** Streams that are open, either side's. */
+  get count(): number {
+    return this.#open.size;
+  }
+
   /** Opens a stream from this side. Throws `TRANSPORT_BACKPRESSURE` where too many are open. */
   create(protocol: number): PeerStream {
     if (this.#localCount >= this.#limits.streams) {

@@ -131,7 +131,7 @@ class TlsTransport implements Transport {
     options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
   ): Promise<Uint8Array> {
     const { signal, timeoutMs = defaultRequestTimeoutMs } = options;
-    const live = this.#slots.get(peer)?.get(protocol.channel)?.live;
+    const live = this.#slots.get(peer)?.get(protocol.channel)?.usable;
     try {
       checkTimeout(timeoutMs);
       signal?.throwIfAborted();
@@ -144,7 +144,7 @@ class TlsTransport implements Transport {
   }
 
   send(peer: NodeId, protocol: Protocol, payload: Uint8Array): boolean {
-    const live = this.#slots.get(peer)?.get(protocol.channel)?.live;
+    const live = this.#slots.get(peer)?.get(protocol.channel)?.usable;
     if (live !== undefined) return live.send(protocol, payload);
     try {
       return this.#slotFor(peer, protocol).send(protocol, payload);
@@ -157,7 +157,7 @@ class TlsTransport implements Transport {
     const { signal } = options;
     signal?.throwIfAborted();
     const slot = this.#slotFor(peer, protocol);
-    const connection = slot.live ?? (await slot.connect(0, this.#limits.openTimeoutMs, signal));
+    const connection = slot.usable ?? (await slot.connect(0, this.#limits.openTimeoutMs, signal));
     return connection.open(protocol, signal);
   }
 
@@ -183,6 +183,11 @@ class TlsTransport implements Transport {
     if (slots === undefined) return;
     for (const slot of slots.values()) slot.addressesChanged();
     if (usable.length === 0) this.#forgetIdle(peer);
+  }
+
+  redial(peer: NodeId): void {
+    if (!this.#running) return;
+    for (const slot of this.#slots.get(peer)?.values() ?? []) slot.redial();
   }
 
   setAdmission(policy: AdmissionPolicy): void {
@@ -278,8 +283,9 @@ class TlsTransport implements Transport {
         onHello: (inbound) => {
           const { peer, channel } = inbound.wire;
           // A stranger leaves no trace here, however often it comes.
-          if (!this.#host.admission(peer, channel)) inbound.refuse("not-admitted");
-          else slotOf(peer, channel).onHello(inbound);
+          if (this.#host.admission(peer, channel)) return slotOf(peer, channel).onHello(inbound);
+          this.#metrics.count("revoada_transport_not_admitted_total", 1, { channel });
+          inbound.refuse("not-admitted");
         },
         onInsist: (inbound) => slotOf(inbound.wire.peer, inbound.wire.channel).onInsist(inbound),
       },
@@ -361,7 +367,8 @@ class TlsTransport implements Transport {
   }
 
   #emit(event: TransportEvent): void {
-    this.#metrics.count(`revoada_transport_${event.type}_total`, 1, { channel: event.channel });
+    const reason = event.type === "disconnected" ? { reason: event.reason } : {};
+    this.#metrics.count(`revoada_transport_${event.type}_total`, 1, { channel: event.channel, ...reason });
     for (const listener of [...this.#listeners]) {
       try {
         listener(event);

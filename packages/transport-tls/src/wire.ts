@@ -27,6 +27,9 @@ export function channelOf(socket: TLSSocket): TransportChannel | undefined {
 /** RFC 9266: the exporter's output under this label is equal on both ends and differs for every connection. */
 const exporterLabel = "EXPORTER-Channel-Binding";
 
+/** Input taken before other connections get their turn: the kernel has up to 2 MiB more of it at hand, which takes milliseconds. */
+const readBurstBytes = 128 * 1024;
+
 const closedCodes = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED", "ENOTCONN"]);
 const silentCodes = new Set(["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ENETDOWN", "EHOSTDOWN"]);
 
@@ -47,6 +50,7 @@ export class Wire {
   readonly #clock: Clock;
   readonly #lingerMs: number;
   readonly #reader: FrameReader;
+  #burstBytes = 0;
   #ended = false;
 
   constructor(
@@ -73,6 +77,16 @@ export class Wire {
 
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** Frames received so far. */
+  get frames(): number {
+    return this.#reader.frames;
+  }
+
+  /** Bytes of a frame that has begun and has not ended. */
+  get partialBytes(): number {
+    return this.#reader.partialBytes;
   }
 
   /** Starts reading. Until then nothing that the peer sent is looked at. */
@@ -107,8 +121,16 @@ export class Wire {
     try {
       this.#reader.push(chunk);
     } catch (error) {
-      this.end("error", error as Error);
+      return this.end("error", error as Error);
     }
+    this.#burstBytes += chunk.length;
+    if (this.#burstBytes >= readBurstBytes) this.#yield();
+  }
+
+  #yield(): void {
+    this.#burstBytes = 0;
+    this.#socket.pause();
+    this.#clock.nextTurn(() => this.#socket.resume());
   }
 
   #drop(): void {

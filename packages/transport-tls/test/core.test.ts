@@ -35,6 +35,7 @@ const control: fc.Arbitrary<Control> = fc.oneof(
   fc.record({ kind: fc.constant("stream-end" as const), id: uint32 }),
   fc.record({ kind: fc.constant("ping" as const), token: uint32 }),
   fc.record({ kind: fc.constant("pong" as const), token: uint32 }),
+  fc.record({ kind: fc.constantFrom("retire" as const, "stay" as const) }),
 );
 
 describe("frames", () => {
@@ -85,6 +86,8 @@ describe("frames", () => {
       "0000000a13000000020102414278",
     );
     expect(hex(encodeControl({ kind: "ping", token: 9 }))).toBe("000000051a00000009");
+    expect(hex(encodeControl({ kind: "retire" }))).toBe("000000011c");
+    expect(hex(encodeControl({ kind: "stay" }))).toBe("000000011d");
     const session = new Uint8Array(16).fill(0xaa);
     expect(hex(encodeHello(session))).toBe(`00000017015256544c0101${"aa".repeat(16)}`);
     expect(hex(encodeAnswer({ kind: "not-admitted" }, session))).toBe(`00000017025256544c0101${"aa".repeat(16)}`);

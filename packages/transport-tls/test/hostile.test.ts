@@ -210,6 +210,7 @@ describe("what an admitted peer sends", () => {
     ["an unknown kind", frame(Uint8Array.of(99))],
     ["a protocol number that was never introduced", frame(Uint8Array.of(kinds.request, 0, 0, 0, 1, 0, 5))],
     ["a pong to no ping", encodeControl({ kind: "pong", token: 77 })],
+    ["a stay that nobody asked for", encodeControl({ kind: "stay" })],
     ["a second greeting", frame(Uint8Array.of(3))],
     ["a protocol number out of order", encodeControl({ kind: "protocol", index: 3, name: "/a/1" })],
   ];

@@ -3,6 +3,7 @@ import { connect as connectTcp, createServer as createTcpServer, type AddressInf
 import type { Transport } from "@revoada/fabric";
 import { describe, expect, test } from "vitest";
 import { Foreigner, credentials, foreignServer } from "./foreign.ts";
+import { kinds } from "../src/core/frame.ts";
 import { bytes, echo, Events, gossip, ManualClock, Nodes, portOf, text, until } from "./harness.ts";
 
 const code = (expected: string) => ({ code: expected });
@@ -154,9 +155,41 @@ describe("deadlines", () => {
     expect(text(await friend.request(node.localId, echo, bytes("hi")))).toBe("hi");
     for (const socket of sockets) socket.destroy();
   });
+
+  test("a flood of handshakes from one address does not push out those from another", async () => {
+    await using nodes = new Nodes();
+    const node = await nodes.start(1, { limits: { pendingHandshakes: 4 } });
+    const knock = (localAddress: string, onClose: () => void = () => {}): Socket => {
+      const socket = connectTcp({ port: portOf(node.listening()[0]), host: "127.0.0.1", localAddress });
+      socket.on("error", () => {});
+      socket.on("close", onClose);
+      return socket.resume();
+    };
+    let pushedOut = 0;
+    let floodClosed = 0;
+    const patient = knock("127.0.0.2", () => pushedOut++);
+    await new Promise((resolve) => patient.once("connect", resolve));
+    const flood = Array.from({ length: 20 }, () => knock("127.0.0.3", () => floodClosed++));
+    await until(() => floodClosed === 17);
+    expect(pushedOut).toBe(0);
+    for (const socket of [patient, ...flood]) socket.destroy();
+  });
 });
 
 describe("signs of life", () => {
+  test("a round trip is known of a peer that only listens, without any handler's time in it", async () => {
+    await using nodes = new Nodes();
+    const clock = new ManualClock();
+    const [left, right] = await nodes.pair({ clock });
+    left.send(right.localId, echo, bytes("no answer to this"));
+    await until(() => left.statistics()[0]?.connected.length === 1);
+    expect(left.statistics()[0]?.roundTripMs).toBeUndefined();
+    await until(() => {
+      clock.advance(500);
+      return left.statistics()[0]?.roundTripMs !== undefined;
+    });
+  });
+
   test("an idle connection is pinged and stays", async () => {
     await using nodes = new Nodes();
     await using hop = new Hop();
@@ -215,7 +248,147 @@ describe("signs of life", () => {
   });
 });
 
+describe("a frame that never ends", () => {
+  const head = Uint8Array.of(0, 0x80, 0, 0, kinds.request, 0, 0, 0, 1, 0, 0);
+
+  async function begun(nodes: Nodes) {
+    const clock = new ManualClock();
+    const node = await nodes.start(1, { clock });
+    const events = new Events(node);
+    const dripper = new Foreigner(node.listening()[0], credentials(3));
+    await dripper.greet();
+    dripper.socket.write(head);
+    const received = (): number => node.statistics()[0]?.receivedBytes ?? 0;
+    let sent = received();
+    const drip = async (bytes: number): Promise<void> => {
+      dripper.socket.write(new Uint8Array(bytes));
+      sent += bytes;
+      await until(() => received() >= sent || dripper.socket.destroyed || events.seen.length > 1);
+    };
+    await until(() => received() > sent);
+    sent = received();
+    return { clock, events, dripper, drip };
+  }
+
+  test("drips in byte by byte and ends the connection, although its sender is never silent", async () => {
+    await using nodes = new Nodes();
+    const { clock, events, dripper, drip } = await begun(nodes);
+    for (let beat = 0; beat < 22 && events.seen.length === 1; beat++) {
+      await drip(1);
+      clock.advance(500);
+    }
+    expect(await events.disconnected()).toMatchObject({ reason: "timeout" });
+    await dripper.closed;
+  });
+
+  test("but that grows steadily is waited for, however long it takes", async () => {
+    await using nodes = new Nodes();
+    const { clock, events, dripper, drip } = await begun(nodes);
+    for (let beat = 0; beat < 80; beat++) {
+      await drip(8 * 1024);
+      clock.advance(500);
+    }
+    expect(events.seen.map((event) => event.type)).toEqual(["connected"]);
+    dripper.socket.destroy();
+  });
+});
+
+describe("a connection that nobody uses", () => {
+  const limits = { idleTimeoutMs: 30_000 };
+
+  /** Two nodes with a gossip connection that left has dialled; both are as old as `clock`. */
+  async function idle(nodes: Nodes, options: { readonly canDialBack: boolean }) {
+    const clock = new ManualClock();
+    const [left, right] = await nodes.pair({ clock, limits });
+    if (!options.canDialBack) right.setAddresses(left.localId, []);
+    for (const node of [left, right]) {
+      for (const protocol of [echo, gossip]) node.handle(protocol, { onRequest: async (payload) => payload });
+    }
+    await left.request(right.localId, gossip, bytes("once"));
+    await left.request(right.localId, echo, bytes("once"));
+    return { clock, left, right, events: { left: new Events(left), right: new Events(right) } };
+  }
+
+  /** Lets time pass in beats, between which pings are answered. */
+  async function pass(clock: ManualClock, node: Transport, ms: number, done: () => boolean = () => false) {
+    for (let passed = 0; passed < ms && !done(); passed += 1000) {
+      const heard = node.statistics()[0]?.receivedBytes ?? 0;
+      clock.advance(1000);
+      await until(() => (node.statistics()[0]?.receivedBytes ?? 0) > heard || done());
+    }
+  }
+
+  test("is let go, as ended from both sides; that of consensus stays, and the next request dials anew", async () => {
+    await using nodes = new Nodes();
+    const { clock, left, right, events } = await idle(nodes, { canDialBack: true });
+    const gone = (): boolean => events.left.seen.length > 0 && events.right.seen.length > 0;
+    await pass(clock, left, 40_000, gone);
+    const expected = [{ type: "disconnected", channel: "gossip", reason: "local" }];
+    expect(events.left.seen).toMatchObject(expected);
+    expect(events.right.seen).toMatchObject(expected);
+    expect(left.statistics()[0]?.connected).toEqual(["consensus"]);
+    expect(text(await right.request(left.localId, gossip, bytes("again")))).toBe("again");
+  });
+
+  test("stays while either side uses it, however rarely", async () => {
+    await using nodes = new Nodes();
+    const { clock, left, right, events } = await idle(nodes, { canDialBack: true });
+    for (let round = 0; round < 6; round++) {
+      await pass(clock, left, 20_000);
+      const node = round % 2 === 0 ? left : right;
+      const other = node === left ? right : left;
+      await node.request(other.localId, gossip, bytes("still here"));
+    }
+    expect([...events.left.seen, ...events.right.seen]).toEqual([]);
+  });
+
+  test("stays where the other side could not dial back", async () => {
+    await using nodes = new Nodes();
+    const { clock, left, right, events } = await idle(nodes, { canDialBack: false });
+    await pass(clock, left, 70_000);
+    expect([...events.left.seen, ...events.right.seen]).toEqual([]);
+    expect(text(await right.request(left.localId, gossip, bytes("by the old one")))).toBe("by the old one");
+  });
+
+  test("what is asked while it is being let go arrives over the next one", async () => {
+    await using nodes = new Nodes();
+    const { clock, left, right, events } = await idle(nodes, { canDialBack: true });
+    const got: string[] = [];
+    right.handle({ name: "/test/words/1", channel: "gossip" }, { onMessage: (payload) => void got.push(text(payload)) });
+    await pass(clock, left, 29_000);
+    // The beats in which left asks right to let go, and nothing of right's answer has been read yet.
+    clock.advance(2000);
+    const asked = left.request(right.localId, gossip, bytes("in between"));
+    expect(left.send(right.localId, { name: "/test/words/1", channel: "gossip" }, bytes("a word"))).toBe(true);
+    expect(text(await asked)).toBe("in between");
+    await until(() => got.length === 1);
+    expect(events.left.seen.map((event) => event.type)).toEqual(["disconnected", "connected"]);
+  });
+});
+
 describe("dialling again", () => {
+  test("a peer that is said to be back is dialled at once, in the middle of a pause and with nothing to say", async () => {
+    await using nodes = new Nodes();
+    const clock = new ManualClock();
+    const left = await nodes.start(1, { clock });
+    const right = await nodes.start(2, { clock, addresses: [[left.localId, left.listening()]] });
+    const [address = ""] = right.listening();
+    left.setAddresses(right.localId, [address]);
+    right.handle(echo, { onRequest: async (payload) => payload });
+    await left.request(right.localId, echo, bytes("warm"));
+    const events = new Events(left);
+    // Not one that was lost as soon as it stood, after which there would be a pause.
+    clock.advance(1000);
+    await right.shutdown();
+    await events.disconnected();
+    await expect(left.request(right.localId, echo, bytes(""))).rejects.toMatchObject(code("TRANSPORT_UNREACHABLE"));
+    await nodes.start(2, { clock, listen: [address] });
+    expect(left.send(right.localId, echo, bytes("in the pause"))).toBe(false);
+    left.redial(right.localId);
+    await events.connected();
+    expect(left.statistics()[0]?.connected).toEqual(["consensus"]);
+  });
+
   test("after a failure there is a pause, which new addresses end at once", async () => {
     await using nodes = new Nodes();
     const clock = new ManualClock();

@@ -62,6 +62,10 @@ export class GroupTransport implements Transport {
     this.#shared.transport.setAddresses(peer, addresses);
   }
 
+  redial(peer: NodeId): void {
+    this.#shared.transport.redial(peer);
+  }
+
   setAdmission(policy: AdmissionPolicy): void {
     this.#shared.transport.setAdmission(policy);
   }

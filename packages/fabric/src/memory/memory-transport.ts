@@ -46,6 +46,8 @@ interface Lane {
   dial: object | undefined;
   waiters: Waiter[];
   waitingBytes: number;
+  /** True while a connection that was in use is missing, and nobody here ended it. */
+  lost: boolean;
 }
 
 interface PeerState {
@@ -238,6 +240,14 @@ export class MemoryTransport implements Transport, Station {
     else this.#addresses.set(peer, [...addresses]);
   }
 
+  redial(peer: NodeId): void {
+    if (!this.isListening || this.#addressesOf(peer).length === 0) return;
+    for (const [channel, lane] of this.#peers.get(peer)?.lanes ?? []) {
+      if (!lane.lost || lane.end !== undefined || lane.dial !== undefined) continue;
+      if (this.admits(peer, channel)) this.#dial(peer, channel, lane);
+    }
+  }
+
   setAdmission(policy: AdmissionPolicy): void {
     this.#admission = policy;
     for (const [peer, { lanes }] of this.#peers) {
@@ -332,6 +342,7 @@ export class MemoryTransport implements Transport, Station {
     const lane = this.#lane(end.peer, end.channel);
     lane.end = end;
     lane.dial = undefined;
+    lane.lost = false;
     this.#emit({ type: "connected", peer: end.peer, channel: end.channel });
     for (const waiter of takeWaiters(lane)) if (waiter.wanted()) waiter.connected(end);
   }
@@ -340,6 +351,7 @@ export class MemoryTransport implements Transport, Station {
     const lane = this.#lane(end.peer, end.channel);
     if (lane.end !== end) return;
     lane.end = undefined;
+    lane.lost = reason !== "local";
     this.#emit({ type: "disconnected", peer: end.peer, channel: end.channel, reason });
   }
 
@@ -444,7 +456,7 @@ export class MemoryTransport implements Transport, Station {
     const { lanes } = this.#peer(peer);
     const known = lanes.get(channel);
     if (known !== undefined) return known;
-    const made: Lane = { end: undefined, dial: undefined, waiters: [], waitingBytes: 0 };
+    const made: Lane = { end: undefined, dial: undefined, waiters: [], waitingBytes: 0, lost: false };
     lanes.set(channel, made);
     return made;
   }

@@ -67,7 +67,7 @@ export interface PeerStatistics {
   readonly queuedBytes: number;
   readonly sentBytes: number;
   readonly receivedBytes: number;
-  /** Smoothed round trip of requests, or undefined before the first. */
+  /** Smoothed round trip of requests and of signs of life, or undefined before the first. */
   readonly roundTripMs?: number;
 }
 
@@ -99,6 +99,12 @@ export interface Transport extends AsyncDisposable {
   handle(protocol: Protocol, handler: ProtocolHandler): () => void;
   /** Where a peer was said to be. Replaces what was known; an empty list forgets. Open connections stay. */
   setAddresses(peer: NodeId, addresses: readonly Address[]): void;
+  /**
+   * The peer is said to be back: no pause before a dial holds any longer, and channels whose connection was lost are dialled at once,
+   * without anybody having to send something first. Channels that were never in use, or were ended from here, are not. A hint: nothing
+   * tells whether it came of it.
+   */
+  redial(peer: NodeId): void;
   /** Replaces the policy and ends the open connections that it does not allow. */
   setAdmission(policy: AdmissionPolicy): void;
   /** Dials once, without a pool, to learn whether anybody listens. */

@@ -26,6 +26,7 @@ export class FrameReader {
   /** Bytes that a sink was done with, for the next frame in pieces. */
   #spare: Uint8Array | undefined;
   #stopped = false;
+  #frames = 0;
 
   /** `allocate` may give bytes of any content: none is handed out before it was received. */
   constructor(
@@ -36,6 +37,16 @@ export class FrameReader {
     this.#allocate = allocate;
     this.#maxBytes = maxBytes;
     this.#sink = sink;
+  }
+
+  /** Frames handed out so far. */
+  get frames(): number {
+    return this.#frames;
+  }
+
+  /** Bytes of a frame that has begun and has not ended; 0 between frames. */
+  get partialBytes(): number {
+    return this.#partial === undefined ? 0 : this.#filled;
   }
 
   /** Gives the frames that follow, also those of the chunk being read, to another sink under another limit. */
@@ -59,6 +70,7 @@ export class FrameReader {
       if (available < prefixBytes) return this.#keep(chunk, offset, prefixBytes);
       const end = offset + prefixBytes + this.#check(readUint32(chunk, offset));
       if (end > chunk.length) return this.#keep(chunk, offset, end - offset);
+      this.#frames += 1;
       this.#sink(chunk.subarray(offset + prefixBytes, end));
       offset = end;
     }
@@ -93,6 +105,7 @@ export class FrameReader {
     if (this.#filled === needed) {
       const whole = this.#partial as Uint8Array;
       this.#partial = undefined;
+      this.#frames += 1;
       const verdict = this.#sink(whole.subarray(prefixBytes, needed));
       if (verdict === "done" && !this.#stopped) this.#spare = whole;
     }

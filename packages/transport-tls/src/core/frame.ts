@@ -30,6 +30,8 @@ export const kinds = {
   streamAbort: 25,
   ping: 26,
   pong: 27,
+  retire: 28,
+  stay: 29,
 } as const;
 
 /** A decoded frame; byte fields are views into what was received. */
@@ -52,7 +54,10 @@ export type Frame =
   | { readonly kind: "stream-end"; readonly id: number }
   | { readonly kind: "stream-abort"; readonly id: number; readonly failure: Failure }
   | { readonly kind: "ping"; readonly token: number }
-  | { readonly kind: "pong"; readonly token: number };
+  | { readonly kind: "pong"; readonly token: number }
+  /** The dialler would let an idle connection go, and sends nothing more until it is ended or told to stay. */
+  | { readonly kind: "retire" }
+  | { readonly kind: "stay" };
 
 /** An error as it travels. */
 export interface Failure {
@@ -199,6 +204,12 @@ export function encodeControl(frame: Exclude<Frame, { readonly payload: Uint8Arr
       return encodeNumber(kinds.ping, frame.token);
     case "pong":
       return encodeNumber(kinds.pong, frame.token);
+    case "retire":
+    case "stay": {
+      const bytes = new Uint8Array(5);
+      writePrefix(bytes, 0, 5, 0, kinds[frame.kind]);
+      return bytes;
+    }
   }
 }
 
@@ -268,6 +279,12 @@ export function decodeFrame(body: Uint8Array): Frame {
     case kinds.pong:
       exactly(body, 5);
       return { kind: "pong", token: readUint32(body, 1) };
+    case kinds.retire:
+      exactly(body, 1);
+      return { kind: "retire" };
+    case kinds.stay:
+      exactly(body, 1);
+      return { kind: "stay" };
     case kinds.failure:
       return { kind: "failure", id: idOf(body), failure: decodeFailure(body) };
     case kinds.streamAbort:

@@ -132,6 +132,29 @@ export const peerCases: Readonly<Record<string, Body>> = {
     );
   },
 
+  "a peer that is said to be back is dialled on the channels that were lost, and on no others": async (fixture) => {
+    const { left, right, time } = fixture;
+    for (const channel of ["gossip", "consensus", "bulk"] as const) right.handle(kitProtocol(channel), { onRequest: echo });
+    await time.run(left.request(right.localId, kitProtocol("gossip"), bytesOf("")));
+    await time.run(left.request(right.localId, kitProtocol("consensus"), bytesOf("")));
+    left.redial(right.localId);
+    const events: TransportEvent[] = [];
+    left.onEvent((event) => events.push(event));
+    right.setAdmission((_peer, channel) => channel !== "gossip");
+    await time.until(() => events.length === 1);
+    right.setAdmission(() => true);
+    left.redial(right.localId);
+    left.redial(fixture.stranger.localId);
+    await time.until(() => events.length === 2);
+    equal(
+      events.map(({ type, channel }) => `${type} ${channel}`),
+      ["disconnected gossip", "connected gossip"],
+      "what left saw",
+    );
+    equal(textOf(await time.run(left.request(right.localId, kitProtocol("gossip"), bytesOf("on")))), "on", "on gossip");
+    equal(left.statistics()[0]?.connected.toSorted(), ["consensus", "gossip"], "the connections then");
+  },
+
   "connections are told of on both sides, with peer and channel, and no more once nobody listens": async (fixture) => {
     const { left, right, time } = fixture;
     const [seenLeft, seenRight, unwanted]: TransportEvent[][] = [[], [], []];
