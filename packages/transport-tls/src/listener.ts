@@ -44,7 +44,11 @@ export class Listener {
   /** By remote address and port, which name a TCP connection while it lives; oldest first. */
   readonly #pending = new Map<string, PendingHandshake>();
 
-  constructor(options: ListenerOptions, owner: Omit<InboundOwner, "onSettled" | "onFailed">, onSettled: (inbound: Inbound) => void) {
+  constructor(
+    options: ListenerOptions,
+    owner: Omit<InboundOwner, "onSettled" | "onFailed">,
+    onSettled: (inbound: Inbound) => void,
+  ) {
     this.#options = options;
     this.#owner = owner;
     this.#onSettled = onSettled;

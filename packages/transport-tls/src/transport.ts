@@ -33,6 +33,7 @@ import { checkProtocol, type Offer } from "./offers.ts";
 import { probeAddresses } from "./probe.ts";
 import { Slot, type SlotHost } from "./slot.ts";
 import { SocketSet } from "./socket-set.ts";
+import { TrafficMeter } from "./traffic-meter.ts";
 import { alpnOfChannel } from "./wire.ts";
 
 /** What {@link tlsTransport} is made of. */
@@ -90,6 +91,7 @@ class TlsTransport implements Transport {
   readonly #listeners = new Set<(event: TransportEvent) => void>();
   readonly #sockets = new SocketSet();
   readonly #host: SlotHost;
+  readonly #meter: TrafficMeter;
   #listener: Listener | undefined;
   #secureContext: SecureContext | undefined;
   #started: Promise<void> | undefined;
@@ -106,6 +108,7 @@ class TlsTransport implements Transport {
     this.#limits = resolveLimits(options.limits);
     this.#logger = (options.logger ?? silentLogger).child({ layer: "transport" });
     this.#metrics = options.metrics ?? silentMetrics;
+    this.#meter = new TrafficMeter(this.#metrics);
     for (const address of options.listen) {
       if (parseAddress(address) === undefined)
         throw new InvalidValueError("listen", address, "host:port or [ipv6]:port");
@@ -400,6 +403,7 @@ class TlsTransport implements Transport {
       // A beat that comes late says that this host stood still, and nothing about its peers.
       const forgive = nowMs - dueMs > 3 * beatMs;
       for (const slot of this.#allSlots()) slot.tick(nowMs, forgive);
+      this.#meter.tell(this.#allSlots());
       for (const peer of [...this.#slots.keys()]) this.#forgetIdle(peer);
       this.#scheduleTick(nowMs);
     });

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomBytes, sign, X509Certificate } from "node:crypto";
+import { generateKeyPairSync, type KeyObject, randomBytes, sign, X509Certificate } from "node:crypto";
 import { connect, type ConnectionOptions, createServer, type Server, type TLSSocket } from "node:tls";
 import type { Address } from "@revoada/fabric";
 import { loadPrivateKey, selfSigned } from "../src/certificate.ts";
@@ -12,17 +12,33 @@ export function credentials(byte: number): { readonly key: string; readonly cert
 
 /** A self-signed certificate over a key of another kind, which TLS itself has nothing against. */
 export function otherCredentials(kind: "rsa" | "ec"): { readonly key: string; readonly cert: string } {
-  const { privateKey, publicKey } =
+  const pair =
     kind === "rsa"
       ? generateKeyPairSync("rsa", { modulusLength: 2048 })
       : generateKeyPairSync("ec", { namedCurve: "P-256" });
   // sha256WithRSAEncryption and ecdsa-with-SHA256.
   const algorithm = Buffer.from(kind === "rsa" ? "300d06092a864886f70d01010b0500" : "300a06082a8648ce3d040302", "hex");
-  const name = der(0x30, der(0x31, der(0x30, Buffer.from("06035504030c0178", "hex"))));
+  return madeByHand("x", pair, algorithm, "sha256");
+}
+
+/** A sound certificate over a key of one's own that bears somebody else's name. */
+export function credentialsNamed(name: string): { readonly key: string; readonly cert: string } {
+  return madeByHand(name, generateKeyPairSync("ed25519"), Buffer.from("300506032b6570", "hex"), null);
+}
+
+function madeByHand(
+  commonName: string,
+  { privateKey, publicKey }: { readonly privateKey: KeyObject; readonly publicKey: KeyObject },
+  algorithm: Buffer,
+  digest: string | null,
+): { readonly key: string; readonly cert: string } {
+  const text = Buffer.from(commonName);
+  const attribute = Buffer.concat([Buffer.from("0603550403", "hex"), der(0x0c, text)]);
+  const name = der(0x30, der(0x31, der(0x30, attribute)));
   const validity = der(0x30, der(0x17, Buffer.from("200101000000Z")), der(0x17, Buffer.from("490101000000Z")));
   const spki = publicKey.export({ format: "der", type: "spki" });
   const body = der(0x30, Buffer.from("a003020102020101", "hex"), algorithm, name, validity, name, spki);
-  const signature = der(0x03, Buffer.of(0), sign("sha256", body, privateKey));
+  const signature = der(0x03, Buffer.of(0), sign(digest, body, privateKey));
   const cert = new X509Certificate(der(0x30, body, algorithm, signature)).toString();
   return { key: privateKey.export({ format: "pem", type: "pkcs8" }) as string, cert };
 }

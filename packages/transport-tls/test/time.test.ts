@@ -1,6 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import { connect as connectTcp, createServer as createTcpServer, type AddressInfo, type Socket } from "node:net";
-import type { Transport } from "@revoada/fabric";
+import type { Metrics, Transport } from "@revoada/fabric";
 import { describe, expect, test } from "vitest";
 import { Foreigner, credentials, foreignServer } from "./foreign.ts";
 import { kinds } from "../src/core/frame.ts";
@@ -248,6 +248,36 @@ describe("signs of life", () => {
   });
 });
 
+test("metrics tell connections, queues and bytes of each channel at every beat", async () => {
+  await using nodes = new Nodes();
+  const clock = new ManualClock();
+  const counts = new Map<string, number>();
+  const gauges = new Map<string, number>();
+  const metrics: Metrics = {
+    count: (name, value = 1, labels = {}) => {
+      const key = `${name} ${labels["channel"]}`;
+      counts.set(key, (counts.get(key) ?? 0) + value);
+    },
+    gauge: (name, value, labels = {}) => void gauges.set(`${name} ${labels["channel"]}`, value),
+    observe() {},
+  };
+  const left = await nodes.start(1, { clock, metrics });
+  const right = await nodes.start(2, { clock });
+  left.setAddresses(right.localId, right.listening());
+  right.handle(gossip, { onRequest: async (payload) => payload });
+  await left.request(right.localId, gossip, new Uint8Array(5000));
+  const queued = (): number => left.statistics()[0]?.queuedBytes ?? 0;
+  await until(() => queued() === 0);
+  const [before] = left.statistics();
+  clock.advance(500);
+  expect(gauges.get("revoada_transport_connections gossip")).toBe(1);
+  expect(gauges.get("revoada_transport_connections bulk")).toBe(0);
+  expect(gauges.get("revoada_transport_queued_bytes gossip")).toBe(0);
+  expect(counts.get("revoada_transport_sent_bytes_total gossip")).toBe(before?.sentBytes);
+  expect(counts.get("revoada_transport_received_bytes_total gossip")).toBe(before?.receivedBytes);
+  expect(before?.receivedBytes).toBeGreaterThan(5000);
+});
+
 describe("a frame that never ends", () => {
   const head = Uint8Array.of(0, 0x80, 0, 0, kinds.request, 0, 0, 0, 1, 0, 0);
 
@@ -260,9 +290,9 @@ describe("a frame that never ends", () => {
     dripper.socket.write(head);
     const received = (): number => node.statistics()[0]?.receivedBytes ?? 0;
     let sent = received();
-    const drip = async (bytes: number): Promise<void> => {
-      dripper.socket.write(new Uint8Array(bytes));
-      sent += bytes;
+    const drip = async (length: number): Promise<void> => {
+      dripper.socket.write(new Uint8Array(length));
+      sent += length;
       await until(() => received() >= sent || dripper.socket.destroyed || events.seen.length > 1);
     };
     await until(() => received() > sent);
@@ -354,7 +384,10 @@ describe("a connection that nobody uses", () => {
     await using nodes = new Nodes();
     const { clock, left, right, events } = await idle(nodes, { canDialBack: true });
     const got: string[] = [];
-    right.handle({ name: "/test/words/1", channel: "gossip" }, { onMessage: (payload) => void got.push(text(payload)) });
+    right.handle(
+      { name: "/test/words/1", channel: "gossip" },
+      { onMessage: (payload) => void got.push(text(payload)) },
+    );
     await pass(clock, left, 29_000);
     // The beats in which left asks right to let go, and nothing of right's answer has been read yet.
     clock.advance(2000);

@@ -1,5 +1,5 @@
 import { createPrivateKey } from "node:crypto";
-import { connect, type PeerCertificate } from "node:tls";
+import { connect } from "node:tls";
 import { systemClock, systemRandom } from "@revoada/fabric/node";
 import { tlsTransport } from "@revoada/transport-tls";
 
@@ -25,7 +25,7 @@ export async function credentialsOf(seed: Uint8Array): Promise<Credentials> {
   const raw = await new Promise<Buffer>((resolve, reject) => {
     const socket = connect({ host: "127.0.0.1", port, ALPNProtocols: ["revoada/join/1"], rejectUnauthorized: false });
     socket.once("secureConnect", () => {
-      resolve((socket.getPeerCertificate() as PeerCertificate).raw);
+      resolve(socket.getPeerCertificate().raw);
       socket.destroy();
     });
     socket.once("error", reject);

@@ -25,7 +25,7 @@ const names = ["requests", "failed", "p50Ms", "p99Ms", "worstMs"] as const;
 
 function medians(results: readonly PaceResult[]): PaceResult {
   const entries = names.map((name) => [name, median(results.map((result) => result[name]))]);
-  return Object.fromEntries(entries) as unknown as PaceResult;
+  return Object.fromEntries(entries) as PaceResult;
 }
 
 function figuresOf(what: string, beside: string, rounds: readonly Round[]): DisturbedFigures {
@@ -52,7 +52,9 @@ async function besideBulk(pair: Pair, { quick, say }: Scope): Promise<DisturbedF
     ]);
     rounds.push({ idle, during });
     rates.push((bytes * 1000) / tookMs);
-    say(`${pair.name}, round ${round}: p99 ${idle.p99Ms.toFixed(2)} ms idle, ${during.p99Ms.toFixed(2)} ms during bulk`);
+    say(
+      `${pair.name}, round ${round}: p99 ${idle.p99Ms.toFixed(2)} ms idle, ${during.p99Ms.toFixed(2)} ms during bulk`,
+    );
   }
   const what = pair.name === "transport" ? "a bulk transfer, same processes" : "the bare program, likewise";
   return figuresOf(what, `${Math.round(median(rates) / 1e6)} MB/s`, rounds);

@@ -134,7 +134,8 @@ export const peerCases: Readonly<Record<string, Body>> = {
 
   "a peer that is said to be back is dialled on the channels that were lost, and on no others": async (fixture) => {
     const { left, right, time } = fixture;
-    for (const channel of ["gossip", "consensus", "bulk"] as const) right.handle(kitProtocol(channel), { onRequest: echo });
+    for (const channel of ["gossip", "consensus", "bulk"] as const)
+      right.handle(kitProtocol(channel), { onRequest: echo });
     await time.run(left.request(right.localId, kitProtocol("gossip"), bytesOf("")));
     await time.run(left.request(right.localId, kitProtocol("consensus"), bytesOf("")));
     left.redial(right.localId);
