@@ -37,7 +37,13 @@ export interface NodeClient extends AsyncDisposable {
   chainShow(): Promise<ChainReport>;
   /** The chain as a file that verifies offline. */
   chainExport(): Promise<Uint8Array>;
-  createToken(options?: { readonly ttlMs?: number; readonly uses?: number; readonly label?: string }): Promise<string>;
+  createToken(options?: {
+    readonly ttlMs?: number;
+    readonly uses?: number;
+    readonly label?: string;
+    /** The most that a newcomer may become; `master`, which may be anything, unless told. */
+    readonly role?: string;
+  }): Promise<string>;
   /** The join tokens that the cluster keeps, without their secrets. */
   tokens(): Promise<readonly TokenLine[]>;
   /** Ends a token, told by its id or a beginning of it that no other has. */
@@ -51,6 +57,8 @@ export interface NodeClient extends AsyncDisposable {
   }): Promise<ShiftReport>;
   /** Takes a node out of the cluster for ever, told by its id or a beginning of it that no other has. */
   removeNode(node: string, options?: { readonly timeoutMs?: number }): Promise<{ readonly removed: string }>;
+  /** Resolves once the node's next key is committed; its daemon starts anew under it then. */
+  rotateKey(options?: { readonly timeoutMs?: number }): Promise<{ readonly from: string; readonly to: string }>;
   /** Resolves once the cluster has let the node go; its daemon stops then. */
   leave(options?: { readonly timeoutMs?: number }): Promise<void>;
 }
@@ -100,11 +108,12 @@ function wrap(client: ControlClient, signal: AbortSignal | undefined): NodeClien
       for await (const piece of client.stream("chain.export", null, interruptible)) pieces.push(piece as Uint8Array);
       return Buffer.concat(pieces);
     },
-    async createToken({ ttlMs, uses, label } = {}): Promise<string> {
+    async createToken({ ttlMs, uses, label, role } = {}): Promise<string> {
       const parameters = {
         ...(ttlMs === undefined ? {} : { ttlMs }),
         ...(uses === undefined ? {} : { uses }),
         ...(label === undefined ? {} : { label }),
+        ...(role === undefined ? {} : { role }),
       };
       return (await ask<{ readonly token: string }>("token.create", parameters)).token;
     },
@@ -113,6 +122,8 @@ function wrap(client: ControlClient, signal: AbortSignal | undefined): NodeClien
     propose: (order) => ask<ShiftReport>("formation.propose", { ...order }),
     removeNode: (id, { timeoutMs = defaultLeaveTimeoutMs } = {}) =>
       ask<{ readonly removed: string }>("node.remove", { node: id, timeoutMs }, timeoutMs + leaveMarginMs),
+    rotateKey: ({ timeoutMs = defaultLeaveTimeoutMs } = {}) =>
+      ask<{ readonly from: string; readonly to: string }>("key.rotate", { timeoutMs }, timeoutMs + leaveMarginMs),
     async leave({ timeoutMs = defaultLeaveTimeoutMs } = {}): Promise<void> {
       await ask("leave", { timeoutMs }, timeoutMs + leaveMarginMs);
     },

@@ -52,6 +52,12 @@ export async function writeDurably(
   await syncFolder(dirname(path));
 }
 
+/** Puts one file in the place of another, durably. */
+export async function replaceDurably(from: string, to: string): Promise<void> {
+  await rename(from, to);
+  await syncFolder(dirname(to));
+}
+
 async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return;
   const folder = await open(path, "r");

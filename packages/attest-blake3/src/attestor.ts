@@ -1,7 +1,7 @@
 import type { Attestor, ClusterId, Identity, NodeId, Seal } from "@revoada/fabric";
 import { blockMaker } from "./core/block.ts";
 import { ChainVerifier } from "./core/chain-verifier.ts";
-import { openCommand, signCommand } from "./core/command.ts";
+import { openCommand, signCommand, signSuccession } from "./core/command.ts";
 import { createGenesis, openGenesis } from "./core/genesis.ts";
 import { hashOf } from "./core/hash.ts";
 import { checkSeal, encodeSeal, readSeal, sealStatement, signHead } from "./core/seal.ts";
@@ -31,6 +31,7 @@ export function blake3Attestor(identity: Identity): Attestor {
     createGenesis: (input) => createGenesis(input, identity),
     openGenesis: (bytes) => openGenesis(bytes, verifier),
     signCommand: (command) => signCommand(command, identity),
+    signSuccession: (clusterId, successor) => signSuccession(clusterId, successor, identity),
     openCommand: (bytes) => openCommand(bytes, verifier),
     makeBlock: (input) => blocks.make(input),
     signHead: (clusterId, head) => signHead(clusterId, head, identity),
@@ -45,7 +46,7 @@ export function blake3Attestor(identity: Identity): Attestor {
     },
     exportChain: exportChainFile,
     verifyChain: (bytes, clusterId) => verifyChainWith(bytes, clusterId, verifier),
-    follow: (genesis, clusterId) => new ChainVerifier({ genesis, clusterId, verifier }),
+    follow: (genesis, clusterId, options = {}) => new ChainVerifier({ ...options, genesis, clusterId, verifier }),
     createToken: (input) => createToken(input, identityFromSeed),
     encodeToken,
     decodeToken,

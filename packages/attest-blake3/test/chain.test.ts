@@ -78,13 +78,20 @@ describe("a chain verifies", () => {
       head: story.head,
       sealed: story.head,
       generation: story.formation.generation,
+      recoveries: [],
     });
     expect(story.head.height).toBe(11);
   });
 
   test("with nothing but genesis, where nothing is sealed", () => {
     const verdict = verifyChain(new ChainWriter().file(), clusterId);
-    expect(verdict).toEqual({ ok: true, clusterId, head: { height: 0, hash: clusterId }, generation: 0 });
+    expect(verdict).toEqual({
+      ok: true,
+      recoveries: [],
+      clusterId,
+      head: { height: 0, hash: clusterId },
+      generation: 0,
+    });
   });
 
   test("with a tail that is not sealed, and says where the seals end", () => {

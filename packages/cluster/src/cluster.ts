@@ -8,6 +8,7 @@ import {
   type FaceFactory,
   type Formation,
   type JoinToken,
+  type LimitedRole,
   type NodeId,
   type ResourceList,
   type ResourceWatchEvent,
@@ -204,13 +205,15 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Makes a join token: the secret for the newcomer, its public half committed. `label` is what `tokens` shows it as; `material`,
-   * 48 secret bytes, makes a token that others who hold them can make too. Random unless told.
+   * Makes a join token: the secret for the newcomer, its public half committed. `label` is what `tokens` shows it as; `limitedTo` is the
+   * only role that whoever it lets in may ever be given; `material`, 48 secret bytes, makes a token that others who hold them can make
+   * too. Random unless told.
    */
   async createToken(options: {
     readonly ttlMs: number;
     readonly uses: number;
     readonly label?: string;
+    readonly limitedTo?: LimitedRole;
     readonly material?: Uint8Array;
     readonly signal?: AbortSignal;
   }): Promise<JoinToken> {
@@ -228,9 +231,15 @@ export class Cluster implements AsyncDisposable {
       expiresMs: Math.floor(clock.wallMs()) + options.ttlMs,
       uses: options.uses,
       random: options.material ?? random.bytes(48),
+      recoveries: (running.machine.formation.state?.recoveries ?? []).map(({ hash }) => hash),
     });
-    const labelled = options.label === undefined ? record : { ...record, label: options.label };
-    await this.#changeTokens({ version: 1, type: "create", record: labelled }, options);
+    const { label, limitedTo } = options;
+    const kept: TokenRecord = {
+      ...record,
+      ...(label === undefined ? {} : { label }),
+      ...(limitedTo === undefined ? {} : { limitedTo }),
+    };
+    await this.#changeTokens({ version: 1, type: "create", record: kept }, options);
     return token;
   }
 
@@ -273,6 +282,30 @@ export class Cluster implements AsyncDisposable {
     );
     try {
       await unlessAborted(running.desk.remove(node, { signal }), signal);
+    } finally {
+      clear();
+    }
+  }
+
+  /**
+   * Has `successor` committed as this node's next key, signed by the one that it has: the node is then to be started anew under it,
+   * over the same store, and takes its own place. Asking again does no harm. Rejects with `CLUSTER_ROTATE_REFUSED` where the others
+   * could not agree without this node meanwhile, or `CLUSTER_ROTATE_TIMEOUT`.
+   */
+  async nameSuccessor(successor: NodeId, options: { readonly timeoutMs: number }): Promise<void> {
+    const { successions } = this.#require();
+    const { signal, clear } = deadlineOf(
+      this.#layers.clock,
+      options.timeoutMs,
+      () =>
+        new CommandRefusedError(
+          "CLUSTER_ROTATE_TIMEOUT",
+          `${shortId(successor)} was not committed as the next key within ${options.timeoutMs} ms`,
+          { retryable: true },
+        ),
+    );
+    try {
+      await unlessAborted(successions.name(successor, signal), signal);
     } finally {
       clear();
     }

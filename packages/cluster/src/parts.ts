@@ -8,6 +8,7 @@ import type {
   FaceFactory,
   FormatRegistry,
   Genesis,
+  Hash,
   Logger,
   MachineStore,
   Membership,
@@ -97,6 +98,8 @@ export interface ClusterOrigin {
   readonly founding: boolean;
   /** A sealed chain to start from, for nodes whose own log does not hold it: the admission that they were given. */
   readonly chain?: Uint8Array;
+  /** The recoveries of that chain that the token named: they are believed. */
+  readonly recoveries?: readonly Hash[];
 }
 
 /** What a remote face is given: the face of a node that holds no replica asks those that do. */

@@ -2,7 +2,7 @@ import type { Protocol } from "@revoada/fabric";
 
 /** The cluster's own protocols. Their names carry their versions. */
 export const protocols: Readonly<
-  Record<"seal" | "chain" | "sealed" | "join" | "admit" | "depart" | "operator", Protocol>
+  Record<"seal" | "chain" | "sealed" | "join" | "admit" | "proof" | "depart" | "succeed" | "operator", Protocol>
 > = {
   /** Leader → voter: sign this head. */
   seal: { name: "/revoada/seal/1", channel: "consensus" },
@@ -14,6 +14,10 @@ export const protocols: Readonly<
   join: { name: "/revoada/join/1", channel: "join" },
   /** Any node → leader: a newcomer's request, with the binding of the connection that it came over. */
   admit: { name: "/revoada/admit/1", channel: "gossip" },
+  /** A member that is not known → whom it is not known to: the sealed chain that admits it. On the channel of strangers. */
+  proof: { name: "/revoada/proof/1", channel: "join" },
+  /** A member → leader: this key is my next one. */
+  succeed: { name: "/revoada/succeed/1", channel: "gossip" },
   /** A member → leader: let me go. */
   depart: { name: "/revoada/depart/1", channel: "gossip" },
   /** A voter → leader: an operator's order about a node. */

@@ -1,5 +1,6 @@
 import {
   isFabricError,
+  mayVote,
   parseNodeId,
   replicasOf,
   shortId,
@@ -18,6 +19,7 @@ import {
 } from "@revoada/fabric";
 import { memberKeys } from "@revoada/topology";
 import { Directory } from "./chain/directory.ts";
+import { AdmissionProofs } from "./chain/proof.ts";
 import { Sealer } from "./chain/sealer.ts";
 import { decodeCanonical, encodeCanonical } from "./codec.ts";
 import type { ClusterDeclaration } from "./declaration.ts";
@@ -31,6 +33,8 @@ import { openResult } from "./machine/result.ts";
 import type { CatalogLayer, ClusterLayers, ClusterOrigin } from "./parts.ts";
 import { protocols } from "./protocols.ts";
 import { OperatorDesk } from "./operator/desk.ts";
+import { SuccessionDesk } from "./operator/succession.ts";
+import type { OperatorTools } from "./operator/tools.ts";
 import type { ReleaseStack } from "./release-stack.ts";
 
 /** The key under which a leader says in gossip that it leads, and in which term. */
@@ -48,6 +52,8 @@ export class RunningCluster {
   readonly loop: FormationLoop;
   readonly sealer: Sealer;
   readonly desk: OperatorDesk;
+  readonly successions: SuccessionDesk;
+  readonly proofs: AdmissionProofs;
   readonly catalog: Catalog;
   readonly localFace: Face;
   readonly remoteFace: Face | undefined;
@@ -128,8 +134,13 @@ export class RunningCluster {
       logger,
     });
     stack.push(() => door.stop());
-    this.desk = this.#createDesk();
+    const desk = { ...this.#operatorTools(), leader: () => this.#leader() };
+    this.desk = new OperatorDesk(desk);
     stack.push(() => this.desk.stop());
+    this.successions = new SuccessionDesk({ ...desk, directory });
+    stack.push(() => this.successions.stop());
+    this.proofs = this.#createProofs();
+    stack.push(() => this.proofs.stop());
     this.catalog = this.#createCatalog(catalogLayer, stack);
     this.localFace = parts.factory.create({
       face: declaration.face,
@@ -154,6 +165,7 @@ export class RunningCluster {
         machine,
         store,
         genesis: origin.genesis,
+        recoveries: origin.recoveries ?? [],
         clock,
         random,
         logger: this.#logger,
@@ -196,22 +208,34 @@ export class RunningCluster {
     });
   }
 
-  #createDesk(): OperatorDesk {
+  #operatorTools(): OperatorTools & { readonly transport: Transport } {
     const { attestor, clock } = this.#layers;
     const { transport, consensus, membership, machine, loop, sealer } = this;
-    const leader = (): NodeId | undefined => consensus.status().leader ?? this.likelyLeader();
-    const logger = this.#logger;
-    return new OperatorDesk({
-      attestor,
+    return { attestor, transport, consensus, membership, machine, loop, sealer, clock, logger: this.#logger };
+  }
+
+  #leader(): NodeId | undefined {
+    return this.consensus.status().leader ?? this.likelyLeader();
+  }
+
+  #createProofs(): AdmissionProofs {
+    const { clock, random, attestor } = this.#layers;
+    const { transport, directory, origin } = this;
+    return new AdmissionProofs({
       transport,
-      consensus,
-      membership,
-      machine,
-      loop,
-      sealer,
+      directory,
+      clusterId: origin.genesis.clusterId,
       clock,
-      logger,
-      leader,
+      random,
+      logger: this.#logger,
+      cadenceMs: this.#declaration.strategy.reconciliationCadenceMs,
+      unheard: () => {
+        const { members } = this.membership.view();
+        return [...directory.formation().nodes.keys()].filter(
+          (id) => id !== attestor.identity.id && members.get(id)?.status !== "alive",
+        );
+      },
+      shows: () => this.holdsReplica(),
     });
   }
 
@@ -279,7 +303,7 @@ export class RunningCluster {
       await this.#commitDepart(self);
       return;
     }
-    const leader = status.leader ?? this.likelyLeader();
+    const leader = this.#leader();
     if (leader === undefined)
       throw new CommandRefusedError("RAFT_NO_QUORUM", "no leader is known that could let this node go", {
         retryable: true,
@@ -303,7 +327,7 @@ export class RunningCluster {
     const formation = this.machine.formation.state?.formation;
     const voters = formation === undefined ? [] : replicasOf(formation, "voter");
     const staying = [...(formation?.nodes ?? [])].filter(
-      ([id, record]) => id !== node && (record.state === "active" || record.state === "standby"),
+      ([id, record]) => id !== node && mayVote(record) && (record.state === "active" || record.state === "standby"),
     );
     if (voters.includes(node) && staying.length < voters.length) {
       throw new CommandRefusedError(

@@ -226,7 +226,12 @@ describe("a start that fails gives back all that it had taken, and the next one 
   test("where the admission that it was given does not hold", async () => {
     const kit = new ClusterKit();
     const { cluster, ledger } = kit.founder;
-    kit.founder.joined = { genesis: kit.genesis, chain: Uint8Array.of(0x81, 0x82, 0, 0x41, 1), peers: [] };
+    kit.founder.joined = {
+      genesis: kit.genesis,
+      chain: Uint8Array.of(0x81, 0x82, 0, 0x41, 1),
+      peers: [],
+      recoveries: [],
+    };
     await expect(kit.run(cluster.start())).rejects.toThrow(expect.objectContaining({ code: "CHAIN_INVALID" }));
     expect([cluster.isRunning(), ledger.held()]).toEqual([false, []]);
   });

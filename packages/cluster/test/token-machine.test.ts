@@ -35,6 +35,27 @@ describe("a token", () => {
     refused(kit, "the token is used up", () => kit.shift([admit("d", { tokenId })]));
   });
 
+  test("that is for workers lets nobody in as anything else, whatever a leader says", () => {
+    const kit = MachineKit.founded();
+    const [worker, any] = [tokenRecord(1, { usesLeft: 9, limitedTo: "worker" }), tokenRecord(2, { usesLeft: 9 })];
+    kit.createToken(worker);
+    kit.createToken(any);
+    refused(kit, "the token lets in worker, not any role", () => kit.shift([admit("b", { tokenId: worker.tokenId })]));
+    refused(kit, "the token lets in worker, not observer", () =>
+      kit.shift([admit("b", { tokenId: worker.tokenId, limitedTo: "observer" })]),
+    );
+    refused(kit, "the token lets in any role, not worker", () =>
+      kit.shift([admit("b", { tokenId: any.tokenId, limitedTo: "worker" })]),
+    );
+    expect(kit.shift([admit("b", { tokenId: worker.tokenId, limitedTo: "worker" })])).toMatchObject({ ok: true });
+    expect(kit.state.formation.nodes.get(nodeId("b"))?.limitedTo).toBe("worker");
+    // What is limited stays so when the state is read from the store again.
+    const again = new MachineKit(kit.store.reopened(), kit.genesis);
+    expect(again.state.formation.nodes.get(nodeId("b"))?.limitedTo).toBe("worker");
+    const unknown = { ...tokenRecord(3), limitedTo: "king" as "worker" };
+    refused(kit, "a token is limited to one of worker, observer", () => kit.createToken(unknown));
+  });
+
   test("ends at its time by the committed clock: one millisecond before it still holds", () => {
     const kit = MachineKit.founded();
     const { tokenId, expiresMs } = tokenRecord(1);

@@ -15,6 +15,9 @@ export type NodeState = "joining" | "standby" | "active" | "demoting" | "departi
 /** What an operator has said about a node, beside its state. */
 export type NodeFlag = "cordoned" | "quarantined";
 
+/** The most that a node may become, where the token that let it in says so. Such a node never votes and never holds control duties. */
+export type LimitedRole = "worker" | "observer";
+
 /** One node's committed record. */
 export interface NodeRecord {
   readonly state: Exclude<NodeState, "joining">;
@@ -31,6 +34,10 @@ export interface NodeRecord {
   readonly flags: readonly NodeFlag[];
   /** The leader's committed time of this node's last transition, in milliseconds since the epoch. */
   readonly lastShiftMs: number;
+  /** The only role that it may be given; absent: any. */
+  readonly limitedTo?: LimitedRole;
+  /** Whose place it waits for, over the same disk: the node's former key. It holds no role and no vote until it inherits them. */
+  readonly succeeds?: NodeId;
 }
 
 /** The committed map of who is what. Its generation rises by one with each transition. */
@@ -55,7 +62,10 @@ export type TransitionVerb =
   | "seat"
   | "cordon"
   | "quarantine"
-  | "restore";
+  | "restore"
+  | "succeed"
+  | "inherit"
+  | "recover";
 
 /** What an `admit` transition brings into the formation. */
 export interface Admission {
@@ -66,6 +76,8 @@ export interface Admission {
   readonly version: string;
   /** The join token that let the node in, 32 hex characters; absent for a return after a failure and for genesis. */
   readonly tokenId?: string;
+  /** The only role that the node may be given, as its token says; absent: any. What a node was limited to once it stays. */
+  readonly limitedTo?: LimitedRole;
 }
 
 /** One guarded step of one node. Each committed transition raises the formation's generation by one and makes one block. */
@@ -79,7 +91,13 @@ export type Transition =
       readonly node: NodeId;
     }
   /** An operator's last word on a node: it leaves a tombstone. */
-  | { readonly verb: "remove"; readonly node: NodeId };
+  | { readonly verb: "remove"; readonly node: NodeId }
+  /** A node's next key enters over the same disk, without a vote. `signature`: 64 bytes of the key that it is to follow. */
+  | { readonly verb: "succeed"; readonly node: NodeId; readonly predecessor: NodeId; readonly signature: Uint8Array }
+  /** The next key takes the place, the role and the vote of the one before it, which leaves a tombstone. */
+  | { readonly verb: "inherit"; readonly node: NodeId }
+  /** The majority is lost for good: the proposer goes on alone, and everybody else leaves a tombstone. */
+  | { readonly verb: "recover"; readonly node: NodeId };
 
 /** The only way the formation changes: a batch of transitions that the leader signed, refused whole if the base moved on. */
 export interface FormationCommand {
@@ -106,6 +124,8 @@ export interface Candidate {
   readonly replica: ReplicaKind;
   /** True for a learner within the trailing-log bound. */
   readonly caughtUp: boolean;
+  /** The only role that it may be given. Topologies are asked about candidates without a limit only. */
+  readonly limitedTo?: LimitedRole;
 }
 
 /** Node → role, for the nodes that a topology gives one; the rest stand by. */

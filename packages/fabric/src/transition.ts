@@ -1,24 +1,10 @@
-import { describeValue, FabricError } from "./errors.ts";
+import { describeValue } from "./errors.ts";
 import type { Formation, FormationCommand, NodeFlag, NodeRecord, ReplicaKind, Transition } from "./formation.ts";
-import type { Generation, NodeId, StoreId } from "./ids.ts";
-import { shortId } from "./ids.ts";
+import { shortId, type Generation, type NodeId, type StoreId } from "./ids.ts";
+import { inherited, nextFormation, recovered, refuseTombstone, successor, successorsOf } from "./succession.ts";
+import { FormationRefusedError, IllegalTransitionError, notFrom } from "./transition-errors.ts";
 
-/** A transition that the table does not list for the state that the node is in. Nothing was changed. */
-export class IllegalTransitionError extends FabricError {
-  readonly transition: Transition;
-
-  constructor(transition: Transition, why: string) {
-    super("TOPOLOGY_ILLEGAL_TRANSITION", `cannot ${transition.verb} ${shortId(transition.node)}: ${why}`);
-    this.transition = transition;
-  }
-}
-
-/** A formation command that is refused whole: another formation than the one that it was made for, or a result that must not be. */
-export class FormationRefusedError extends FabricError {
-  constructor(message: string) {
-    super("TOPOLOGY_COMMAND_REFUSED", message);
-  }
-}
+export { FormationRefusedError, IllegalTransitionError };
 
 /** Most transitions in one command. */
 export const maxTransitionsPerCommand = 256;
@@ -61,16 +47,27 @@ export function replicasOf(formation: Formation, kind: ReplicaKind): readonly No
  * the table leaves empty. Pure and total: every replica and every verifier of a chain gets the same result.
  */
 export function applyTransition(formation: Formation, transition: Transition, timeMs: number): Formation {
+  if (transition.verb === "inherit") return inherited(formation, transition, timeMs);
+  if (transition.verb === "recover") return recovered(formation, transition, timeMs);
   const current = formation.nodes.get(transition.node);
   const next =
     transition.verb === "remove" ? removedRecord(formation, transition, current) : step(formation, transition, current);
   if (next === current) return formation;
   const nodes = new Map(formation.nodes);
-  if (next === undefined) nodes.delete(transition.node);
-  else nodes.set(transition.node, { ...next, lastShiftMs: timeMs });
-  const tombstones =
-    transition.verb === "remove" ? new Set([...formation.tombstones, transition.node]) : formation.tombstones;
-  return { generation: (formation.generation + 1) as Generation, nodes, tombstones };
+  const gone = next === undefined ? [transition.node, ...successorsOf(formation, transition.node)] : [];
+  for (const id of gone) nodes.delete(id);
+  if (next !== undefined) nodes.set(transition.node, { ...next, lastShiftMs: timeMs });
+  return nextFormation(formation, nodes, transition.verb === "remove" ? gone : []);
+}
+
+/** True for the one command that may be proposed by a node that does not vote: the act of going on without a lost majority. */
+export function isRecovery(command: Pick<FormationCommand, "transitions">): boolean {
+  return command.transitions[0]?.verb === "recover";
+}
+
+/** True where nothing limits what a node may become and no other key holds its place: it may be given a vote and any role. */
+export function mayVote(record: NodeRecord): boolean {
+  return record.limitedTo === undefined && record.succeeds === undefined;
 }
 
 /** One transition of a command that changed something: its place in the command and the formation after it. */
@@ -95,6 +92,7 @@ export function applyFormationCommand(formation: Formation, command: FormationCo
       `${command.transitions.length} transitions, expected 1 to ${maxTransitionsPerCommand}`,
     );
   }
+  checkRecovery(command);
   const steps: FormationStep[] = [];
   let current = formation;
   for (const [ordinal, transition] of command.transitions.entries()) {
@@ -108,10 +106,21 @@ export function applyFormationCommand(formation: Formation, command: FormationCo
   return steps;
 }
 
-type Outcome = NodeRecord | undefined;
+/** Whoever goes on alone says so itself, and nothing else in the same breath. */
+function checkRecovery({ transitions, proposer }: FormationCommand): void {
+  const recovery = transitions.find(({ verb }) => verb === "recover");
+  if (recovery === undefined) return;
+  if (transitions.length > 1) throw new FormationRefusedError("a recovery stands alone in its command");
+  if (recovery.node !== proposer)
+    throw new FormationRefusedError(`${shortId(proposer)} proposes that ${shortId(recovery.node)} goes on alone`);
+}
 
-function step(formation: Formation, transition: Exclude<Transition, { verb: "remove" }>, current: Outcome): Outcome {
+type Outcome = NodeRecord | undefined;
+type StepTransition = Exclude<Transition, { verb: "remove" | "inherit" | "recover" }>;
+
+function step(formation: Formation, transition: StepTransition, current: Outcome): Outcome {
   if (transition.verb === "admit") return admitted(formation, transition, current);
+  if (transition.verb === "succeed") return successor(formation, transition, current);
   if (current === undefined) throw new IllegalTransitionError(transition, "the node is not in the formation");
   switch (transition.verb) {
     case "promote":
@@ -156,11 +165,6 @@ function unknownVerb(transition: never): never {
   throw new FormationRefusedError(`unknown verb ${describeValue(verb)}`);
 }
 
-function notFrom(transition: Transition, current: NodeRecord): IllegalTransitionError {
-  const role = current.role === undefined ? "" : `(${current.role})`;
-  return new IllegalTransitionError(transition, `its state is ${current.state}${role}`);
-}
-
 function refuseVoter(transition: Transition, current: NodeRecord): void {
   if (current.replica === "voter") throw new IllegalTransitionError(transition, "it still votes");
 }
@@ -175,11 +179,11 @@ function withoutRole(current: NodeRecord, state: NodeRecord["state"]): NodeRecor
 }
 
 function admitted(formation: Formation, transition: Extract<Transition, { verb: "admit" }>, current: Outcome): Outcome {
-  if (formation.tombstones.has(transition.node))
-    throw new IllegalTransitionError(transition, "it was removed for ever");
-  const { tokenId: _tokenId, ...facts } = transition.admission;
+  refuseTombstone(formation, transition);
+  const { tokenId: _tokenId, limitedTo, ...facts } = transition.admission;
   if (current === undefined) {
-    return { state: "standby", replica: "none", ...facts, flags: [], lastShiftMs: 0 };
+    const limits = limitedTo === undefined ? {} : { limitedTo };
+    return { state: "standby", replica: "none", ...facts, flags: [], lastShiftMs: 0, ...limits };
   }
   if (current.state === "standby" || current.state === "active") return current;
   if (current.state !== "failed") throw notFrom(transition, current);
@@ -218,7 +222,16 @@ function reassigned(formation: Formation, transition: RoleTransition, current: N
 function refuseRole(transition: RoleTransition, current: NodeRecord): void {
   if (transition.role === "bootstrap")
     throw new IllegalTransitionError(transition, "bootstrap is the founder's role alone");
+  if (current.limitedTo !== undefined && transition.role !== current.limitedTo)
+    throw new IllegalTransitionError(transition, `its token lets it be ${current.limitedTo} only`);
+  refuseWaiting(transition, current);
   refuseFlagged(transition, current);
+}
+
+/** A key that waits for another's place holds nothing of its own: there would be two seats over one disk. */
+function refuseWaiting(transition: Transition, current: NodeRecord): void {
+  if (current.succeeds !== undefined)
+    throw new IllegalTransitionError(transition, `it waits for the place of ${shortId(current.succeeds)}`);
 }
 
 function refuseFlagged(transition: Transition, current: NodeRecord): void {
@@ -234,6 +247,9 @@ function seated(formation: Formation, transition: Transition, replica: ReplicaKi
   if (current.replica === replica) return current;
   if (replica === "voter") {
     if (current.state !== "active") throw notFrom(transition, current);
+    if (current.limitedTo !== undefined)
+      throw new IllegalTransitionError(transition, `its token lets it be ${current.limitedTo}, without a vote`);
+    refuseWaiting(transition, current);
     refuseFlagged(transition, current);
   }
   if (

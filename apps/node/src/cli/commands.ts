@@ -4,8 +4,10 @@ import { applyCommand } from "./commands/apply.ts";
 import { chainExportCommand, chainShowCommand, chainVerifyCommand } from "./commands/chain.ts";
 import { configSchemaCommand, configShowCommand, configValidateCommand } from "./commands/config.ts";
 import { formationProposeCommand } from "./commands/formation.ts";
-import { identityCommand, keyCreateCommand, versionCommand } from "./commands/local.ts";
+import { keyCreateCommand, keyRotateCommand } from "./commands/key.ts";
+import { identityCommand, versionCommand } from "./commands/local.ts";
 import { leaveCommand, nodeRemoveCommand } from "./commands/node.ts";
+import { recoverCommand } from "./commands/recover.ts";
 import { deleteCommand, getCommand, listCommand, watchCommand } from "./commands/resources.ts";
 import { snapshotRestoreCommand, snapshotSaveCommand } from "./commands/snapshot.ts";
 import { formationCommand, healthCommand, statusCommand } from "./commands/status.ts";
@@ -55,10 +57,12 @@ export const commands: readonly CommandSpec[] = [
   configValidateCommand,
   configSchemaCommand,
   keyCreateCommand,
+  keyRotateCommand,
   identityCommand,
   walInspectCommand,
   walVerifyCommand,
   walRepairCommand,
+  recoverCommand,
   completionCommand,
   versionCommand,
 ];

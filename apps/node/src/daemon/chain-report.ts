@@ -12,6 +12,8 @@ export interface BlockLine {
   readonly node: string;
   readonly role?: string;
   readonly replica?: string;
+  /** Whose next key this node is, where that was named here. */
+  readonly predecessor?: string;
   readonly reason: string;
   readonly proposer: string;
   readonly timeMs: number;
@@ -39,7 +41,9 @@ export function describeChain(
     readonly seals: readonly Uint8Array[];
   },
 ): ChainReport {
-  const verifier = new ChainVerifier({ genesis: parts.genesis, clusterId, verifier: ed25519Verifier() });
+  // The node's own chain: what happened to its cluster is shown, and was believed before.
+  const believes = (): boolean => true;
+  const verifier = new ChainVerifier({ genesis: parts.genesis, clusterId, verifier: ed25519Verifier(), believes });
   const seals = new Map(parts.seals.map((bytes) => [attestor.readSeal(bytes).head.height, bytes]));
   const blocks = parts.blocks.map((bytes): BlockLine => {
     const { height, hash, term, index, ordinal, command, transition } = verifier.addBlock(bytes);
@@ -73,13 +77,17 @@ export function describeChain(
   };
 }
 
-function placeOf(transition: Transition): Pick<BlockLine, "role" | "replica"> {
+function placeOf(transition: Transition): Pick<BlockLine, "role" | "replica" | "predecessor"> {
   switch (transition.verb) {
     case "promote":
     case "reassign":
       return { role: transition.role, ...(transition.replica === undefined ? {} : { replica: transition.replica }) };
     case "seat":
       return { replica: transition.replica };
+    case "admit":
+      return transition.admission.limitedTo === undefined ? {} : { role: transition.admission.limitedTo };
+    case "succeed":
+      return { predecessor: transition.predecessor };
     default:
       return {};
   }

@@ -1,5 +1,13 @@
 import type { BrokenInvariant, Cluster, ClusterHealth } from "@revoada/cluster";
-import { FieldReader, InvalidValueError, type Attestor, type Control, type PlainValue } from "@revoada/fabric";
+import {
+  FieldReader,
+  InvalidValueError,
+  type Attestor,
+  type Control,
+  type LimitedRole,
+  type NodeId,
+  type PlainValue,
+} from "@revoada/fabric";
 import { describeChain } from "./chain-report.ts";
 import { registerOperatorControl } from "./operator-control.ts";
 import { describeFormation, toPlain, type NodeStatus } from "./status.ts";
@@ -15,8 +23,11 @@ export interface ControlHost {
     readonly ttlMs: number;
     readonly uses: number;
     readonly label?: string;
+    readonly limitedTo?: LimitedRole;
     readonly signal: AbortSignal;
   }) => Promise<string>;
+  /** Has the next key committed and stops the node, to be started under it. */
+  readonly rotateKey: (options: { readonly timeoutMs: number }) => Promise<NodeId>;
   /** Milliseconds since the epoch, to say which tokens are good now. */
   readonly wallMs: () => number;
 }
@@ -49,11 +60,13 @@ export function registerControl(control: Control, host: ControlHost): void {
     const fields = new FieldReader(parameters ?? {}, "token");
     const ttlMs = wholeNumber(fields, "ttlMs", tokenDefaults.ttlMs, maxTokenTtlMs);
     const uses = wholeNumber(fields, "uses", tokenDefaults.uses, maxTokenUses);
-    const label = fields.take("label");
+    const [label, role] = [fields.take("label"), fields.take("role")];
     fields.finish();
     if (label !== undefined && typeof label !== "string")
       throw new InvalidValueError(fields.at("label"), label, "a text");
-    return { token: await host.createToken({ ttlMs, uses, signal, ...(label === undefined ? {} : { label }) }) };
+    const limits = role === undefined ? {} : limitOf(role, fields.at("role"));
+    const named = label === undefined ? {} : { label };
+    return { token: await host.createToken({ ttlMs, uses, signal, ...named, ...limits }) };
   });
   registerOperatorControl(answer, cluster, host.wallMs);
   answer("leave", async (parameters) => {
@@ -63,6 +76,20 @@ export function registerControl(control: Control, host: ControlHost): void {
     await host.leave({ timeoutMs });
     return { left: true };
   });
+  answer("key.rotate", async (parameters) => {
+    const fields = new FieldReader(parameters ?? {}, "key");
+    const timeoutMs = wholeNumber(fields, "timeoutMs", defaultLeaveTimeoutMs, 600_000);
+    fields.finish();
+    const { id } = host.attestor.identity;
+    return { from: id, to: await host.rotateKey({ timeoutMs }) };
+  });
+}
+
+/** What a token lets its holder become: a master may be anything. */
+function limitOf(role: unknown, path: string): { readonly limitedTo?: LimitedRole } {
+  if (role === "master") return {};
+  if (role === "worker" || role === "observer") return { limitedTo: role };
+  throw new InvalidValueError(path, role, "master, worker or observer");
 }
 
 /** What `health` answers: all that the layers say of themselves, and the first invariant that does not hold. */

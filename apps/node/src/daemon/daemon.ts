@@ -1,5 +1,15 @@
+import { existsSync } from "node:fs";
+import { loadIdentity, loadOrCreateIdentity } from "@revoada/attest-blake3";
 import { Cluster } from "@revoada/cluster";
-import { isFabricError, shortId, type Clock, type Logger, type MachineStore } from "@revoada/fabric";
+import {
+  isFabricError,
+  shortId,
+  type Clock,
+  type LimitedRole,
+  type Logger,
+  type MachineStore,
+  type NodeId,
+} from "@revoada/fabric";
 import { nodeDisk, systemClock, systemRandom } from "@revoada/fabric/node";
 import { lmdbStore } from "@revoada/catalog/lmdb";
 import type { NodeConfig } from "../config/config.ts";
@@ -24,6 +34,8 @@ import { describeStatus, restartingKey, type NodeStatus } from "./status.ts";
 export type NodeEnd =
   | { readonly reason: "stopped" }
   | { readonly reason: "left" }
+  /** It goes on under its next key: to be started again with the same directory. */
+  | { readonly reason: "rotated" }
   | { readonly reason: "failed"; readonly error: unknown };
 
 /** A node that runs. */
@@ -33,6 +45,11 @@ export interface RunningNode {
   stop(): Promise<void>;
   /** Gives the seat up and stops. Rejects, and goes on running, where the cluster does not let go. */
   leave(options: { readonly timeoutMs: number }): Promise<void>;
+  /**
+   * Has the node's next key committed, and stops so that it can be started again under it. Resolves with the next id. Rejects, and
+   * goes on running as it was, where the cluster does not agree.
+   */
+  rotateKey(options: { readonly timeoutMs: number }): Promise<NodeId>;
   /** Resolves once the node has stopped, with why. */
   readonly ended: Promise<NodeEnd>;
 }
@@ -49,6 +66,10 @@ const lookAgainMs = 2_000;
 
 /** A stop does not wait longer than this for somebody to take the lead. */
 const maxHandOverMs = 5_000;
+/** How long a start goes on with a rotation that was cut short. */
+const resumeTimeoutMs = 60_000;
+/** Most bytes of chain that a node without a log keeps beside its next key. */
+const maxChainBytes = 12 * 1024 * 1024;
 
 /**
  * Starts the node of a data directory, making or joining its cluster where it has none yet.
@@ -171,6 +192,7 @@ class NodeProcess implements RunningNode {
     if (node.origin.founding) await this.#writeFirstToken();
     if (node.expectation?.isFounder === true) void this.#letExpectedIn(node.expectation);
     this.#taken.use(await this.#openControl());
+    void this.#resumeRotation();
     const { id, cluster: clusterId } = this.status();
     logger.info("the node is up", {
       node: shortId(id),
@@ -208,10 +230,50 @@ class NodeProcess implements RunningNode {
     });
   }
 
+  async rotateKey(options: { readonly timeoutMs: number }): Promise<NodeId> {
+    const { cluster, data, logger, clock } = this.#parts;
+    const { identity } = await loadOrCreateIdentity(data.paths.nextKey);
+    logger.info("rotating the key", { next: shortId(identity.id) });
+    try {
+      await cluster.nameSuccessor(identity.id, options);
+    } catch (error) {
+      // A definite refusal is the end of it. Where nobody knows, the next start goes on with the same key.
+      const isOver = isFabricError(error) && !error.retryable && !cluster.formation().nodes.has(identity.id);
+      if (isOver) await data.dropNextKey();
+      throw error;
+    }
+    const running = cluster.running();
+    // From here on this directory's node is the next one. What it has to show for itself, without a log, is the chain that admits it.
+    const chain = running.holdsReplica() ? {} : { chain: running.directory.prove(0, maxChainBytes) };
+    this.#file = { ...this.#file, node: identity.id, ...chain };
+    await data.writeNode(this.#file);
+    // The answer to whoever asked goes out before the socket closes.
+    clock.schedule(100, () => {
+      this.#stopping ??= this.#stop({ reason: "rotated" });
+    });
+    return identity.id;
+  }
+
+  /** A rotation that a crash cut short is finished; one that the cluster has given up is forgotten. */
+  async #resumeRotation(): Promise<void> {
+    const { cluster, data, logger } = this.#parts;
+    if (!existsSync(data.paths.nextKey)) return;
+    try {
+      const { identity } = await loadIdentity(data.paths.nextKey);
+      if (cluster.formation().tombstones.has(identity.id)) await data.dropNextKey();
+      else await this.rotateKey({ timeoutMs: resumeTimeoutMs });
+    } catch (error) {
+      if (!this.#abort.signal.aborted)
+        logger.warn("the rotation of the key was not finished; revoada key rotate goes on with it", {
+          error: String(error),
+        });
+    }
+  }
+
   async #stop(end: NodeEnd): Promise<void> {
     const { logger } = this.#parts;
     logger.info("stopping", { reason: end.reason });
-    if (end.reason === "stopped") await this.#sayGoodbye();
+    if (end.reason === "stopped" || end.reason === "rotated") await this.#sayGoodbye();
     try {
       await this.#taken.release();
       logger.info("stopped");
@@ -310,6 +372,7 @@ class NodeProcess implements RunningNode {
     readonly ttlMs: number;
     readonly uses: number;
     readonly label?: string;
+    readonly limitedTo?: LimitedRole;
     readonly signal: AbortSignal;
   }): Promise<string> {
     const { cluster, node } = this.#parts;
@@ -326,6 +389,7 @@ class NodeProcess implements RunningNode {
         attestor: node.attestor,
         status: () => this.status(),
         leave: (options) => this.leave(options),
+        rotateKey: (options) => this.rotateKey(options),
         createToken: (options) => this.#createToken(options),
         wallMs: () => this.#parts.clock.wallMs(),
       },

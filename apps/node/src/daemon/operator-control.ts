@@ -16,6 +16,8 @@ export interface TokenLine {
   readonly usesLeft: number;
   readonly expiresMs: number;
   readonly label?: string;
+  /** The most that whoever it lets in may become; a master may be anything. */
+  readonly role: "master" | "worker" | "observer";
 }
 
 /** What became of an operator's order about a node, or would. */
@@ -45,9 +47,10 @@ function resolveId(what: string, given: unknown, ids: Iterable<string>): string 
 }
 
 function lineOf(record: TokenRecord, nowMs: number): TokenLine {
-  const { tokenId, usesLeft, expiresMs, label } = record;
+  const { tokenId, usesLeft, expiresMs, label, limitedTo } = record;
   const state = usesLeft < 1 ? "used up" : nowMs >= expiresMs ? "expired" : "good";
-  return { id: tokenId, state, usesLeft, expiresMs, ...(label === undefined ? {} : { label }) };
+  const role = limitedTo ?? "master";
+  return { id: tokenId, state, usesLeft, expiresMs, role, ...(label === undefined ? {} : { label }) };
 }
 
 type Answer = (method: string, work: (parameters: PlainValue, signal: AbortSignal) => unknown) => void;

@@ -151,8 +151,7 @@ export async function prepareNode(options: PrepareOptions): Promise<PreparedNode
   const transport = makeTransport(options, identity, file, peers);
   const finding = makeFinding(options, identity, transport, peers);
   try {
-    const expectation =
-      options.expect === undefined ? undefined : new Expectation({ self: identity.identity.id, ...options.expect });
+    const expectation = expectationOf(options, identity, file);
     if (expectation !== undefined) requireWay(expectation, finding);
     const parts: Parts = {
       identity,
@@ -173,13 +172,32 @@ export async function prepareNode(options: PrepareOptions): Promise<PreparedNode
   }
 }
 
-async function openIdentity(data: DataDirectory, file: NodeFile | undefined): Promise<StoredIdentity> {
-  const { key } = data.paths;
+/** A node that has its cluster and rotated its key since is not among those who found it any more, and has no part in that. */
+function expectationOf(
+  { expect }: PrepareOptions,
+  { identity }: StoredIdentity,
+  file: NodeFile | undefined,
+): Expectation | undefined {
+  if (expect === undefined || (file !== undefined && !expect.nodes.some(({ id }) => id === identity.id)))
+    return undefined;
+  return new Expectation({ self: identity.id, ...expect });
+}
+
+/** The key of a node: the one that its file names, or a new one where there is no file yet. Rejects with `NODE_WRONG_KEY`. */
+export async function openIdentity(data: DataDirectory, file: NodeFile | undefined): Promise<StoredIdentity> {
+  const { key, nextKey } = data.paths;
   if (file === undefined) return loadOrCreateIdentity(key);
   const identity = await loadIdentity(key);
-  if (identity.identity.id !== file.node)
-    throw new WrongKeyError(key, shortId(identity.identity.id), shortId(file.node));
-  return identity;
+  if (identity.identity.id === file.node) return identity;
+  // The node file decides who this node is. A crash may have come between it and the key's change of place.
+  if (existsSync(nextKey)) {
+    const next = await loadIdentity(nextKey);
+    if (next.identity.id === file.node) {
+      await data.adoptNextKey();
+      return next;
+    }
+  }
+  throw new WrongKeyError(key, shortId(identity.identity.id), shortId(file.node));
 }
 
 function makeTransport(
@@ -375,6 +393,7 @@ async function enter(
       generation,
       genesis: genesis.bytes,
       chain,
+      ...(joined.recoveries.length === 0 ? {} : { recoveries: joined.recoveries }),
     };
     return await finish(options, { ...parts, declaration, genesis, log, file });
   } catch (error) {
@@ -435,6 +454,7 @@ async function finish(
     // A crash may have come between the node file and the log's first record.
     founding: genesis.founder === identity.identity.id && isFresh,
     ...(file.chain === undefined ? {} : { chain: file.chain }),
+    ...(file.recoveries === undefined ? {} : { recoveries: file.recoveries }),
   };
   return { ...parts, file, origin };
 }

@@ -5,7 +5,7 @@ import { isFabricError } from "@revoada/fabric";
 import { lockDirectory, type DirectoryLock } from "@revoada/fabric/node";
 import { maxSocketPathBytes } from "@revoada/face-pure-raft";
 import { DataUnavailableError, ForeignDirectoryError } from "../errors.ts";
-import { writeDurably } from "../files.ts";
+import { replaceDurably, writeDurably } from "../files.ts";
 import { decodeNodeFile, encodeNodeFile, type NodeFile } from "./node-file.ts";
 
 /** The names of a data directory. */
@@ -14,6 +14,8 @@ export interface DataPaths {
   /** Who this node is and to which cluster it belongs. */
   readonly node: string;
   readonly key: string;
+  /** The key that this node is about to go on with; there only while its key is rotated. */
+  readonly nextKey: string;
   readonly joinToken: string;
   /** The genesis that this node has proposed, or promised to follow, before it had a cluster. */
   readonly expect: string;
@@ -31,6 +33,7 @@ export function dataPaths(directory: string): DataPaths {
     directory,
     node: join(directory, "node.rvd"),
     key: join(directory, "identity.key"),
+    nextKey: join(directory, "identity.next.key"),
     joinToken: join(directory, "join-token"),
     expect: join(directory, "expect.rvd"),
     peers: join(directory, "peers"),
@@ -44,6 +47,7 @@ export function dataPaths(directory: string): DataPaths {
 const ownNames = new Set([
   "node.rvd",
   "identity.key",
+  "identity.next.key",
   "join-token",
   "expect.rvd",
   "peers",
@@ -94,6 +98,20 @@ export class DataDirectory implements AsyncDisposable {
 
   async writeNode(file: NodeFile): Promise<void> {
     await this.#write(this.paths.node, encodeNodeFile(file));
+  }
+
+  /** The next key becomes the key; the one before it is gone then. */
+  async adoptNextKey(): Promise<void> {
+    try {
+      await replaceDurably(this.paths.nextKey, this.paths.key);
+    } catch (error) {
+      throw new DataUnavailableError(this.paths.key, "replace", error);
+    }
+  }
+
+  /** The next key is not used after all. */
+  async dropNextKey(): Promise<void> {
+    await rm(this.paths.nextKey, { force: true });
   }
 
   /** What {@link writeExpect} wrote; undefined where nothing was. */

@@ -4,9 +4,11 @@ import {
   InvalidValueError,
   isFabricError,
   parseClusterId,
+  parseHash,
   parseNodeId,
   parseStoreId,
   type ClusterId,
+  type Hash,
   type NodeId,
   type StoreId,
 } from "@revoada/fabric";
@@ -25,6 +27,8 @@ export interface NodeFile {
   readonly genesis: Uint8Array;
   /** The sealed chain that came with this node's admission; absent for the founder. */
   readonly chain?: Uint8Array;
+  /** The recoveries of its cluster that this node's token said to believe; absent where there were none. */
+  readonly recoveries?: readonly Hash[];
   /** Where it listened last, with the real port. */
   readonly listen?: string;
   /** Where it stands, as it was told last. */
@@ -37,7 +41,7 @@ const format: FileFormat = { magic: Buffer.from("RVDNODE\0", "latin1"), version:
 
 /** The bytes of a node file. */
 export function encodeNodeFile(file: NodeFile): Uint8Array {
-  const { node, cluster, store, generation, genesis, chain, listen, zone, left } = file;
+  const { node, cluster, store, generation, genesis, chain, recoveries, listen, zone, left } = file;
   const body = encodeCanonical({
     node,
     cluster,
@@ -45,6 +49,7 @@ export function encodeNodeFile(file: NodeFile): Uint8Array {
     generation,
     genesis,
     ...(chain === undefined ? {} : { chain }),
+    ...(recoveries === undefined || recoveries.length === 0 ? {} : { recoveries: [...recoveries] }),
     ...(listen === undefined ? {} : { listen }),
     ...(zone === undefined ? {} : { zone }),
     ...(left === true ? { left } : {}),
@@ -63,6 +68,9 @@ function readBody(body: Uint8Array, path: string): NodeFile {
     const [genesis, chain, listen] = [fields.take("genesis"), fields.take("chain"), fields.take("listen")];
     const zone = fields.take("zone");
     if (zone !== undefined && typeof zone !== "string") throw new InvalidValueError("node.zone", zone, "a name");
+    const told = fields.take("recoveries");
+    if (told !== undefined && !Array.isArray(told)) throw new InvalidValueError("node.recoveries", told, "a list");
+    const recoveries = (told as readonly unknown[] | undefined)?.map((hash) => parseHash(hash, "node.recoveries"));
     const left = fields.boolean("left", false);
     const generation = fields.number("generation");
     if (!Number.isSafeInteger(generation) || generation < 0)
@@ -79,6 +87,7 @@ function readBody(body: Uint8Array, path: string): NodeFile {
       generation,
       genesis,
       ...(chain === undefined ? {} : { chain }),
+      ...(recoveries === undefined ? {} : { recoveries }),
       ...(listen === undefined ? {} : { listen }),
       ...(zone === undefined ? {} : { zone }),
       ...(left ? { left } : {}),

@@ -109,6 +109,39 @@ export class Daemon {
   }
 }
 
+/** A founder and others that joined it, formed: three masters that vote, and the others at work. */
+export async function formedCluster(folder: string, count: number): Promise<readonly Daemon[]> {
+  const listen = ["--listen", "127.0.0.1:0"];
+  const directory = (place: number): string => join(folder, `node-${place}`);
+  const founder = new Daemon(directory(0), "--bootstrap", "--strategy", patientStrategy(folder, "homelab"), ...listen);
+  await founder.until(({ consensus }) => consensus.quorum);
+  const token = join(directory(0), "join-token");
+  const others = Array.from({ length: count - 1 }, (_item, place) => {
+    return new Daemon(directory(place + 1), "--join", token, ...listen);
+  });
+  const nodes = [founder, ...others];
+  for (const node of nodes)
+    await node.until(
+      ({ members, mode }) =>
+        mode === "read-write" &&
+        members.length === count &&
+        members.every(({ state, status }) => state === "active" && status === "alive"),
+    );
+  return nodes;
+}
+
+/** Writes one resource through a node. */
+export async function write(node: Daemon, name: string): Promise<void> {
+  const body = Buffer.from(`apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ${name}}\n`);
+  await node.ask((client) => client.face.apply({ format: "yaml", body }));
+}
+
+/** The names of all resources, as a node knows them. */
+export async function written(node: Daemon): Promise<readonly string[]> {
+  const { items } = await node.ask((client) => client.face.list({ kind: "ConfigMap" }, { format: "json" }));
+  return items.map(({ ref }) => ref.name).toSorted();
+}
+
 /** Asks again until there is an answer. */
 async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
   const deadline = performance.now() + deadlineMs;

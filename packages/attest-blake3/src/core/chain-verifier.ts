@@ -1,6 +1,8 @@
 import type {
   ChainHead,
+  ChainRecovery,
   ClusterId,
+  FollowOptions,
   Formation,
   FormationCommand,
   FormationStep,
@@ -14,7 +16,14 @@ import type {
   Term,
   Transition,
 } from "@revoada/fabric";
-import { applyFormationCommand, applyTransition, genesisFormation, isFabricError, shortId } from "@revoada/fabric";
+import {
+  applyFormationCommand,
+  applyTransition,
+  genesisFormation,
+  isFabricError,
+  isRecovery,
+  shortId,
+} from "@revoada/fabric";
 import type { BlockFields } from "./block.ts";
 import { readBlock } from "./block.ts";
 import type { ChainRecord } from "./chain-file.ts";
@@ -25,7 +34,7 @@ import { hashOf } from "./hash.ts";
 import { checkSeal, readSeal } from "./seal.ts";
 
 /** What a verifier starts from: the genesis, the cluster id that is its root of trust, and a way to check signatures. */
-export interface ChainVerifierOptions {
+export interface ChainVerifierOptions extends FollowOptions {
   readonly genesis: Uint8Array;
   readonly clusterId: ClusterId;
   readonly verifier: SignatureVerifier;
@@ -74,6 +83,7 @@ interface VerifierState {
   sealVoters: ReadonlySet<NodeId>;
   /** A command that changes voters and is not sealed up to its last block, and who votes once it is. */
   pending: { readonly endHeight: number; readonly voters: ReadonlySet<NodeId> } | undefined;
+  recoveries: readonly ChainRecovery[];
 }
 
 /**
@@ -83,6 +93,8 @@ interface VerifierState {
  * - A seal is signed by voters in force. A command that changes the set of voters (ids and stores) is in force once a seal of the
  *   voters *before* it covers its last block; until then those voters go on sealing, and no second such command may follow. Hence
  *   whoever holds a minority of voter keys cannot vote himself in.
+ * - A recovery is the one command without a majority: a node that replicates says that it goes on alone, and is the only voter from that
+ *   block on. One stolen key can say so; it is refused with `unbelieved-recovery` unless `believes` says that it may be believed.
  *
  * Whatever is refused throws `CHAIN_INVALID` with the fault and changes nothing. A block that is accepted but not sealed is vouched for by
  * its proposer alone: a node that follows a chain which strangers hand to it uses {@link ChainVerifier.advance}, which takes
@@ -98,6 +110,7 @@ interface VerifierState {
 export class ChainVerifier {
   readonly genesis: Genesis;
   readonly #verifier: SignatureVerifier;
+  readonly #believes: (recovery: ChainHead) => boolean;
   #state: VerifierState;
 
   constructor(options: ChainVerifierOptions) {
@@ -107,6 +120,7 @@ export class ChainVerifier {
     }
     this.genesis = genesis;
     this.#verifier = options.verifier;
+    this.#believes = options.believes ?? ((): boolean => false);
     const formation = genesisFormation({ ...genesis, id: genesis.founder });
     this.#state = {
       head: { height: 0, hash: genesis.clusterId as string as Hash },
@@ -119,6 +133,7 @@ export class ChainVerifier {
       unsealed: [],
       sealVoters: new Set([genesis.founder]),
       pending: undefined,
+      recoveries: [],
     };
   }
 
@@ -152,6 +167,11 @@ export class ChainVerifier {
     return this.#state.pending !== undefined;
   }
 
+  /** Where one node went on alone, in order. */
+  recoveries(): readonly ChainRecovery[] {
+    return this.#state.recoveries;
+  }
+
   /** How many blocks of the last command are still to come: 0 at the end of a whole chain. */
   blocksToCome(): number {
     const { opened } = this.#state;
@@ -161,7 +181,12 @@ export class ChainVerifier {
   /** A second verifier that goes on from here on its own. */
   fork(): ChainVerifier {
     const { bytes, clusterId } = this.genesis;
-    const copy = new ChainVerifier({ genesis: bytes, clusterId, verifier: this.#verifier });
+    const copy = new ChainVerifier({
+      genesis: bytes,
+      clusterId,
+      verifier: this.#verifier,
+      believes: this.#believes,
+    });
     copy.#state = snapshotOf(this.#state);
     return copy;
   }
@@ -190,7 +215,12 @@ export class ChainVerifier {
     if (block.generation !== step.formation.generation) {
       refuse("generation-gap", height, `generation ${block.generation}, expected ${step.formation.generation}`);
     }
-    return this.#append(hashOf(bytes), block, opened, step);
+    const hash = hashOf(bytes);
+    if (isRecovery(opened.command) && !this.#believes({ height, hash })) {
+      const who = shortId(opened.command.proposer);
+      refuse("unbelieved-recovery", height, `${who} says that it went on alone, and nothing says to believe it`);
+    }
+    return this.#append(hash, block, opened, step);
   }
 
   /** Accepts a seal over a block at or below the head and above the last sealed one. */
@@ -258,7 +288,7 @@ export class ChainVerifier {
     const steps = stepsOf(state.formation, command, height);
     const before = voterStores(state.formation);
     const after = voterStores((steps[steps.length - 1] as FormationStep).formation);
-    if (state.pending !== undefined && !sameVoters(before, after)) {
+    if (state.pending !== undefined && !isRecovery(command) && !sameVoters(before, after)) {
       refuse(
         "unsealed-voter-change",
         height,
@@ -273,7 +303,8 @@ export class ChainVerifier {
     if (command.clusterId !== this.genesis.clusterId) {
       refuse("wrong-cluster", height, `the command is for cluster ${shortId(command.clusterId)}`);
     }
-    if (formation.nodes.get(command.proposer)?.replica !== "voter") {
+    // A recovery is judged by the table: its proposer holds a copy of the log, with a vote or without.
+    if (!isRecovery(command) && formation.nodes.get(command.proposer)?.replica !== "voter") {
       refuse("not-a-voter", height, `${shortId(command.proposer)} proposed it and did not vote then`);
     }
     if (block.index <= index || block.term < term) {
@@ -290,7 +321,13 @@ export class ChainVerifier {
 
   #append(hash: Hash, block: BlockFields, opened: OpenedCommand, step: FormationStep): VerifiedBlock {
     const state = this.#state;
-    if (opened.done === 0) {
+    if (isRecovery(opened.command)) {
+      const { proposer, reason, timeMs } = opened.command;
+      const lost = [...state.formation.nodes.keys()].filter((id) => id !== proposer).toSorted();
+      state.recoveries = [...state.recoveries, { height: block.height, hash, node: proposer, lost, reason, timeMs }];
+      state.sealVoters = new Set([proposer]);
+      state.pending = undefined;
+    } else if (opened.done === 0) {
       const after = (opened.steps[opened.steps.length - 1] as FormationStep).formation;
       const stores = voterStores(after);
       if (!sameVoters(voterStores(state.formation), stores)) {

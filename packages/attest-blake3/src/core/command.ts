@@ -4,6 +4,7 @@ import type {
   Generation,
   Hash,
   Identity,
+  LimitedRole,
   NodeId,
   ReplicaKind,
   Role,
@@ -20,10 +21,11 @@ import { decodingAt, refuse } from "./faults.ts";
 import { domainOf, FieldList, openRecord } from "./fields.ts";
 import { idBytes } from "./hash.ts";
 import { maxCommandBytes, maxReasonBytes, maxVersionBytes, maxZoneBytes } from "./limits.ts";
-import { decodeSigned, encodeSigned } from "./signed.ts";
+import { decodeSigned, encodeSigned, signatureLength } from "./signed.ts";
 
 const roles: readonly Role[] = ["master", "worker", "observer", "arbiter", "bootstrap"];
 const replicas: readonly ReplicaKind[] = ["voter", "learner", "none"];
+const limitedRoles: readonly LimitedRole[] = ["worker", "observer"];
 const verbs: readonly TransitionVerb[] = [
   "admit",
   "promote",
@@ -38,6 +40,9 @@ const verbs: readonly TransitionVerb[] = [
   "cordon",
   "quarantine",
   "restore",
+  "succeed",
+  "inherit",
+  "recover",
 ];
 
 /** Signs a command. Its proposer must be `identity`. Throws `ATTEST_NOT_CANONICAL` for values outside of the bounds. */
@@ -62,6 +67,21 @@ export function signCommand(command: FormationCommand, identity: Identity): Uint
   return encodeSigned({ body, signature: identity.sign(body) });
 }
 
+/** What a key signs to name the one that follows it: domain, cluster and both, so that it counts nowhere else. */
+function successionStatement(clusterId: ClusterId, predecessor: NodeId, successor: NodeId): Uint8Array {
+  return encodeCanonical([
+    domainOf("succession"),
+    idBytes(clusterId, 32),
+    idBytes(predecessor, 32),
+    idBytes(successor, 32),
+  ]);
+}
+
+/** The word of `identity` that `successor` is its next key in this cluster. */
+export function signSuccession(clusterId: ClusterId, successor: NodeId, identity: Identity): Uint8Array {
+  return identity.sign(successionStatement(clusterId, identity.id, successor));
+}
+
 /** Decodes a command without judging its signature: for bytes that were judged before. Throws `CHAIN_INVALID`. */
 export function readCommand(bytes: Uint8Array, height = 0): FormationCommand {
   return decodingAt(height, "malformed", () =>
@@ -69,7 +89,10 @@ export function readCommand(bytes: Uint8Array, height = 0): FormationCommand {
   );
 }
 
-/** Decodes a command and checks its proposer's signature. Throws `CHAIN_INVALID`. */
+/**
+ * Decodes a command and checks its proposer's signature, and for every key that is to succeed another the signature of that one.
+ * Throws `CHAIN_INVALID`.
+ */
 export function openCommand(bytes: Uint8Array, verifier: SignatureVerifier, height = 0): FormationCommand {
   const { command, body, signature } = decodingAt(height, "malformed", () => {
     const signed = decodeSigned(bytes, "command", { maxBytes: maxCommandBytes });
@@ -79,7 +102,20 @@ export function openCommand(bytes: Uint8Array, verifier: SignatureVerifier, heig
   if (!verifier.verify(command.proposer, body, signature)) {
     refuse("bad-signature", height, `the command does not bear the signature of ${shortId(command.proposer)}`);
   }
+  for (const transition of command.transitions) checkSuccession(command.clusterId, transition, verifier, height);
   return command;
+}
+
+function checkSuccession(
+  clusterId: ClusterId,
+  transition: Transition,
+  verifier: SignatureVerifier,
+  height: number,
+): void {
+  if (transition.verb !== "succeed") return;
+  const { node, predecessor, signature } = transition;
+  if (verifier.verify(predecessor, successionStatement(clusterId, predecessor, node), signature)) return;
+  refuse("bad-signature", height, `${shortId(predecessor)} did not name ${shortId(node)} as its next key`);
 }
 
 function readBody(body: Uint8Array): FormationCommand {
@@ -103,10 +139,14 @@ function encodeTransition(transition: Transition): readonly CanonicalValue[] {
   const head = [transition.verb, idBytes(transition.node, 32)];
   switch (transition.verb) {
     case "admit": {
-      const { storeId, generation, incarnation, zone, version, tokenId } = transition.admission;
+      const { storeId, generation, incarnation, zone, version, tokenId, limitedTo } = transition.admission;
       const token = tokenId === undefined ? null : idBytes(tokenId, 16);
-      return [...head, idBytes(storeId, 16), generation, incarnation, zone, version, token];
+      // Only where there is one: commands from before there were limits are encoded as they were.
+      const limits = limitedTo === undefined ? [] : [limitedTo];
+      return [...head, idBytes(storeId, 16), generation, incarnation, zone, version, token, ...limits];
     }
+    case "succeed":
+      return [...head, idBytes(transition.predecessor, 32), transition.signature];
     case "promote":
     case "reassign":
       return [...head, transition.role, transition.replica ?? null];
@@ -121,6 +161,8 @@ function encodeTransition(transition: Transition): readonly CanonicalValue[] {
     case "cordon":
     case "quarantine":
     case "restore":
+    case "inherit":
+    case "recover":
       return head;
     default:
       return unknownVerb(transition);
@@ -153,6 +195,11 @@ function readDetails(verb: TransitionVerb, node: NodeId, fields: FieldList): Tra
     }
     case "seat":
       return { verb, node, replica: fields.oneOf("replica", replicas) };
+    case "succeed": {
+      const predecessor = fields.id<NodeId>("predecessor", 32);
+      const signature = fields.bytes("signature", { least: signatureLength, most: signatureLength });
+      return { verb, node, predecessor, signature };
+    }
     case "demote":
     case "settle":
     case "depart":
@@ -162,6 +209,8 @@ function readDetails(verb: TransitionVerb, node: NodeId, fields: FieldList): Tra
     case "cordon":
     case "quarantine":
     case "restore":
+    case "inherit":
+    case "recover":
       return { verb, node };
   }
 }
@@ -175,5 +224,14 @@ function readAdmission(node: NodeId, fields: FieldList): Transition {
     version: fields.text("version", maxVersionBytes),
   };
   const tokenId = fields.optionalId<string>("tokenId", 16);
-  return { verb: "admit", node, admission: tokenId === undefined ? admission : { ...admission, tokenId } };
+  const limitedTo = fields.hasMore() ? fields.oneOf("limitedTo", limitedRoles) : undefined;
+  return {
+    verb: "admit",
+    node,
+    admission: {
+      ...admission,
+      ...(tokenId === undefined ? {} : { tokenId }),
+      ...(limitedTo === undefined ? {} : { limitedTo }),
+    },
+  };
 }

@@ -9,7 +9,15 @@ const encoder = new TextEncoder();
 const controlCharacters = /[\p{Cc}\u2028\u2029]/u;
 
 /** What a record is: the first text of its bytes, so that bytes signed as one thing are never taken for another. */
-export type RecordKind = "genesis" | "command" | "block" | "seal" | "seal-statement" | "token" | "token-proof";
+export type RecordKind =
+  | "genesis"
+  | "command"
+  | "block"
+  | "seal"
+  | "seal-statement"
+  | "token"
+  | "token-proof"
+  | "succession";
 
 /** The domain separation string of a kind of record; it ends with the version. */
 export function domainOf(kind: RecordKind): string {
@@ -101,6 +109,11 @@ export class FieldList {
     const fits = (value: CanonicalValue): boolean =>
       Array.isArray(value) && value.length >= count.least && value.length <= count.most;
     return this.#take(name, `a list of ${count.least} to ${count.most}`, fits) as readonly CanonicalValue[];
+  }
+
+  /** True where items are left: for fields that stand at the end of a record, or do not stand there at all. */
+  hasMore(): boolean {
+    return this.#next < this.#items.length;
   }
 
   /** Refuses items that nobody asked for. */

@@ -1,4 +1,4 @@
-import type { ClusterId, Identity, JoinToken, NodeId, SignatureVerifier, TokenRecord } from "@revoada/fabric";
+import type { ClusterId, Hash, Identity, JoinToken, NodeId, SignatureVerifier, TokenRecord } from "@revoada/fabric";
 import { InvalidValueError, isFabricError } from "@revoada/fabric";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { NotCanonicalError, TokenInvalidError } from "../errors.ts";
@@ -15,6 +15,7 @@ const maxTokenCharacters = 12 * 1024;
 const maxAddresses = 32;
 const maxAddressBytes = 255;
 const maxVoters = 64;
+const maxRecoveries = 32;
 const tokenRandomLength = 48;
 /** A TLS exporter value has 32 bytes; nothing shorter than 16 binds a connection. */
 const channelBindingLength = { least: 16, most: 64 };
@@ -30,6 +31,8 @@ export interface TokenInput {
   readonly uses: number;
   /** 48 random bytes: 16 for the id, 32 for the seed. */
   readonly random: Uint8Array;
+  /** Hashes of the recovery blocks that a newcomer may believe. */
+  readonly recoveries?: readonly Hash[];
 }
 
 /** Makes a token and what the cluster stores of it. Throws `FABRIC_INVALID_VALUE`, or `TOKEN_INVALID` for parts out of bounds. */
@@ -44,7 +47,15 @@ export function createToken(
   const tokenId = bytesToHex(input.random.subarray(0, 16));
   const seed = copyBytes(input.random.subarray(16));
   const { clusterId, addresses, voters } = input;
-  const token: JoinToken = { clusterId, addresses: [...addresses], voters: [...voters], tokenId, seed };
+  const recoveries = input.recoveries ?? [];
+  const token: JoinToken = {
+    clusterId,
+    addresses: [...addresses],
+    voters: [...voters],
+    tokenId,
+    seed,
+    ...(recoveries.length === 0 ? {} : { recoveries }),
+  };
   // What a newcomer would refuse is never handed out.
   encodeToken(token);
   const publicKey = identityOf(seed).id;
@@ -61,6 +72,8 @@ export function encodeToken(token: JoinToken): string {
       token.voters.map((voter) => idBytes(voter, 32)),
       idBytes(token.tokenId, 16),
       token.seed,
+      // Only where there are any: tokens of clusters that never lost their majority are as they always were.
+      ...(token.recoveries === undefined ? [] : [token.recoveries.map((hash) => idBytes(hash, 32))]),
     ]);
     readBody(bytes);
     return bytes;
@@ -108,8 +121,11 @@ function readBody(body: Uint8Array): JoinToken {
     tokenId: fields.id<string>("tokenId", 16),
     seed: fields.bytes("seed", { least: seedLength, most: seedLength }),
   };
+  const recoveries = fields.hasMore()
+    ? idList<Hash>(fields.list("recoveries", { least: 1, most: maxRecoveries }), 32, "token.recoveries")
+    : undefined;
   fields.finish();
-  return token;
+  return recoveries === undefined ? token : { ...token, recoveries };
 }
 
 /** Signs, with the token's key, that this node stands at the other end of this very connection. */

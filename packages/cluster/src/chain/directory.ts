@@ -5,8 +5,10 @@ import {
   type ChainFollower,
   type ChainRecord,
   type Clock,
+  type ClusterId,
   type Formation,
   type Genesis,
+  type Hash,
   type Logger,
   type MachineStore,
   type NodeId,
@@ -27,6 +29,8 @@ export interface DirectoryOptions {
   readonly machine: ClusterMachine;
   readonly store: MachineStore;
   readonly genesis: Genesis;
+  /** The recoveries that this node was told to believe when it was let in. */
+  readonly recoveries: readonly Hash[];
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -56,7 +60,12 @@ export class Directory {
 
   constructor(options: DirectoryOptions, chain?: Uint8Array) {
     this.#options = options;
-    this.#follower = options.attestor.follow(options.genesis.bytes, options.genesis.clusterId);
+    const told = new Set(options.recoveries);
+    this.#follower = options.attestor.follow(options.genesis.bytes, options.genesis.clusterId, {
+      // A node's own log is no stranger: what it has applied it was led to by voters, or by its operator.
+      believes: ({ hash }) =>
+        told.has(hash) || options.machine.formation.state?.recoveries.some((known) => known.hash === hash) === true,
+    });
     if (chain !== undefined) this.#adopt(decodeAnswer(chain));
     const { transport } = options;
     this.#withdrawals.push(
@@ -64,6 +73,10 @@ export class Directory {
       transport.handle(protocols.sealed, { onMessage: (payload, { peer }) => this.#hear(payload, peer) }),
     );
     this.#schedule();
+  }
+
+  get clusterId(): ClusterId {
+    return this.#options.genesis.clusterId;
   }
 
   /** The newest formation that this node can prove. */
@@ -103,6 +116,20 @@ export class Directory {
     if (peer === undefined) return;
     const request = encodeCanonical({ afterHeight: this.#follower.head().height });
     this.#take(await transport.request(peer, protocols.chain, request, { timeoutMs: 2000 }));
+  }
+
+  /** How far this node can follow the chain: its own log's part first. What lies above has to be shown to it. */
+  provenHeight(): number {
+    for (let before = -1; before < this.#follower.head().height;) {
+      before = this.#follower.head().height;
+      this.#takeOwn();
+    }
+    return this.#follower.head().height;
+  }
+
+  /** Takes a stretch of sealed chain that a stranger shows, which goes on from {@link provenHeight}. Throws `CHAIN_INVALID`. */
+  takeShown(answer: Uint8Array): void {
+    this.#take(answer);
   }
 
   /** A node that fell out of the log need not be told again what it had applied before. True where there was something to take. */

@@ -162,7 +162,9 @@ export class Door {
 
   async #commit(request: JoinRequest): Promise<void> {
     const { storeId, generation, zone, version, tokenId, node } = request;
-    const admission = { storeId, generation, incarnation: 0, zone, version, tokenId };
+    const limitedTo = readToken(this.#options.store, tokenId)?.limitedTo;
+    const limits = limitedTo === undefined ? {} : { limitedTo };
+    const admission = { storeId, generation, incarnation: 0, zone, version, tokenId, ...limits };
     const reason = `${shortId(node)} was let in by token ${tokenId.slice(0, 8)}`;
     await this.#options.loop.commitAfterOthers([{ verb: "admit", node, admission }], reason);
   }

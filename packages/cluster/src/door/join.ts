@@ -3,6 +3,7 @@ import {
   type Attestor,
   type Duplex,
   type Genesis,
+  type Hash,
   type JoinToken,
   type NodeId,
   type StoreId,
@@ -34,11 +35,13 @@ export interface Joined {
   /** The sealed chain that covers the admission. */
   readonly chain: Uint8Array;
   readonly peers: readonly { readonly id: NodeId; readonly addresses: readonly Address[] }[];
+  /** The recoveries that the token says to believe, for whoever follows the chain later. */
+  readonly recoveries: readonly Hash[];
 }
 
 /**
  * Asks the cluster of a token to let this node in, and checks what it is shown: the genesis hashes to the token's cluster id, and
- * the chain above it is sealed and admits this node.
+ * the chain above it is sealed and admits this node. Of a cluster that lost its majority once it believes what the token names.
  *
  * Tries the voters that the token names, each at every address, until one lets this node in or refuses it for good. Rejects with
  * `JOIN_REFUSED`, retryable where nobody could decide at the moment, or with `JOIN_UNREACHABLE`.
@@ -99,10 +102,12 @@ async function ask(stream: Duplex, options: JoinOptions): Promise<Joined> {
 
 /** What is shown must follow from the cluster id alone, and end in a formation that holds this node. */
 function checkAnswer({ genesis, chain, peers }: JoinAnswer, { attestor, token }: JoinOptions): Joined {
-  const follower = attestor.follow(genesis, token.clusterId);
+  const recoveries = token.recoveries ?? [];
+  const believes = ({ hash }: { readonly hash: Hash }): boolean => recoveries.includes(hash);
+  const follower = attestor.follow(genesis, token.clusterId, { believes });
   follower.advance(decodeAnswer(chain));
   if (!follower.sealedFormation().nodes.has(attestor.identity.id)) {
     throw new JoinRefusedError("the chain that was shown does not admit this node", { retryable: true });
   }
-  return { genesis: attestor.openGenesis(genesis), chain, peers };
+  return { genesis: attestor.openGenesis(genesis), chain, peers, recoveries };
 }

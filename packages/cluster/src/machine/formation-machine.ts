@@ -1,6 +1,7 @@
 import {
   applyFormationCommand,
   genesisFormation,
+  isRecovery,
   replicasOf,
   type ApplyContext,
   type Attestor,
@@ -8,6 +9,7 @@ import {
   type ChainHead,
   type ChainRecord,
   type ClusterId,
+  type Configuration,
   type Formation,
   type FormationCommand,
   type FormationStep,
@@ -35,6 +37,7 @@ const keys = {
   timeMs: textKey("time"),
   formed: textKey("formed"),
   sealVoters: textKey("seal-voters"),
+  recoveries: textKey("recoveries"),
 } as const;
 
 /** Formation, chain and seals as they are committed. Replaced as a whole, never changed in place. */
@@ -49,6 +52,8 @@ export interface FormationState {
   /** True once a first shape stood. */
   readonly formed: boolean;
   readonly sealing: SealingVoters;
+  /** The blocks by which one node went on alone after a majority was lost, in order; mostly none. */
+  readonly recoveries: readonly ChainHead[];
 }
 
 /**
@@ -66,6 +71,26 @@ function sameVoters(a: Formation, b: Formation): boolean {
       .map((id) => `${id}:${formation.nodes.get(id)?.storeId ?? ""}`)
       .join();
   return voters(a) === voters(b);
+}
+
+/**
+ * Who seals once `height` is the last block. A command that moves voters waits until the one before it is vouched for: see the chain's
+ * rules. After a recovery the survivor seals alone, whatever was not vouched for before: there is nobody else.
+ */
+function sealingAfter(
+  state: FormationState,
+  command: FormationCommand,
+  formation: Formation,
+  height: number,
+): SealingVoters {
+  if (isRecovery(command)) return { voters: [command.proposer] };
+  if (sameVoters(state.formation, formation)) return state.sealing;
+  const { voters, pending } = state.sealing;
+  if (pending === undefined) return { voters, pending: { endHeight: height, voters: replicasOf(formation, "voter") } };
+  throw new MachineRefusal(
+    "CHAIN_UNSEALED_VOTER_CHANGE",
+    `height ${pending.endHeight} moved voters and is not sealed yet`,
+  );
 }
 
 /**
@@ -89,8 +114,14 @@ export class FormationMachine implements SubMachine {
     return this.#state;
   }
 
-  apply(transaction: StoreTransaction, command: Uint8Array, context: ApplyContext): Uint8Array {
-    return settle(() => this.#checkCommand(transaction, command, context));
+  /** `configuration`: the log's, as it is in force at this entry. */
+  apply(
+    transaction: StoreTransaction,
+    command: Uint8Array,
+    context: ApplyContext,
+    configuration?: Configuration,
+  ): Uint8Array {
+    return settle(() => this.#checkCommand(transaction, command, context, configuration));
   }
 
   applyGenesis(transaction: StoreTransaction, bytes: Uint8Array, clusterId: ClusterId): Uint8Array {
@@ -129,37 +160,40 @@ export class FormationMachine implements SubMachine {
         this.#writeHead(transaction, keys.head, head);
         this.#writeHead(transaction, keys.sealed, head);
         transaction.put(trees.meta, keys.timeMs, encodeCanonical(genesis.createdMs));
-        this.#state = { genesis, formation, head, sealed: head, timeMs: genesis.createdMs, formed: false, sealing };
+        const facts = { genesis, formation, head, sealed: head, sealing };
+        this.#state = { ...facts, timeMs: genesis.createdMs, formed: false, recoveries: [] };
       },
     };
   }
 
-  #checkCommand(transaction: StoreTransaction, bytes: Uint8Array, context: ApplyContext): CheckedCommand {
+  #checkCommand(
+    transaction: StoreTransaction,
+    bytes: Uint8Array,
+    context: ApplyContext,
+    configuration: Configuration | undefined,
+  ): CheckedCommand {
     const state = this.#require();
     const command = this.#attestor.openCommand(bytes);
-    this.#checkOrigin(state, command, context);
+    this.#checkOrigin(state, command, context, configuration);
     const timeMs = Math.max(state.timeMs, command.timeMs);
     const steps = applyFormationCommand(state.formation, { ...command, timeMs });
     const formation = steps.at(-1)?.formation ?? state.formation;
-    const movesVoters = !sameVoters(state.formation, formation);
-    // A command that moves voters waits until the one before it is vouched for: see the chain's rules.
-    const { pending } = state.sealing;
-    if (pending !== undefined && movesVoters) {
-      throw new MachineRefusal(
-        "CHAIN_UNSEALED_VOTER_CHANGE",
-        `height ${pending.endHeight} moved voters and is not sealed yet`,
-      );
-    }
     const charged = chargeTokens(transaction, state.formation, steps, timeMs);
     const blocks = this.#makeBlocks(state.head, steps, bytes, context);
-    const head: ChainHead = blocks.at(-1) ?? state.head;
-    const sealing: SealingVoters = movesVoters
-      ? { voters: state.sealing.voters, pending: { endHeight: head.height, voters: replicasOf(formation, "voter") } }
-      : state.sealing;
-    const formed = state.formed || isFormed(formation);
-    const next = { ...state, formation, head: { height: head.height, hash: head.hash }, timeMs, formed, sealing };
+    const { height, hash }: ChainHead = blocks.at(-1) ?? state.head;
+    const recoveries =
+      isRecovery(command) && blocks.length > 0 ? [...state.recoveries, { height, hash }] : state.recoveries;
+    const next: FormationState = {
+      ...state,
+      formation,
+      head: { height, hash },
+      timeMs,
+      formed: state.formed || isFormed(formation),
+      sealing: sealingAfter(state, command, formation, height),
+      recoveries,
+    };
     return {
-      result: { ok: true, generation: formation.generation, height: head.height },
+      result: { ok: true, generation: formation.generation, height },
       write: () => {
         for (const block of blocks) transaction.put(trees.blocks, orderedKey(block.height), block.bytes);
         writeTokens(transaction, charged);
@@ -192,13 +226,21 @@ export class FormationMachine implements SubMachine {
     transaction.put(trees.meta, keys.timeMs, encodeCanonical(after.timeMs));
     if (after.formed !== before.formed) transaction.put(trees.meta, keys.formed, encodeCanonical(true));
     if (after.sealing !== before.sealing) transaction.put(trees.meta, keys.sealVoters, encodeCanonical(after.sealing));
+    if (after.recoveries !== before.recoveries)
+      transaction.put(trees.meta, keys.recoveries, encodeCanonical(after.recoveries));
   }
 
   /** For this cluster, by a voter, in the term of its entry. */
-  #checkOrigin(state: FormationState, command: FormationCommand, context: ApplyContext): void {
+  #checkOrigin(
+    state: FormationState,
+    command: FormationCommand,
+    context: ApplyContext,
+    configuration: Configuration | undefined,
+  ): void {
     if (command.clusterId !== context.clusterId)
       throw new MachineRefusal("CLUSTER_OTHER_COMMAND", `the command is of cluster ${command.clusterId}`);
-    if (state.formation.nodes.get(command.proposer)?.replica !== "voter") {
+    if (isRecovery(command)) checkAlone(command.proposer, configuration);
+    else if (state.formation.nodes.get(command.proposer)?.replica !== "voter") {
       throw new MachineRefusal("CLUSTER_NOT_A_VOTER", `proposer ${command.proposer} does not vote`);
     }
     if (command.term !== context.term) {
@@ -281,8 +323,19 @@ export class FormationMachine implements SubMachine {
       timeMs: scalar(keys.timeMs, genesis.createdMs),
       formed: scalar(keys.formed, false),
       sealing: scalar<SealingVoters>(keys.sealVoters, { voters: [genesis.founder] }),
+      recoveries: scalar<readonly ChainHead[]>(keys.recoveries, []),
     };
   }
+}
+
+/**
+ * A recovery counts only in a log that names its proposer as the only voter already, which nothing but the offline command makes. In
+ * a log with others in it, whoever leads could take everybody out with one command.
+ */
+function checkAlone(proposer: NodeId, configuration: Configuration | undefined): void {
+  const voters = configuration?.voters ?? [];
+  if (configuration?.outgoing === undefined && voters.length === 1 && voters[0]?.id === proposer) return;
+  throw new MachineRefusal("CLUSTER_NOT_ALONE", `${proposer} is not the only voter of the log`);
 }
 
 /** The parts of a chain as the store holds them, from a height on, in order. */

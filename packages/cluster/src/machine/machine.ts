@@ -4,6 +4,7 @@ import {
   type ApplyContext,
   type Attestor,
   type ClusterId,
+  type Configuration,
   type LogIndex,
   type MachinePosition,
   type MachineSnapshot,
@@ -96,7 +97,8 @@ export class ClusterMachine implements StateMachine<Uint8Array, Uint8Array> {
             throw new InvariantError(`entry ${entry.index} cannot be applied behind ${position.index}`);
           }
           position = advance(position, entry);
-          return entry.kind === "command" ? this.#route(transaction, entry.command, entry) : undefined;
+          if (entry.kind !== "command") return undefined;
+          return this.#route(transaction, entry.command, entry, position.configuration);
         });
         transaction.put(trees.position, positionKey, encodePosition(position));
         return applied;
@@ -159,6 +161,7 @@ export class ClusterMachine implements StateMachine<Uint8Array, Uint8Array> {
     transaction: StoreTransaction,
     bytes: Uint8Array,
     entry: { readonly index: LogIndex; readonly term: Term },
+    configuration: Configuration | undefined,
   ): Uint8Array {
     const { kind, body } = openEnvelope(bytes);
     const state = this.formation.state;
@@ -173,7 +176,7 @@ export class ClusterMachine implements StateMachine<Uint8Array, Uint8Array> {
       case "genesis":
         return this.formation.applyGenesis(transaction, body, this.#clusterId);
       case "formation":
-        return this.formation.apply(transaction, body, context);
+        return this.formation.apply(transaction, body, context, configuration);
       case "seal":
         return this.formation.applySeal(transaction, body);
       case "token":

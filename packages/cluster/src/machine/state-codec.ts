@@ -5,6 +5,7 @@ import {
   parseNodeId,
   parseStoreId,
   type Configuration,
+  type LimitedRole,
   type NodeFlag,
   type NodeRecord,
   type ReplicaId,
@@ -18,6 +19,8 @@ const states: readonly NodeRecord["state"][] = ["standby", "active", "demoting",
 const replicaKinds: readonly ReplicaKind[] = ["voter", "learner", "none"];
 const flags: readonly NodeFlag[] = ["cordoned", "quarantined"];
 
+const limitedRoles: readonly LimitedRole[] = ["worker", "observer"];
+
 /** One node's committed record, as the store holds it. */
 export function encodeRecord(record: NodeRecord): Uint8Array {
   return encodeCanonical(record);
@@ -27,6 +30,9 @@ export function decodeRecord(bytes: Uint8Array): NodeRecord {
   const fields = new FieldReader(decodeCanonical(bytes, "record"), "record");
   const role = fields.take("role");
   const listed = fields.take("flags");
+  const [limitedTo, succeeds] = [fields.take("limitedTo"), fields.take("succeeds")];
+  if (limitedTo !== undefined && !limitedRoles.includes(limitedTo as LimitedRole))
+    throw new InvalidValueError("record.limitedTo", limitedTo, limitedRoles.join(", "));
   if (role !== undefined && !roles.includes(role as Role)) throw new InvalidValueError("record.role", role, "a role");
   if (!Array.isArray(listed) || !listed.every((flag) => flags.includes(flag as NodeFlag))) {
     throw new InvalidValueError("record.flags", listed, "a list of flags");
@@ -42,6 +48,8 @@ export function decodeRecord(bytes: Uint8Array): NodeRecord {
     version: fields.take("version") as string,
     flags: listed as NodeFlag[],
     lastShiftMs: fields.number("lastShiftMs"),
+    ...(limitedTo === undefined ? {} : { limitedTo: limitedTo as LimitedRole }),
+    ...(succeeds === undefined ? {} : { succeeds: parseNodeId(succeeds, "record.succeeds") }),
   };
   fields.finish();
   return record;

@@ -3,6 +3,7 @@ import {
   type ApplyContext,
   type Formation,
   type FormationStep,
+  type LimitedRole,
   type StoreReader,
   type StoreTransaction,
   type SubMachine,
@@ -23,6 +24,7 @@ const tokenId = /^[0-9a-f]{32}$/;
 /** One line that a terminal shows as it is. */
 const labelPattern = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]{1,64}$/u;
 const maxTokens = 1024;
+const limitedRoles: readonly LimitedRole[] = ["worker", "observer"];
 
 /** The token of an id as it is committed; undefined where there is none. */
 export function readToken(store: StoreReader, id: string): TokenRecord | undefined {
@@ -36,7 +38,7 @@ export function listTokens(store: StoreReader): readonly TokenRecord[] {
 }
 
 function parseToken(value: unknown): TokenRecord {
-  const { tokenId: id, publicKey, expiresMs, usesLeft, label } = (value ?? {}) as Record<string, unknown>;
+  const { tokenId: id, publicKey, expiresMs, usesLeft, label, limitedTo } = (value ?? {}) as Record<string, unknown>;
   if (typeof id !== "string" || !tokenId.test(id)) throw new TokenRefusedError("a token id is 32 hex characters");
   for (const number of [expiresMs, usesLeft]) {
     if (!Number.isSafeInteger(number) || (number as number) < 0)
@@ -44,12 +46,15 @@ function parseToken(value: unknown): TokenRecord {
   }
   if (label !== undefined && (typeof label !== "string" || !labelPattern.test(label)))
     throw new TokenRefusedError("a label is one printable line of at most 64 characters");
+  if (limitedTo !== undefined && !limitedRoles.includes(limitedTo as LimitedRole))
+    throw new TokenRefusedError(`a token is limited to one of ${limitedRoles.join(", ")}`);
   return {
     tokenId: id,
     publicKey: parseNodeId(publicKey),
     expiresMs: expiresMs as number,
     usesLeft: usesLeft as number,
     ...(label === undefined ? {} : { label }),
+    ...(limitedTo === undefined ? {} : { limitedTo: limitedTo as LimitedRole }),
   };
 }
 
@@ -61,8 +66,9 @@ export function tokenFault(record: TokenRecord | undefined, timeMs: number): str
 }
 
 /**
- * Checks the token of each `admit` that lets a node in and gives back the records of those tokens with their uses taken off. A node that the
- * formation knows right before its `admit` needs none: it was let in before, and the transition table says whether it may come back.
+ * Checks the token of each `admit` that lets a node in and gives back the records of those tokens with their uses taken off. What the
+ * token limits a node to is what it must be admitted as: no leader lets a worker's token make a master. A node that the formation knows
+ * right before its `admit` needs none: it was let in before, and the transition table says whether it may come back.
  */
 export function chargeTokens(
   store: StoreReader,
@@ -80,6 +86,10 @@ export function chargeTokens(
     const record = id === undefined ? undefined : (charged.get(id) ?? readToken(store, id));
     const fault = tokenFault(record, timeMs);
     if (fault !== undefined || record === undefined) throw new TokenRefusedError(fault ?? "the token is unknown");
+    if (transition.admission.limitedTo !== record.limitedTo)
+      throw new TokenRefusedError(
+        `the token lets in ${record.limitedTo ?? "any role"}, not ${transition.admission.limitedTo ?? "any role"}`,
+      );
     charged.set(record.tokenId, { ...record, usesLeft: record.usesLeft - 1 });
   }
   return [...charged.values()];

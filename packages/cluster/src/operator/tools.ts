@@ -1,5 +1,6 @@
 import {
   isFabricError,
+  mayVote,
   replicasOf,
   shortId,
   type Attestor,
@@ -52,6 +53,18 @@ export function pause({ clock }: Pick<OperatorTools, "clock">, signal: AbortSign
   return unlessAborted(new Promise<void>((resolve) => void clock.schedule(pauseMs, resolve)), signal);
 }
 
+/** Says who is alive, as far as this node hears. */
+export function livingOf({
+  membership,
+  attestor,
+}: Pick<OperatorTools, "membership" | "attestor">): (id: NodeId) => boolean {
+  const view = membership.view();
+  return (id) => {
+    const status = view.members.get(id)?.status;
+    return id === attestor.identity.id || status === "alive" || status === "suspect";
+  };
+}
+
 /**
  * Refuses what would take a vote away that nobody living could cast instead. `code` is what the order is refused with.
  */
@@ -64,14 +77,11 @@ export function requireHeir(
   const { formation } = state;
   if (formation.nodes.get(node)?.replica !== "voter") return;
   const voters = replicasOf(formation, "voter");
-  const view = membership.view();
-  const lives = (id: NodeId): boolean => {
-    const status = view.members.get(id)?.status;
-    return id === attestor.identity.id || status === "alive" || status === "suspect";
-  };
+  const lives = livingOf({ membership, attestor });
   const heirs = [...formation.nodes].filter(
     ([id, record]) =>
       id !== node &&
+      mayVote(record) &&
       (record.state === "active" || record.state === "standby") &&
       (record.replica === "voter" || record.flags.length === 0) &&
       lives(id),

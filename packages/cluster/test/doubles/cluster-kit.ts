@@ -99,10 +99,13 @@ export class TestNode {
   starts = 0;
   founding: boolean | undefined;
   layers: ClusterLayers;
+  /** Whose disk it runs over: its own unless told. */
+  readonly disk: string;
 
-  constructor(kit: ClusterKit, name: string) {
+  constructor(kit: ClusterKit, name: string, disk: string = name) {
     this.kit = kit;
     this.name = name;
+    this.disk = disk;
     this.attestor = testAttestor(name);
     this.layers = this.#layers();
     this.cluster = new Cluster(kit.declaration, this.layers);
@@ -121,7 +124,7 @@ export class TestNode {
     try {
       const { attestor } = this;
       const addresses = [memoryAddress(nodeId(this.name))];
-      const facts = { storeId: storeId(this.name), generation: 1, zone: `zone-${this.name}`, version: "1" };
+      const facts = { storeId: storeId(this.disk), generation: 1, zone: `zone-${this.name}`, version: "1" };
       return await joinCluster({ attestor, transport, token, addresses, ...facts });
     } finally {
       await transport.shutdown();
@@ -131,7 +134,7 @@ export class TestNode {
   origin(): ClusterOrigin {
     this.starts += 1;
     const founding = this.founding ?? (this.name === "a" && this.starts === 1);
-    const facts = { storeId: storeId(this.name), generation: this.starts, zone: `zone-${this.name}`, version: "1" };
+    const facts = { storeId: storeId(this.disk), generation: this.starts, zone: `zone-${this.name}`, version: "1" };
     return {
       genesis: this.kit.genesis,
       founding,
@@ -142,7 +145,7 @@ export class TestNode {
 
   #layers(): ClusterLayers {
     const { kit, ledger } = this;
-    const self = { id: nodeId(this.name), storeId: storeId(this.name) };
+    const self = { id: nodeId(this.name), storeId: storeId(this.disk) };
     return {
       attestor: this.attestor,
       clock: kit.clock,

@@ -55,6 +55,10 @@ function statement(clusterId: ClusterId, head: ChainHead): Uint8Array {
   return jsonBytes(["head", clusterId, head.height, head.hash]);
 }
 
+function successionOf(clusterId: ClusterId, predecessor: NodeId, successor: NodeId): Uint8Array {
+  return jsonBytes(["succession", clusterId, predecessor, successor]);
+}
+
 interface OpenedCommand {
   readonly bytes: Uint8Array;
   readonly index: number;
@@ -81,6 +85,12 @@ function openCommand(bytes: Uint8Array): FormationCommand {
   const { signer } = opened<Signed>(bytes, "command");
   const command = openSigned<FormationCommand>(bytes, "command");
   if (command.proposer !== signer) refuse("the command is signed by another than its proposer");
+  for (const transition of command.transitions) {
+    if (transition.verb !== "succeed") continue;
+    const named = successionOf(command.clusterId, transition.predecessor, transition.node);
+    if (!sameBytes(transition.signature, signatureOf(transition.predecessor, named)))
+      refuse(`${transition.predecessor} did not name ${transition.node}`);
+  }
   return command;
 }
 
@@ -222,7 +232,8 @@ function verifyChain(bytes: Uint8Array, clusterId: ClusterId): ChainVerdict {
     const { height } = follower.head();
     if (seals.length > 0 && Math.max(...sealsAt.keys()) > height) refuse("a seal over a block that is not there");
     const generation = height as Formation["generation"];
-    return { ok: true, clusterId, head: follower.head(), sealed: follower.sealedHead(), generation };
+    const head = { head: follower.head(), sealed: follower.sealedHead() };
+    return { ok: true, clusterId, ...head, generation, recoveries: [] };
   } catch (error) {
     return { ok: false, fault: { reason: "malformed", height: 0, message: String(error) } };
   }
@@ -242,6 +253,7 @@ export function testAttestor(name: string): Attestor {
     createGenesis: (input) => openGenesis(signed("genesis", { ...input, founder: identity.id })),
     openGenesis,
     signCommand: (command) => signed("command", command),
+    signSuccession: (clusterId, successor) => identity.sign(successionOf(clusterId, identity.id, successor)),
     openCommand,
     makeBlock(input): Block {
       const { previous, generation, term, index, ordinal, command } = input;

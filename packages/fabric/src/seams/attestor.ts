@@ -1,4 +1,4 @@
-import type { Formation, FormationCommand } from "../formation.ts";
+import type { Formation, FormationCommand, LimitedRole } from "../formation.ts";
 import type { ClusterId, Generation, Hash, LogIndex, NodeId, StoreId, Term } from "../ids.ts";
 import type { Identity } from "./identity.ts";
 
@@ -78,9 +78,20 @@ export interface ChainFault {
     | "illegal-transition"
     | "bad-seal"
     | "unsealed-voter-change"
+    | "unbelieved-recovery"
     | "trailing-bytes";
   readonly height: number;
   readonly message: string;
+}
+
+/** A block by which one node went on alone: it rests on that node's word, and no majority ever agreed to it. */
+export interface ChainRecovery extends ChainHead {
+  readonly node: NodeId;
+  /** Who was given up. */
+  readonly lost: readonly NodeId[];
+  /** The reason that the command gives. */
+  readonly reason: string;
+  readonly timeMs: number;
 }
 
 export type ChainVerdict =
@@ -91,6 +102,11 @@ export type ChainVerdict =
       /** The highest sealed head; undefined where nothing but genesis is vouched for. */
       readonly sealed?: ChainHead;
       readonly generation: Generation;
+      /**
+       * Where the chain goes on by the word of one node after a majority was lost, in order. Whoever holds that one key could have made
+       * such a block: whether it was an operator's will is not in the bytes.
+       */
+      readonly recoveries: readonly ChainRecovery[];
     }
   | { readonly ok: false; readonly fault: ChainFault };
 
@@ -124,6 +140,8 @@ export interface TokenRecord {
   readonly usesLeft: number;
   /** What its maker calls it: one printable line of at most 64 characters. */
   readonly label?: string;
+  /** The only role that whoever it lets in may be given; absent: any. */
+  readonly limitedTo?: LimitedRole;
 }
 
 /** A join token as it is handed to a newcomer: a secret. */
@@ -135,6 +153,14 @@ export interface JoinToken {
   readonly tokenId: string;
   /** The ed25519 seed, 32 bytes. */
   readonly seed: Uint8Array;
+  /** Hashes of the recovery blocks that the newcomer may believe, in order; absent where the cluster never lost its majority. */
+  readonly recoveries?: readonly Hash[];
+}
+
+/** What a follower takes on trust beside the cluster id. */
+export interface FollowOptions {
+  /** Says whether a recovery block may be believed. Unless told, none is: one stolen key could make it. */
+  readonly believes?: (recovery: ChainHead) => boolean;
 }
 
 /**
@@ -152,7 +178,9 @@ export interface Attestor {
 
   /** Canonical bytes of a command with this identity's signature; `proposer` must be this identity. */
   signCommand(command: FormationCommand): Uint8Array;
-  /** Decodes a command and checks its proposer's signature. */
+  /** This identity's word that another key is its next one, in this cluster: what a `succeed` transition carries. */
+  signSuccession(clusterId: ClusterId, successor: NodeId): Uint8Array;
+  /** Decodes a command and checks its proposer's signature, and those of the keys that it lets others succeed. */
   openCommand(bytes: Uint8Array): FormationCommand;
 
   /** The block of one transition. Deterministic: every replica makes the same bytes. */
@@ -179,7 +207,7 @@ export interface Attestor {
   verifyChain(bytes: Uint8Array, clusterId: ClusterId): ChainVerdict;
 
   /** A follower of the cluster that this genesis founded. Throws `CHAIN_INVALID`. */
-  follow(genesis: Uint8Array, clusterId: ClusterId): ChainFollower;
+  follow(genesis: Uint8Array, clusterId: ClusterId, options?: FollowOptions): ChainFollower;
 
   createToken(input: {
     readonly clusterId: ClusterId;
@@ -189,6 +217,7 @@ export interface Attestor {
     readonly uses: number;
     /** 48 random bytes: 16 for the id, 32 for the seed. */
     readonly random: Uint8Array;
+    readonly recoveries?: readonly Hash[];
   }): { readonly token: JoinToken; readonly record: TokenRecord };
   /** One line of text, `rvd1…`. */
   encodeToken(token: JoinToken): string;

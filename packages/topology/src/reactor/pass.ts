@@ -1,6 +1,6 @@
 import type { Assignment, Candidate, NodeId, NodeRecord, TopologyStrategy } from "@revoada/fabric";
 import type { Draft } from "./draft.ts";
-import { candidatesOf, type Observation, type ReactorLimits } from "./situation.ts";
+import { candidatesOf, unlimited, type Observation, type ReactorLimits } from "./situation.ts";
 
 /** What one pass of the reactor works with. */
 export interface Pass {
@@ -22,5 +22,30 @@ export function desiredShape({ draft, observation, topology, limits }: Pass): {
     if (record.state === "active" && record.role !== undefined) current.set(id, record.role);
     if (!candidates.some((candidate) => candidate.id === id)) lost.add(id);
   }
-  return { candidates, assignment: topology.reactToLoss(current, lost, candidates) };
+  const assignment = topology.reactToLoss(current, lost, unlimited(candidates));
+  return { candidates, assignment: withLimited(topology, candidates, assignment) };
+}
+
+/** The roles of a topology, and beside them those that are limited to one: observers, and workers where this topology has any. */
+export function withLimited(
+  topology: TopologyStrategy,
+  candidates: readonly Candidate[],
+  assignment: Assignment,
+): Assignment {
+  const limited = candidates.filter(({ limitedTo }) => limitedTo !== undefined);
+  if (limited.length === 0) return assignment;
+  const roles = new Map(assignment);
+  const hasWork = givesWork(topology);
+  for (const { id, limitedTo } of limited)
+    if (limitedTo === "observer" || (limitedTo === "worker" && hasWork)) roles.set(id, limitedTo);
+  return roles;
+}
+
+/** What a topology makes of many nodes of which nothing is known. */
+function givesWork(topology: TopologyStrategy): boolean {
+  const crowd = Array.from({ length: 2 * topology.minNodes + 8 }, (_item, place): Candidate => {
+    const id = place.toString(16).padStart(64, "0") as NodeId;
+    return { id, zone: "", replica: "none", caughtUp: false };
+  });
+  return [...topology.assign(crowd).values()].includes("worker");
 }

@@ -4,6 +4,7 @@ import { departLeft, evictLost, readmit } from "./losses.ts";
 import type { Pass } from "./pass.ts";
 import { fillRoles, finishLeavers, formFirstShape, isFormed } from "./shape.ts";
 import { configurationFollows, defaultReactorLimits, type Observation, type ReactorLimits } from "./situation.ts";
+import { giveUpSuccessions, passPlacesOn } from "./succession.ts";
 import { reseatVoters, seatLearners } from "./voters.ts";
 import { checkedTopology } from "../strategies/checked.ts";
 
@@ -43,6 +44,9 @@ export function topologyReactor(options: ReactorOptions): TopologyReactor {
 }
 
 function moveReplicas(pass: Pass): void {
+  giveUpSuccessions(pass);
+  passPlacesOn(pass);
+  if (pass.draft.movedReplicas) return;
   if (!isFormed(pass.draft.formation)) {
     formFirstShape(pass);
     return;

@@ -1,7 +1,7 @@
 import { quorumSizeOf, shortId, type Formation, type NodeId, type NodeRecord, type Transition } from "@revoada/fabric";
 import { giveRole } from "./draft.ts";
-import { desiredShape, type Pass } from "./pass.ts";
-import { candidatesOf } from "./situation.ts";
+import { desiredShape, withLimited, type Pass } from "./pass.ts";
+import { candidatesOf, unlimited } from "./situation.ts";
 import { canGiveUpSeat, planVoters } from "./voters.ts";
 
 /** True where any node is a master: the first shape stands, or stood. */
@@ -12,14 +12,15 @@ export function isFormed(formation: Formation): boolean {
 /** Forms the first shape once enough nodes are there: catches the voters up, then moves everybody in one command. */
 export function formFirstShape({ draft, observation, topology, limits }: Pass): void {
   const candidates = candidatesOf(draft.formation, observation, limits);
-  if (candidates.length < topology.minNodes) return;
-  const assignment = topology.assign(candidates);
+  const eligible = unlimited(candidates);
+  if (eligible.length < topology.minNodes) return;
+  const assignment = withLimited(topology, candidates, topology.assign(eligible));
   const quorumSize = quorumSizeOf(observation.strategy);
   const voters = planVoters({ candidates, assignment, quorumSize, topology });
   // A topology that lets too few of them vote beside each other wants other nodes first.
   if (voters.length < quorumSize) return;
   const lagging = candidates.filter((candidate) => voters.includes(candidate.id) && !candidate.caughtUp);
-  const inputs = { eligible: candidates.length, minNodes: topology.minNodes, voters: voters.length };
+  const inputs = { eligible: eligible.length, minNodes: topology.minNodes, voters: voters.length };
   if (lagging.length > 0) {
     const transitions = lagging
       .filter((candidate) => candidate.replica === "none")

@@ -76,12 +76,12 @@ export function isReachable(id: NodeId, { view, leader }: Observation, limits: R
 }
 
 /** True where the node was heard and is alive now: what a new duty asks for. */
-function isAlive(id: NodeId, { view, leader }: Observation): boolean {
+export function isAlive(id: NodeId, { view, leader }: Observation): boolean {
   return id === leader || view.members.get(id)?.status === "alive";
 }
 
 /** True for a replica within the trailing bound of the leader's commit index. */
-function isCaughtUp(id: NodeId, observation: Observation, limits: ReactorLimits): boolean {
+export function isCaughtUp(id: NodeId, observation: Observation, limits: ReactorLimits): boolean {
   const { replication, leader } = observation;
   if (id === leader) return true;
   const match = replication.matchIndex.get(id);
@@ -107,7 +107,7 @@ export function storeOf(member: Member): StoreId | undefined {
   }
 }
 
-/** Who may hold a role: serving, reachable, and either alive and unflagged or already holding one. */
+/** Who may hold a role: serving, reachable, and either alive and unflagged or already holding one. A key that waits for another's place does not. */
 export function candidatesOf(
   formation: Formation,
   observation: Observation,
@@ -115,6 +115,7 @@ export function candidatesOf(
 ): readonly Candidate[] {
   const candidates: Candidate[] = [];
   for (const [id, record] of formation.nodes) {
+    if (record.succeeds !== undefined) continue;
     if (!isServing(record) || !isReachable(id, observation, limits)) continue;
     const holds = record.state === "active";
     if (!holds && (record.flags.length > 0 || !isAlive(id, observation))) continue;
@@ -124,9 +125,15 @@ export function candidatesOf(
       ...(record.role === undefined ? {} : { role: record.role }),
       replica: record.replica,
       caughtUp: record.replica !== "none" && isCaughtUp(id, observation, limits),
+      ...(record.limitedTo === undefined ? {} : { limitedTo: record.limitedTo }),
     });
   }
   return candidates.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** Those whom nothing keeps from a vote and from control duties: the ones that a topology chooses among. */
+export function unlimited(candidates: readonly Candidate[]): readonly Candidate[] {
+  return candidates.filter(({ limitedTo }) => limitedTo === undefined);
 }
 
 /** True where the log's configuration is the formation's and no change is under way. */

@@ -11,7 +11,7 @@ import {
 } from "@revoada/fabric";
 import { giveRole } from "./draft.ts";
 import { desiredShape, type Pass } from "./pass.ts";
-import { candidatesOf, isReachable, isServing, type Observation, type ReactorLimits } from "./situation.ts";
+import { candidatesOf, isReachable, isServing, unlimited, type Observation, type ReactorLimits } from "./situation.ts";
 
 /** What decides who votes. */
 export interface SeatPlan {
@@ -26,7 +26,7 @@ export interface SeatPlan {
  * before it; as many as the quorum asks for, or as there are nodes for.
  */
 function chooseVoters({ candidates, assignment, quorumSize, topology }: SeatPlan): readonly NodeId[] {
-  const order = candidates.toSorted(
+  const order = unlimited(candidates).toSorted(
     (a, b) => seatRank(a, assignment) - seatRank(b, assignment) || (a.id < b.id ? -1 : 1),
   );
   const chosen: Candidate[] = [];
@@ -90,7 +90,11 @@ export function canGiveUpSeat(
   limits: ReactorLimits,
 ): boolean {
   return candidatesOf(formation, observation, limits).some(
-    (candidate) => candidate.id !== id && candidate.replica === "learner" && candidate.caughtUp,
+    (candidate) =>
+      candidate.id !== id &&
+      candidate.limitedTo === undefined &&
+      candidate.replica === "learner" &&
+      candidate.caughtUp,
   );
 }
 
@@ -180,11 +184,17 @@ export function seatLearners(pass: Pass): void {
   const quorumSize = quorumSizeOf(observation.strategy);
   const planned = chooseVoters({ candidates, assignment, quorumSize, topology });
   const wanted = new Set<NodeId>();
-  for (const { id } of candidates) if (assignment.get(id) === "master" || planned.includes(id)) wanted.add(id);
+  for (const { id, role, limitedTo } of candidates) {
+    const observes = role === "observer" && limitedTo === "observer";
+    if (assignment.get(id) === "master" || planned.includes(id) || observes) wanted.add(id);
+  }
   for (const [id, record] of draft.formation.nodes) {
     if (record.state === "active" && record.role === "master" && isReachable(id, observation, limits)) wanted.add(id);
+    const { succeeds } = record;
+    // It is the same disk under its next key: it replicates as long as the key before it has a copy to pass on.
+    if (succeeds !== undefined && draft.record(succeeds)?.replica !== "none" && isServing(record)) wanted.add(id);
   }
-  const spare = candidates
+  const spare = unlimited(candidates)
     .filter((candidate) => candidate.replica !== "voter" && !wanted.has(candidate.id))
     .toSorted((a, b) => standbyRank(a) - standbyRank(b) || (a.id < b.id ? -1 : 1));
   for (const { id } of spare.slice(0, limits.warmStandbys)) wanted.add(id);

@@ -8,6 +8,7 @@ import {
   type FabricStrategy,
   type Formation,
   type Hash,
+  type LimitedRole,
   type LogIndex,
   type Member,
   type MemberStatus,
@@ -113,12 +114,22 @@ export class FormationModel {
     return this.#nowMs;
   }
 
-  /** Lets node number `n` in, in one of three zones unless told. */
-  admit(n: number, zone = `z${n % 3}`): void {
+  /** Lets node number `n` in, in one of three zones unless told, and with any role unless its token is limited to one. */
+  admit(n: number, zone = `z${n % 3}`, limitedTo?: LimitedRole): void {
     const id = modelNode(n);
     this.#machines.set(id, { status: "alive", generation: 1, incarnation: 0, store: n });
-    const admission = { storeId: storeId(n), generation: 1, incarnation: 0, zone, version: "1" };
+    const facts = { storeId: storeId(n), generation: 1, incarnation: 0, zone, version: "1" };
+    const admission = limitedTo === undefined ? facts : { ...facts, limitedTo };
     this.commit([{ kind: "admit", transitions: [{ verb: "admit", node: id, admission }], reason: "", inputs: {} }]);
+  }
+
+  /** Names node number `n` as the next key of a node: it is heard once it is revived, over the same store. */
+  succeed(id: NodeId, n: number): void {
+    const { generation, store } = this.#machine(id);
+    this.#machines.set(modelNode(n), { status: "dead", generation, incarnation: 0, store });
+    const signature = new Uint8Array(64);
+    const transition = { verb: "succeed", node: modelNode(n), predecessor: id, signature } as const;
+    this.commit([{ kind: "succeed", transitions: [transition], reason: "", inputs: {} }]);
   }
 
   /** The machine is dead, and everybody knows. */

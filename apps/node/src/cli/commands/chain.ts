@@ -1,8 +1,9 @@
 import { resolve } from "node:path";
 import { ed25519Verifier, verifyChainWith } from "@revoada/attest-blake3";
-import { parseClusterId, shortId } from "@revoada/fabric";
+import { parseClusterId, shortId, type ChainRecovery } from "@revoada/fabric";
 import { CliFileError, CliUsageError } from "../../errors.ts";
 import { readBounded, writeDurably } from "../../files.ts";
+import type { BlockLine } from "../../daemon/chain-report.ts";
 import type { CommandSpec, Invocation } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { outputFlag, renderFacts, renderTable, type Cell } from "../output.ts";
@@ -11,6 +12,12 @@ import { clientFlags, show, withNode } from "./common.ts";
 const fileArgument = { name: "FILE", required: true, completes: "file" } as const;
 /** A chain of a million shifts is smaller. */
 const maxChainBytes = 1024 * 1024 * 1024;
+
+function placeOf({ role, replica, predecessor, verb }: BlockLine): string {
+  const limited = verb === "admit" && role !== undefined ? `${role} only` : role;
+  const next = predecessor === undefined ? undefined : `next key of ${shortId(predecessor)}`;
+  return [limited, replica, next].filter((part) => part !== undefined).join(", ") || "-";
+}
 
 /** `revoada chain show`. */
 export const chainShowCommand: CommandSpec = {
@@ -25,9 +32,9 @@ export const chainShowCommand: CommandSpec = {
       show(invocation, report, (paint) => {
         const rows = report.blocks.map((block): readonly Cell[] => [
           String(block.height),
-          block.verb,
+          block.verb === "recover" ? { text: block.verb, style: "red" } : block.verb,
           shortId(block.node),
-          [block.role, block.replica].filter((part) => part !== undefined).join(", ") || "-",
+          placeOf(block),
           `${block.term}/${block.index}`,
           new Date(block.timeMs).toISOString(),
           block.sealed ? { text: "sealed", style: "green" } : "",
@@ -91,6 +98,7 @@ async function verify(invocation: Invocation): Promise<number> {
             ["head", verdict.head.hash],
             ["sealed", verdict.sealed === undefined ? "nothing but genesis" : `up to ${verdict.sealed.height}`],
             ["formation", `generation ${verdict.generation}`],
+            ...verdict.recoveries.map(recoveryFact),
           ],
           paint,
         )
@@ -103,7 +111,15 @@ async function verify(invocation: Invocation): Promise<number> {
           paint,
         ),
   );
-  return verdict.ok ? exitCodes.ok : exitCodes.failed;
+  if (!verdict.ok) return exitCodes.failed;
+  return verdict.recoveries.length > 0 && invocation.has("no-recovery") ? exitCodes.failed : exitCodes.ok;
+}
+
+/** What no majority agreed to is told in so many words. */
+function recoveryFact({ height, node, lost, timeMs }: ChainRecovery): readonly [string, Cell] {
+  const when = new Date(timeMs).toISOString();
+  const text = `block ${height}, ${when}: ${shortId(node)} went on alone, without a majority, and gave ${lost.length} nodes up (${lost.map(shortId).join(", ")})`;
+  return ["RECOVERY", { text, style: "red" }];
 }
 
 /** `revoada chain verify`. */
@@ -111,7 +127,15 @@ export const chainVerifyCommand: CommandSpec = {
   path: ["chain", "verify"],
   summary: "verify a chain file offline, by its bytes and the cluster id alone",
   arguments: [fileArgument],
-  flags: [{ name: "cluster", value: "ID", summary: "the id of the cluster that it must be of" }, outputFlag],
+  details: [
+    "Where a majority was lost and one node went on alone, that is named: such a block rests on the word of that node, and whoever",
+    "held its key could have made it. Whether it was an operator's will is for you to know.",
+  ],
+  flags: [
+    { name: "cluster", value: "ID", summary: "the id of the cluster that it must be of" },
+    { name: "no-recovery", summary: "exit code 1 also where one node went on alone" },
+    outputFlag,
+  ],
   examples: [
     { command: "revoada chain verify cluster.chain --cluster 9f2c…", meaning: "exit code 1 where it does not verify" },
   ],

@@ -1,5 +1,5 @@
-import { blake3Attestor, loadIdentity, loadOrCreateIdentity } from "@revoada/attest-blake3";
-import { DataDirectory, dataPaths, readNodeFile } from "../../data-directory/data-directory.ts";
+import { blake3Attestor, loadIdentity } from "@revoada/attest-blake3";
+import { dataPaths, readNodeFile } from "../../data-directory/data-directory.ts";
 import { NotInitialisedError } from "../../errors.ts";
 import { version } from "../../version.ts";
 import { committedDeclaration } from "../../daemon/declare.ts";
@@ -46,26 +46,6 @@ export const identityCommand: CommandSpec = {
       ),
     );
     return exitCodes.ok;
-  },
-};
-
-/** `revoada key create`. */
-export const keyCreateCommand: CommandSpec = {
-  path: ["key", "create"],
-  summary: "make the key of a node before its first start, and show its id; a key that is there stays",
-  details: ["Nodes that found a cluster together, by up --bootstrap-expect, must know each other's ids beforehand."],
-  arguments: [],
-  flags: clientFlags,
-  examples: [{ command: "revoada key create --data-dir /var/lib/revoada", meaning: "prints the node id" }],
-  run: async (invocation) => {
-    const data = await DataDirectory.open(directoryOf(invocation));
-    try {
-      const { identity } = await loadOrCreateIdentity(data.paths.key);
-      show(invocation, { node: identity.id }, () => `${identity.id}\n`);
-      return exitCodes.ok;
-    } finally {
-      await data[Symbol.asyncDispose]();
-    }
   },
 };
 

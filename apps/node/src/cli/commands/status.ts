@@ -66,6 +66,13 @@ export function renderStatus(status: NodeStatus, paint: Paint): string {
   return `${facts}\n${renderTable(["", "NODE", "GOSSIP", "STATE", "ROLE", "REPLICA", "ZONE", "ADDRESSES"], rows, paint)}`;
 }
 
+/** Flags, and what else keeps a node from a duty. */
+function notesOf({ flags, limitedTo, succeeds }: FormationReport["nodes"][number]): string {
+  const limit = limitedTo === undefined ? [] : [`${limitedTo} only`];
+  const next = succeeds === undefined ? [] : [`next key of ${shortId(succeeds)}`];
+  return [...flags, ...limit, ...next].join(", ") || "-";
+}
+
 /** The committed formation for people. */
 function renderFormation(report: FormationReport, paint: Paint): string {
   const rows = report.nodes.map((node): readonly Cell[] => [
@@ -75,7 +82,7 @@ function renderFormation(report: FormationReport, paint: Paint): string {
     node.replica,
     node.zone,
     node.version,
-    node.flags.join(", ") || "-",
+    notesOf(node),
     node.lastShiftMs === 0 ? "-" : new Date(node.lastShiftMs).toISOString(),
   ]);
   const table = renderTable(

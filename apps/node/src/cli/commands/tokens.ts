@@ -8,27 +8,41 @@ import { clientFlags, durationFlag, numberFlag, show, withNode } from "./common.
 export const tokenCreateCommand: CommandSpec = {
   path: ["token", "create"],
   summary: "make a join token: a secret that lets nodes in",
-  details: ["The secret is shown once: the cluster keeps its public half only."],
+  details: [
+    "The secret is shown once: the cluster keeps its public half only. A node that a token for workers or observers let in never",
+    "votes and never becomes a master, whatever becomes of the others.",
+  ],
   arguments: [],
   flags: [
     { name: "ttl", value: "DURATION", summary: "how long it is good for (default: 24h)" },
     { name: "uses", value: "N", summary: "how many nodes it lets in (default: 64)" },
+    {
+      name: "role",
+      value: "ROLE",
+      summary: "the most that they may become: master (default) may be anything, worker and observer never vote",
+      choices: ["master", "worker", "observer"],
+    },
     { name: "label", value: "TEXT", summary: "what token list shows it as, at most 64 characters" },
     ...clientFlags,
   ],
   examples: [
     { command: "revoada token create --ttl 1h --uses 1", meaning: "for one node, within the hour" },
+    {
+      command: "revoada token create --role worker --uses 20",
+      meaning: "for machines that shall do the work and nothing else",
+    },
     { command: "revoada token create --label rack-7", meaning: "to be told apart from others later" },
   ],
   run: (invocation) =>
     withNode(invocation, async (node) => {
       const ttlMs = durationFlag(invocation, "ttl");
       const uses = numberFlag(invocation, "uses", { least: 1, most: 1_000_000 });
-      const label = invocation.value("label");
+      const [label, role] = [invocation.value("label"), invocation.value("role")];
       const token = await node.createToken({
         ...(ttlMs === undefined ? {} : { ttlMs }),
         ...(uses === undefined ? {} : { uses }),
         ...(label === undefined ? {} : { label }),
+        ...(role === undefined ? {} : { role }),
       });
       show(invocation, { token }, () => `${token}\n`);
       return exitCodes.ok;
@@ -41,6 +55,7 @@ function rowOf(token: TokenLine): readonly Cell[] {
     token.state === "good" ? { text: token.state, style: "green" } : { text: token.state, style: "yellow" },
     String(token.usesLeft),
     new Date(token.expiresMs).toISOString(),
+    token.role,
     token.label ?? "-",
   ];
 }
@@ -58,7 +73,7 @@ export const tokenListCommand: CommandSpec = {
       show(invocation, { tokens }, (paint) =>
         tokens.length === 0
           ? "no tokens: revoada token create makes one\n"
-          : renderTable(["ID", "STATE", "USES LEFT", "EXPIRES", "LABEL"], tokens.map(rowOf), paint),
+          : renderTable(["ID", "STATE", "USES LEFT", "EXPIRES", "ROLE", "LABEL"], tokens.map(rowOf), paint),
       );
       return exitCodes.ok;
     }),

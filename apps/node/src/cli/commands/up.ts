@@ -1,8 +1,24 @@
+import type { NodeEnd, startNode as StartNodeFunction, StartOptions } from "../../daemon/daemon.ts";
 import { loadConfig } from "../../config/config.ts";
 import type { CommandSpec, Invocation } from "../command.ts";
 import { exitCodeOf, exitCodes } from "../exit-codes.ts";
 import { renderError } from "../output.ts";
 import { settingFlags, sourcesOf } from "./config.ts";
+
+type StartNode = typeof StartNodeFunction;
+
+async function runOnce(options: StartOptions, startNode: StartNode): Promise<NodeEnd> {
+  const { signal } = options;
+  const node = await startNode(options);
+  const stop = (): void => void node.stop();
+  if (signal.aborted) stop();
+  else signal.addEventListener("abort", stop, { once: true });
+  try {
+    return await node.ended;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
 
 async function up(invocation: Invocation): Promise<number> {
   const { io } = invocation;
@@ -13,11 +29,10 @@ async function up(invocation: Invocation): Promise<number> {
     import("../../daemon/daemon.ts"),
   ]);
   const logger = createLogger(io, config.logLevel);
-  const node = await startNode({ config, logger, signal: io.signal });
-  const stop = (): void => void node.stop();
-  if (io.signal.aborted) stop();
-  else io.signal.addEventListener("abort", stop, { once: true });
-  const end = await node.ended;
+  let end = await runOnce({ config, logger, signal: io.signal }, startNode);
+  // Another key, the same directory: everything that rests on the key is made anew.
+  while (end.reason === "rotated" && !io.signal.aborted)
+    end = await runOnce({ config, logger, signal: io.signal }, startNode);
   if (end.reason !== "failed") return exitCodes.ok;
   io.stderr.write(renderError(end.error, undefined));
   return exitCodeOf(end.error) || exitCodes.failed;
