@@ -144,6 +144,18 @@ describe("a node that rotates its key", () => {
     expect(kit.founder.cluster.formation().nodes.get(nodeId("next"))).toBe(before);
   });
 
+  test("waits until it is taken back where it was taken for dead", async () => {
+    const { kit, nodes } = await formed("b", "c", "d");
+    const before = named(kit, nodes, false);
+    const { loop } = kit.founder.cluster.running();
+    await kit.run(loop.commit([{ verb: "evict", node: nodeId(before.name) }], "it was silent"));
+    const member = kit.gossip.members.get(nodeId(before.name));
+    const asked = before.cluster.nameSuccessor(nodeId("next"), { timeoutMs: 10_000 });
+    kit.gossip.say(nodeId(before.name), { generation: (member?.generation ?? 0) + 1 });
+    await kit.run(asked);
+    expect(kit.founder.cluster.formation().nodes.get(nodeId("next"))?.succeeds).toBe(nodeId(before.name));
+  });
+
   test("that is removed meanwhile takes its next key with it", async () => {
     const { kit, nodes } = await formed("b", "c", "d");
     const before = named(kit, nodes, true);

@@ -32,7 +32,8 @@ test("masters rotate their keys, the leader too, through crashes, and the chain 
   await leader.ended();
   taken.add(led);
   const back = new Daemon(leader.directory);
-  await back.until(({ id, replica, state }) => id === to && replica === "voter" && state === "active");
+  // Who dies without a word may lose its seat to the one that stands by; its place in the cluster it keeps.
+  await back.until(({ id, state }) => id === to && state === "active");
   await write(follower, "after-the-leader");
 
   // A crash before anything was decided: the key is there, nobody knows it, and the next start goes on with it.
@@ -45,7 +46,7 @@ test("masters rotate their keys, the leader too, through crashes, and the chain 
   await third.ended();
   taken.add(last);
   const again = new Daemon(third.directory);
-  await again.until(({ id, replica, state }) => id === identity.id && replica === "voter" && state === "active");
+  await again.until(({ id, state }) => id === identity.id && state === "active");
 
   const living = [back, again, ...nodes.filter((node) => node !== leader && node !== third)];
   for (const node of living)

@@ -111,6 +111,11 @@ export class SuccessionDesk {
     const { sealer, logger } = this.#options;
     const state = formationOf(this.#options);
     if (state.formation.nodes.get(successor)?.succeeds !== node) {
+      // It speaks, so it lives: it is about to be taken back, and may be followed then.
+      if (state.formation.nodes.get(node)?.state === "failed")
+        throw new CommandRefusedError("CLUSTER_ROTATE_REFUSED", `${shortId(node)} is not taken back yet`, {
+          retryable: true,
+        });
       this.#requireOthers(node, state);
       const transition = { verb: "succeed", node: successor, predecessor: node, signature } as const;
       const reason = `${shortId(node)} names ${shortId(successor)} as its next key`;

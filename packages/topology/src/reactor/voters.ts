@@ -91,10 +91,7 @@ export function canGiveUpSeat(
 ): boolean {
   return candidatesOf(formation, observation, limits).some(
     (candidate) =>
-      candidate.id !== id &&
-      candidate.limitedTo === undefined &&
-      candidate.replica === "learner" &&
-      candidate.caughtUp,
+      candidate.id !== id && candidate.limitedTo === undefined && candidate.replica === "learner" && candidate.caughtUp,
   );
 }
 
