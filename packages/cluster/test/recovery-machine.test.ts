@@ -60,10 +60,12 @@ describe("a recovery that is applied", () => {
     }
   });
 
-  test("leaves the lost ones out for ever, with the best of tokens too", () => {
+  test("ends every token, and leaves the lost ones out for ever with new ones too", () => {
     const kit = three();
     kit.apply(kit.configuration(["b"]));
     kit.shift(recovery("b"), {}, testAttestor("b"));
+    expect(kit.shift([admit("e", { tokenId })], {}, testAttestor("b"))).toMatchObject({ code: "TOKEN_REFUSED" });
+    kit.createToken(tokenRecord(1, { usesLeft: 9 }));
     for (const name of ["a", "c", "d"])
       expect(kit.shift([admit(name, { tokenId })], {}, testAttestor("b"))).toMatchObject({
         ok: false,

@@ -25,7 +25,7 @@ import { isFormed } from "@revoada/topology";
 import { decodeCanonical, encodeCanonical, numberOfKey, orderedKey, textKey, textOfKey } from "../codec.ts";
 import { MachineRefusal, readStored, settle, type CheckedCommand } from "./result.ts";
 import { decodeRecord, encodeRecord } from "./state-codec.ts";
-import { chargeTokens, writeTokens } from "./token-machine.ts";
+import { chargeTokens, dropTokens, writeTokens } from "./token-machine.ts";
 import { trees } from "./trees.ts";
 
 const keys = {
@@ -197,6 +197,8 @@ export class FormationMachine implements SubMachine {
       write: () => {
         for (const block of blocks) transaction.put(trees.blocks, orderedKey(block.height), block.bytes);
         writeTokens(transaction, charged);
+        // They cannot name this block to whom they let in, and whoever was lost may have known them.
+        if (isRecovery(command)) dropTokens(transaction);
         this.#writeShift(transaction, state, next);
         this.#state = next;
       },

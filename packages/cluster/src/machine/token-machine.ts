@@ -100,6 +100,11 @@ export function writeTokens(transaction: StoreTransaction, records: readonly Tok
   for (const record of records) transaction.put(trees.tokens, textKey(record.tokenId), encodeCanonical(record));
 }
 
+/** Ends every token. */
+export function dropTokens(transaction: StoreTransaction): void {
+  for (const { key } of [...transaction.range(trees.tokens)]) transaction.delete(trees.tokens, key);
+}
+
 /** What the token sub-machine takes: a new token's public half, or the end of one. */
 export type TokenCommand =
   | { readonly version: 1; readonly type: "create"; readonly record: TokenRecord }
