@@ -263,6 +263,7 @@ describe("any history", () => {
           head: writer.head,
           ...(sealed === undefined ? {} : { sealed }),
           generation: writer.formation.generation,
+          recoveries: [],
         });
         expect(follower.formation()).toEqual(writer.formation);
         blocks += writer.head.height;
