@@ -119,22 +119,10 @@ export class RunningCluster {
     const { consensus, membership, machine, sealer, directory } = this;
     const logger = this.#logger;
     this.loop = new FormationLoop({ declaration, attestor, consensus, membership, machine, sealer, clock, logger });
-    const door = new Door({
-      attestor,
-      transport,
-      consensus,
-      membership,
-      machine,
-      store,
-      directory,
-      loop: this.loop,
-      sealer,
-      genesis,
-      clock,
-      logger,
-    });
+    const tools = this.#operatorTools();
+    const door = new Door({ ...tools, store, directory, genesis });
     stack.push(() => door.stop());
-    const desk = { ...this.#operatorTools(), leader: () => this.#leader() };
+    const desk = { ...tools, leader: () => this.#leader() };
     this.desk = new OperatorDesk(desk);
     stack.push(() => this.desk.stop());
     this.successions = new SuccessionDesk({ ...desk, directory });

@@ -3,6 +3,15 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Daemon, formedCluster, revoada, workspace, write, written } from "./revoada.ts";
 
+/** The chain verifies, and says what it rests on. */
+async function expectNamed(node: Daemon, file: string, cluster: string): Promise<void> {
+  expect((await revoada("chain", "export", file, "--data-dir", node.directory)).code).toBe(0);
+  const verified = await revoada("chain", "verify", file, "--cluster", cluster);
+  expect(verified.code).toBe(0);
+  expect(verified.out).toMatch(/RECOVERY .*went on alone, without a majority, and gave 4 nodes up/);
+  expect((await revoada("chain", "verify", file, "--cluster", cluster, "--no-recovery")).code).toBe(1);
+}
+
 test("one of two survivors of five goes on alone, the other joins anew, and the chain says for ever what happened", async () => {
   const folder = workspace();
   const nodes = await formedCluster(folder, 5);
@@ -57,12 +66,7 @@ test("one of two survivors of five goes on alone, the other joins anew, and the 
   await write(newcomers[0] as Daemon, "together");
   expect(await written(newcomers[1] as Daemon)).toEqual(["after", "before", "together"]);
 
-  const file = join(folder, "recovered.chain");
-  expect((await revoada("chain", "export", file, "--data-dir", newcomers[0]?.directory ?? "")).code).toBe(0);
-  const verified = await revoada("chain", "verify", file, "--cluster", cluster);
-  expect(verified.code).toBe(0);
-  expect(verified.out).toMatch(/RECOVERY .*went on alone, without a majority, and gave 4 nodes up/);
-  expect((await revoada("chain", "verify", file, "--cluster", cluster, "--no-recovery")).code).toBe(1);
+  await expectNamed(newcomers[0] as Daemon, join(folder, "recovered.chain"), cluster);
   const { tombstones } = await alone.ask((node) => node.formation());
   expect(tombstones.toSorted()).toEqual(
     states
