@@ -18,7 +18,7 @@ import type { Whereabouts } from "./core/whereabouts.ts";
 import { DiscoveryListenError, DiscoveryOptionsError } from "./errors.ts";
 import { Exchange, whereaboutsProtocol } from "./exchange.ts";
 import { nodeIdOf, privateKeyOf } from "./keys.ts";
-import { createNetwork } from "./network.ts";
+import { createNetwork, isPlain } from "./network.ts";
 import type { Libp2pDiscoveryOptions } from "./options.ts";
 
 /** A `Discovery` whose libp2p can be told to others. */
@@ -40,7 +40,8 @@ const [exchangeMs, dialMs, lookUpMs] = [3_000, 5_000, 10_000];
 const provideMs = 10 * 60_000;
 /** With so many connected nobody else is dialled; one is let go at each look, so that all come round. */
 const enoughPeers = 32;
-const maxDials = 16;
+/** Dials under way of those who are known to belong here, and of strangers. */
+const [maxKnownDials, maxStrangerDials] = [16, 4];
 const maxPeers = 64;
 const maxProviders = 64;
 /** Whoever announced itself and could not be dialled is not dialled again before this. */
@@ -104,7 +105,7 @@ class Libp2pSource implements Libp2pDiscovery {
   #network: Libp2p | undefined;
   #exchange: Exchange | undefined;
   #starting: Promise<void> | undefined;
-  #dials = 0;
+  readonly #dialling = { known: 0, strangers: 0 };
   #providedMs = Number.NEGATIVE_INFINITY;
   #providedTo = 0;
   #cancel = (): void => {};
@@ -176,6 +177,7 @@ class Libp2pSource implements Libp2pDiscovery {
       privateKey,
       rendezvous: this.#rendezvous,
       listen: this.#places.listen,
+      peers: this.#places.peers.map(String),
       mdns: mdns === true ? {} : mdns === false ? undefined : mdns,
       dht,
       isWelcome,
@@ -287,16 +289,21 @@ class Libp2pSource implements Libp2pDiscovery {
     const network = this.#network;
     const key = id.toString();
     if (network === undefined || this.#abort.signal.aborted || id.equals(network.peerId)) return;
-    if (nodeIdOf(id) === undefined || network.getConnections(id).length > 0) return;
+    const node = nodeIdOf(id);
+    if (node === undefined || network.getConnections(id).length > 0) return;
     const nowMs = this.#options.clock.monotonicMs();
     if (nowMs - (this.#dialledMs.get(key) ?? Number.NEGATIVE_INFINITY) < redialMs) return;
-    if (this.#dials >= maxDials || network.getConnections().length >= enoughPeers) return;
+    const plain = multiaddrs.filter((address) => isPlain(address.toString())).slice(0, 8);
+    const isKnown = node !== undefined && this.#options.isKnown?.(node) === true;
+    const kind = isKnown ? "known" : "strangers";
+    const isCrowded = this.#dialling[kind] >= (isKnown ? maxKnownDials : maxStrangerDials);
+    if (plain.length === 0 || isCrowded || network.getConnections().length >= enoughPeers) return;
     remember(this.#dialledMs, key, nowMs);
     remember(this.#sources, key, source);
-    this.#dials += 1;
+    this.#dialling[kind] += 1;
     void this.#track(
-      this.#dial(network, id, multiaddrs.slice(0, 8)).finally(() => {
-        this.#dials -= 1;
+      this.#dial(network, id, plain).finally(() => {
+        this.#dialling[kind] -= 1;
       }),
     );
   }
@@ -306,7 +313,7 @@ class Libp2pSource implements Libp2pDiscovery {
       address.toString().includes("/p2p/") ? address : address.encapsulate(`/p2p/${id.toString()}`),
     );
     // What came in an announcement counts before what was known: the node may have moved.
-    await network.dial(whole.length > 0 ? whole : id, { signal: this.#deadline(dialMs) });
+    await network.dial(whole, { signal: this.#deadline(dialMs) });
   }
 
   // --- telling each other -----------------------------------------------------------------------------------------------

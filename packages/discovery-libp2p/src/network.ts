@@ -22,6 +22,8 @@ export interface NetworkOptions {
   readonly listen: readonly string[];
   readonly mdns: MdnsOptions | undefined;
   readonly dht: boolean;
+  /** Multiaddrs that may hold a name: those that were given. */
+  readonly peers: readonly string[];
   readonly isWelcome: (id: NodeId) => boolean;
   /** Called for each announcement on the LAN. */
   readonly onAnnounced: (peer: PeerInfo) => void;
@@ -49,6 +51,11 @@ function privateDht(): ReturnType<typeof kadDHT> {
   });
 }
 
+/** True for an IP and a TCP port, whoever is there. */
+export function isPlain(address: string): boolean {
+  return /^\/ip[46]\/[0-9a-fA-F:.]+\/tcp\/\d+(?:\/p2p\/\w+)?$/.test(address);
+}
+
 /** The file format of pre-shared keys, which is all that pnet takes. */
 function swarmKey(key: Uint8Array): Uint8Array {
   const text = `/key/swarm/psk/1.0.0/\n/base16/\n${Buffer.from(key).toString("hex")}`;
@@ -57,7 +64,7 @@ function swarmKey(key: Uint8Array): Uint8Array {
 
 /** A libp2p under the node's key, in the private network of its group, that was not started. */
 export function createNetwork(options: NetworkOptions): Promise<Libp2p> {
-  const { privateKey, rendezvous, listen, mdns, dht, onAnnounced } = options;
+  const { privateKey, rendezvous, listen, peers, mdns, dht, onAnnounced } = options;
   const deny = (peer: PeerId): boolean => {
     const id = nodeIdOf(peer);
     return id === undefined || !options.isWelcome(id);
@@ -73,13 +80,15 @@ export function createNetwork(options: NetworkOptions): Promise<Libp2p> {
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     connectionGater: {
+      // A name that a stranger has chosen would be looked up in the DNS, and the threads for that are few.
+      denyDialMultiaddr: (address) => !isPlain(address.toString()) && !peers.includes(address.toString()),
       denyDialPeer: deny,
       denyInboundEncryptedConnection: deny,
       denyOutboundEncryptedConnection: deny,
     },
     connectionManager: {
       maxConnections,
-      maxParallelDials: 16,
+      maxParallelDials: 32,
       maxDialQueueLength: 128,
       maxPeerAddrsToDial: 8,
       dialTimeout: 5_000,

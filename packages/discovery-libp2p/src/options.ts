@@ -20,6 +20,8 @@ export interface Libp2pDiscoveryOptions {
   readonly addresses: () => readonly Address[];
   /** Who may take part, of those who know the group. Everybody unless given; those who were removed should not. */
   readonly isWelcome?: (id: NodeId) => boolean;
+  /** Who is known to belong to the group. They are dialled before strangers, of whom anybody can announce any number. */
+  readonly isKnown?: (id: NodeId) => boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger?: Logger;

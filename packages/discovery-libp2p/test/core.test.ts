@@ -13,6 +13,7 @@ import {
   messageOf,
 } from "../src/core/whereabouts.ts";
 import { keyOf } from "../src/keys.ts";
+import { isPlain } from "../src/network.ts";
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 const group = new Uint8Array(32).fill(7);
@@ -99,6 +100,20 @@ describe("a place of libp2p", () => {
     expect(() => multiaddrOf("peers", text)).toThrow(
       expect.objectContaining({ code: "DISCOVERY_INVALID_OPTIONS", message: expect.stringContaining("peers") }),
     );
+  });
+});
+
+describe("an address that a stranger gives", () => {
+  test.each([
+    ["/ip4/10.0.0.1/tcp/7401", true],
+    ["/ip6/fd00::1/tcp/7401/p2p/12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5", true],
+    ["/dns4/node.example.com/tcp/7401", false],
+    ["/dnsaddr/node.example.com", false],
+    ["/ip4/10.0.0.1/udp/7401/quic-v1", false],
+    ["/ip4/10.0.0.1/tcp/7401/ws", false],
+    ["/ip4/10.0.0.1/tcp/7401/p2p/x/p2p-circuit", false],
+  ])("%s is dialled: %s", (address, expected) => {
+    expect(isPlain(address)).toBe(expected);
   });
 });
 

@@ -46,8 +46,9 @@ export class Finding implements AsyncDisposable {
   /** Switches one after the other. */
   #turn: Promise<void> = Promise.resolve();
   #isOver = false;
-  /** Before there is a membership, everybody who is found may be needed. */
-  #isWanted: (id: NodeId) => boolean = () => true;
+  #isKnown: (id: NodeId) => boolean = () => true;
+  /** Whoever is known to be alive is not sought. */
+  #isAlive: (id: NodeId) => boolean = () => false;
   #isRemoved: (id: NodeId) => boolean = () => false;
 
   constructor(options: FindingOptions) {
@@ -76,9 +77,15 @@ export class Finding implements AsyncDisposable {
     return [...new Set([...found, ...this.#options.known(id)])].slice(0, maxAddresses);
   }
 
+  /** From now on these are looked for: before there is a membership, those who found a cluster or let somebody in. */
+  seek(isKnown: (id: NodeId) => boolean): void {
+    this.#isKnown = isKnown;
+  }
+
   /** From now on those are looked for who belong here and are not known to be alive. */
   follow(membership: Pick<Membership, "view">, isKnown: (id: NodeId) => boolean): void {
-    this.#isWanted = (id) => isKnown(id) && membership.view().members.get(id)?.status !== "alive";
+    this.#isKnown = isKnown;
+    this.#isAlive = (id) => membership.view().members.get(id)?.status === "alive";
     for (const id of this.#finder?.found() ?? []) this.#found(id);
   }
 
@@ -115,7 +122,7 @@ export class Finding implements AsyncDisposable {
   }
 
   #found(id: NodeId): void {
-    if (!this.#isWanted(id) || this.#isRemoved(id)) return;
+    if (!this.#isKnown(id) || this.#isAlive(id) || this.#isRemoved(id)) return;
     this.#options.transport.setAddresses(id, this.addressesOf(id));
   }
 
@@ -152,6 +159,7 @@ export class Finding implements AsyncDisposable {
       mdns,
       dht,
       addresses: () => advertisedAddresses(advertise, transport.listening()),
+      isKnown: (id) => this.#isKnown(id),
       isWelcome: (id) => !this.#isRemoved(id) || this.#refuse(id),
       clock,
       random,

@@ -281,7 +281,7 @@ async function requireLog(data: DataDirectory, file: NodeFile): Promise<void> {
 async function found(options: PrepareOptions, parts: Parts, declaration: ClusterDeclaration): Promise<PreparedNode> {
   const { config, clock, random, data } = options;
   const { attestor, identity, transport, expectation } = parts;
-  if (expectation !== undefined) admitExpected(transport, expectation);
+  if (expectation !== undefined) admitExpected(parts, expectation);
   // A port that is taken is found out before there is a cluster.
   await transport.start();
   if (expectation !== undefined) await parts.finding.meet(expectation.meetingGroup());
@@ -330,14 +330,15 @@ function surroundings(options: PrepareOptions, parts: Parts, expectation: Expect
 }
 
 /** Before there is a cluster, those who are to found it speak on the channel of strangers, and nobody else does. */
-function admitExpected(transport: Transport, expectation: Expectation): void {
+function admitExpected({ transport, finding }: Pick<Parts, "transport" | "finding">, expectation: Expectation): void {
+  finding.seek((id) => expectation.has(id));
   transport.setAdmission((peer, channel) => channel === "join" && expectation.has(peer));
 }
 
 /** One of several that found a cluster together, and not the one that makes its genesis. */
 async function follow(options: PrepareOptions, parts: Parts, expectation: Expectation): Promise<PreparedNode> {
-  const { attestor, transport } = parts;
-  admitExpected(transport, expectation);
+  const { attestor } = parts;
+  admitExpected(parts, expectation);
   await parts.finding.meet(expectation.meetingGroup());
   const genesis = await awaitGenesis(surroundings(options, parts, expectation), options.data);
   // The founder begins only once everybody has agreed.
@@ -354,6 +355,7 @@ async function enter(
   const { attestor, transport, peers, identity, finding, expectation } = parts;
   const voters = new Set(token.voters);
   transport.setAdmission((peer, channel) => channel === "join" && voters.has(peer));
+  finding.seek((id) => voters.has(id) || expectation?.has(id) === true);
   await transport.start();
   await finding.meet(expectation?.meetingGroup() ?? groupIdOf(token.clusterId));
   const log = await openLog(options, token.clusterId);
