@@ -43,6 +43,18 @@ describe("config show", () => {
     expect(shown.settings.map(({ name }) => name)).toEqual(Object.keys(settings));
   });
 
+  test("shows every value of a flag that was given several times", async () => {
+    const { out } = await run("config show --seed 10.0.0.1:7400 --seed 10.0.0.2:7400 --discover mdns -o json");
+    const shown = JSON.parse(out) as { readonly settings: readonly { readonly name: string }[] };
+    expect(shown.settings).toContainEqual({
+      name: "seeds",
+      value: ["10.0.0.1:7400", "10.0.0.2:7400"],
+      layer: "flag",
+      source: "--seed",
+    });
+    expect(shown.settings).toContainEqual({ name: "discover", value: ["mdns"], layer: "flag", source: "--discover" });
+  });
+
   test("shows origins to people where they are asked for, and never a token", async () => {
     const token = "rvd1AAAA_secret";
     const { out } = await run(`config show --origin --join ${token}`);

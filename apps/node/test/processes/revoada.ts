@@ -65,8 +65,8 @@ export class Daemon {
   }
 
   /** Resolves with a client once the daemon answers and `fits`. */
-  async until(fits: (status: NodeStatus) => boolean): Promise<NodeStatus> {
-    return until(`${this.directory} to be as it should`, async () => {
+  async until(fits: (status: NodeStatus) => boolean, withinMs = deadlineMs): Promise<NodeStatus> {
+    return until(`${this.directory} to be as it should`, withinMs, async () => {
       if (this.#child.exitCode !== null)
         throw new Error(`the daemon ended with ${this.#child.exitCode}:\n${this.#output.err()}`);
       const status = await this.ask((node) => node.status()).catch((error: unknown) => {
@@ -88,7 +88,7 @@ export class Daemon {
 
   /** Resolves once the daemon has said so, in its log or elsewhere. */
   async said(words: RegExp): Promise<void> {
-    await until(`${this.directory} to say ${words}`, async () =>
+    await until(`${this.directory} to say ${words}`, deadlineMs, async () =>
       words.test(this.#output.out() + this.#output.err()) ? true : undefined,
     );
   }
@@ -143,12 +143,12 @@ export async function written(node: Daemon): Promise<readonly string[]> {
 }
 
 /** Asks again until there is an answer. */
-async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-  const deadline = performance.now() + deadlineMs;
+async function until<T>(what: string, withinMs: number, ask: () => Promise<T | undefined>): Promise<T> {
+  const deadline = performance.now() + withinMs;
   for (;;) {
     const answer = await ask();
     if (answer !== undefined) return answer;
-    if (performance.now() > deadline) throw new Error(`waited ${deadlineMs} ms for ${what}`);
+    if (performance.now() > deadline) throw new Error(`waited ${withinMs} ms for ${what}`);
     await pause(pollMs);
   }
 }
