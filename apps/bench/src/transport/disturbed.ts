@@ -44,7 +44,7 @@ async function besideBulk(pair: Pair, { quick, say }: Scope): Promise<DisturbedF
   await pair.bulk(1_048_576, forMs);
   const rounds: Round[] = [];
   const rates: number[] = [];
-  for (let round = 1; round <= (quick ? 1 : 5); round += 1) {
+  for (let round = 1; round <= (quick ? 1 : 3); round += 1) {
     const idle = await pair.pace(everyMs, forMs);
     const [during, { bytes, tookMs }] = await Promise.all([
       pair.pace(everyMs, forMs),
@@ -92,7 +92,7 @@ async function underAttack(pair: Pair, attacker: Member, attack: Attack, scope: 
   const rounds: Round[] = [];
   const total = { connections: 0, frames: 0 };
   const before = pair.server.worker.residentBytes;
-  for (let round = 1; round <= (scope.quick ? 1 : 5); round += 1) {
+  for (let round = 1; round <= (scope.quick ? 1 : 3); round += 1) {
     const idle = await pair.pace(everyMs, forMs);
     const { during, attempts } = await once();
     rounds.push({ idle, during });

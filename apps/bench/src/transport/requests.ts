@@ -11,6 +11,6 @@ export async function measureRequests({ quick, say }: Scope): Promise<readonly C
   await using bare = await Pair.open("bare");
   const timing = quick ? { warmUpMs: 100, measureMs: 300 } : { warmUpMs: 300, measureMs: 1000 };
   const loads = sizes.flatMap((payloadBytes) => concurrencies.map((callers) => ({ callers, payloadBytes, ...timing })));
-  const rounds = quick ? { rounds: 1, withinMs: 60_000 } : { rounds: 5, withinMs: 200_000 };
+  const rounds = quick ? { rounds: 1, withinMs: 60_000 } : { rounds: 3, withinMs: 150_000 };
   return await takeTurns([bare.program(), transport.program()], loads, rounds, say);
 }
