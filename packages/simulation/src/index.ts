@@ -37,6 +37,7 @@ export {
   measureSpread,
   runGossipSeed,
   settledWorld,
+  type GossipIdle,
   type GossipRunOptions,
   type GossipRunResult,
   type Spread,

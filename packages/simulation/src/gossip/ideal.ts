@@ -1,11 +1,17 @@
 import type { SeededRandom } from "@revoada/fabric/memory";
 import { fanOut } from "@revoada/membership-gossip/unstable/core";
 
+/** Rounds until everybody knows; see {@link idealSpread}. */
+export function idealRounds(nodes: number, loss: number, random: SeededRandom): number {
+  return idealSpread(nodes, loss, random).length;
+}
+
 /**
- * Rounds until everybody knows, in the model that theory reasons about: rounds are in step, each node speaks with `fanOut` others
+ * The share of those who know after each round until everybody does, in the model that theory reasons about: rounds are in step, each node speaks with `fanOut` others
  * drawn at random, both tell the other what they know, and each of the two messages is lost by itself.
  */
-export function idealRounds(nodes: number, loss: number, random: SeededRandom): number {
+export function idealSpread(nodes: number, loss: number, random: SeededRandom): readonly number[] {
+  const shares: number[] = [];
   let knows = new Uint8Array(nodes);
   knows[0] = 1;
   let known = 1;
@@ -22,7 +28,8 @@ export function idealRounds(nodes: number, loss: number, random: SeededRandom): 
     }
     knows = after;
     known = knows.reduce((sum, each) => sum + each, 0);
-    if (known === nodes) return round;
+    shares.push(known / nodes);
+    if (known === nodes) return shares;
   }
   throw new RangeError(`${known} of ${nodes} know after a thousand rounds`);
 }

@@ -1,6 +1,6 @@
 import { limits } from "@revoada/membership-gossip/unstable/core";
 import { InvariantViolation, require } from "../violation.ts";
-import { idealRounds } from "./ideal.ts";
+import { idealSpread } from "./ideal.ts";
 import type { GossipTotals } from "./totals.ts";
 import { fairWeather, GossipWorld, type GossipWorldOptions } from "./world.ts";
 
@@ -9,6 +9,8 @@ export interface GossipRunOptions extends GossipWorldOptions {
   readonly losses?: readonly number[];
   /** How many keys are set at each of them; 5 unless told. */
   readonly keys?: number;
+  /** Measures what is sent at rest and how news spreads, and leaves it at that. */
+  readonly spreadOnly?: boolean;
 }
 
 /** How news of one key spread while a share of the frames was lost. */
@@ -18,16 +20,23 @@ export interface Spread {
   readonly rounds: readonly number[];
   /** The same in the model of the theory, as often. */
   readonly idealRounds: readonly number[];
-  /** Mean share of the nodes that knew, at the end of each round. */
+  /** Mean share of the nodes that knew, at the end of each tenth of a round. */
   readonly curve: readonly number[];
+  /** The same in the model, at the end of each round. */
+  readonly idealCurve: readonly number[];
+}
+
+/** Bytes that a node sends in a second where nothing happens. */
+export interface GossipIdle {
+  readonly livenessBytes: number;
+  readonly stateBytes: number;
 }
 
 export interface GossipRunResult {
   readonly seed: number;
   readonly nodes: number;
   readonly spreads: readonly Spread[];
-  /** Bytes per node and second where nothing happens. */
-  readonly idle: { readonly livenessBytes: number; readonly stateBytes: number };
+  readonly idle: GossipIdle;
   /** From a kill until everybody living knew, and from the beginning of a silence. */
   readonly closedMs: number | undefined;
   readonly silentMs: number | undefined;
@@ -46,7 +55,10 @@ export function mean(values: readonly number[]): number {
 }
 
 /** One key is set somewhere, and it is watched how it spreads. */
-function spreadOnce(world: GossipWorld, serial: number, curve: number[]): number {
+function spreadOnce(
+  world: GossipWorld,
+  serial: number,
+): { readonly rounds: number; readonly curve: readonly number[] } {
   const { gossipCadenceMs } = world.strategy;
   const origin = world.random.pick(world.living);
   const value = String(serial);
@@ -54,17 +66,20 @@ function spreadOnce(world: GossipWorld, serial: number, curve: number[]): number
   const total = waiting.size + 1;
   origin.set("serial", value);
   const beganMs = world.calendar.nowMs;
+  const curve: number[] = [];
   for (let step = 1; waiting.size > 0; step++) {
     require(step <= 100 * 10, "news reaches everybody", () => `${waiting.size} of ${total} never heard of ${value}`);
     world.advance(gossipCadenceMs / 10);
     for (const node of waiting) if (node.core.member(origin.id)?.keys.get("serial") === value) waiting.delete(node);
-    if (step % 10 === 0) curve[step / 10 - 1] = (curve[step / 10 - 1] ?? 0) + (total - waiting.size) / total;
+    curve.push((total - waiting.size) / total);
   }
-  const endMs = world.calendar.nowMs;
-  // The rest of the curve: everybody knows.
-  for (let round = Math.ceil((endMs - beganMs) / gossipCadenceMs); round <= 40; round++)
-    curve[round - 1] = (curve[round - 1] ?? 0) + (round === 0 ? 0 : 1);
-  return (endMs - beganMs) / gossipCadenceMs;
+  return { rounds: (world.calendar.nowMs - beganMs) / gossipCadenceMs, curve };
+}
+
+/** Of several that end at one, at different times. */
+function meanCurve(curves: readonly (readonly number[])[]): readonly number[] {
+  const longest = Math.max(...curves.map(({ length }) => length));
+  return Array.from({ length: longest }, (_, step) => mean(curves.map((curve) => curve[step] ?? 1)));
 }
 
 /** A world in which everybody knows everybody, and has for a while. */
@@ -87,24 +102,27 @@ export function measureSpread(world: GossipWorld, loss: number, keys: number): S
   // Until detectors have seen some intervals of this weather.
   world.advance(500);
   const rounds: number[] = [];
-  const ideal: number[] = [];
-  const curve: number[] = [];
+  const curves: (readonly number[])[] = [];
+  const idealCurves: (readonly number[])[] = [];
   for (let key = 1; key <= keys; key++) {
-    rounds.push(spreadOnce(world, world.calendar.nowMs, curve));
-    ideal.push(idealRounds(world.living.length, loss, world.random));
+    const once = spreadOnce(world, world.calendar.nowMs);
+    rounds.push(once.rounds);
+    curves.push(once.curve);
+    idealCurves.push(idealSpread(world.living.length, loss, world.random));
     world.advance(200);
   }
   world.weather = fairWeather;
   require(world.sightings.every(({ status }) => status !== "dead"), "no death without a reason", () =>
     `at a loss of ${loss}: ${JSON.stringify(world.sightings.find(({ status }) => status === "dead"))}`);
-  const [took, could] = [mean(rounds), mean(ideal)];
+  const idealRounds = idealCurves.map(({ length }) => length);
+  const [took, could] = [mean(rounds), mean(idealRounds)];
   require(took <= idealFactor * could, "news spreads as the theory says", () =>
     `${took.toFixed(1)} rounds at a loss of ${loss} where the ideal is ${could.toFixed(1)}`);
-  return { loss, rounds, idealRounds: ideal, curve: curve.slice(0, 40).map((share) => Math.min(1, share / keys)) };
+  return { loss, rounds, idealRounds, curve: meanCurve(curves), idealCurve: meanCurve(idealCurves) };
 }
 
 /** What a node sends where nothing happens. */
-export function measureIdle(world: GossipWorld): GossipRunResult["idle"] {
+export function measureIdle(world: GossipWorld): GossipIdle {
   const before = { ...world.traffic };
   const seconds = 2;
   world.advance(seconds * 1_000);
@@ -168,7 +186,7 @@ export function runGossipSeed(options: GossipRunOptions): GossipRunResult {
   const { seed, nodes, losses = [0, 0.1, 0.3], keys = 5 } = options;
   const world = new GossipWorld(options);
   const spreads: Spread[] = [];
-  let idle = { livenessBytes: Number.NaN, stateBytes: Number.NaN };
+  let idle: GossipIdle = { livenessBytes: Number.NaN, stateBytes: Number.NaN };
   let closedMs: number | undefined;
   let silentMs: number | undefined;
   let violation: GossipRunResult["violation"];
@@ -177,9 +195,11 @@ export function runGossipSeed(options: GossipRunOptions): GossipRunResult {
     idle = measureIdle(world);
     for (const loss of losses) spreads.push(measureSpread(world, loss, keys));
     require(world.until(() => world.isWhole, 20_000) !== undefined, "losses heal", () => "somebody is not alive");
-    stallSome(world);
-    closedMs = killSome(world);
-    silentMs = silenceOne(world);
+    if (options.spreadOnly !== true) {
+      stallSome(world);
+      closedMs = killSome(world);
+      silentMs = silenceOne(world);
+    }
     require(world.largestFrameBytes <= limits.frameMaxBytes, "no frame is larger than allowed", () =>
       `${world.largestFrameBytes} bytes`);
     require(world.refusals.size === 0, "honest nodes refuse nothing of each other", () =>
