@@ -90,9 +90,30 @@ function snapshotAims({ snapshots }: Figures): readonly Aim[] {
   ];
 }
 
+function gossipAims({ detection, spread }: Figures): readonly Aim[] {
+  const killed = detection && distribution(detection.killedMs);
+  const worst = spread?.flatMap(({ spreads }) =>
+    spreads.map(({ rounds, idealRounds }) => distribution(rounds).p50 / distribution(idealRounds).p50),
+  );
+  return [
+    aimOf(
+      "one of five killed → known dead by the others, p50: at most 700 ms",
+      killed?.p50,
+      milliseconds,
+      (is) => is <= 700,
+    ),
+    aimOf(
+      "simulated news, up to 30 % of frames lost: at most 1.5 times the ideal rounds",
+      worst && Math.max(...worst),
+      ratio,
+      (is) => is <= 1.5,
+    ),
+  ];
+}
+
 /** Each aim, and whether it was met. */
 function aimsOf(figures: Figures): readonly Aim[] {
-  const parts = [commitAims, readAims, failoverAims, growthAims, groupsAims, snapshotAims, transportAims];
+  const parts = [commitAims, readAims, failoverAims, growthAims, groupsAims, snapshotAims, transportAims, gossipAims];
   return parts.flatMap((aims) => aims(figures));
 }
 

@@ -1,3 +1,5 @@
+import type { DetectionFigures } from "./gossip/detection.ts";
+import type { SimulatedSize } from "./gossip/spread.ts";
 import type { FleetFigures } from "./groups/groups.ts";
 import type { LossFigures } from "./losses.ts";
 import type { FailoverFigures } from "./raft/failover.ts";
@@ -12,6 +14,7 @@ export interface Conditions {
   readonly date: string;
   readonly node: string;
   readonly etcd?: string;
+  readonly serf?: string;
   readonly system: string;
   readonly cores: number;
   readonly model: string;
@@ -40,6 +43,8 @@ export interface Figures {
   readonly bulk?: readonly BulkFigures[];
   readonly channels?: readonly DisturbedFigures[];
   readonly hostile?: readonly HostileFigures[];
+  readonly detection?: DetectionFigures;
+  readonly spread?: readonly SimulatedSize[];
 }
 
 /** Reads figures of earlier runs. Throws where `text` holds none. */

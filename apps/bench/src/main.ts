@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { availableParallelism, cpus, loadavg, release, tmpdir, totalmem, type as systemName } from "node:os";
 import { dirname, join } from "node:path";
 import { etcdVersion } from "./etcd/cluster.ts";
+import { serfVersion } from "./gossip/serf.ts";
 import { parseFigures, type Conditions, type Figures } from "./figures.ts";
 import { fileSystemOf } from "./host.ts";
 import { boundRun } from "./leftovers.ts";
@@ -20,11 +21,12 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-function conditionsNow(quick: boolean, etcd: string | undefined): Omit<Conditions, "tookSeconds"> {
+function conditionsNow({ quick, etcd, serf }: Scope): Omit<Conditions, "tookSeconds"> {
   return {
     date: new Date().toISOString().slice(0, 10),
     node: process.version,
     ...(etcd === undefined ? {} : { etcd }),
+    ...(serf === undefined ? {} : { serf }),
     system: `${systemName()} ${release()}`,
     cores: availableParallelism(),
     model: cpus()[0]?.model ?? "",
@@ -71,10 +73,13 @@ class Run {
   async measure(): Promise<void> {
     const { sections, quick } = this.#command;
     const etcd = etcdVersion();
-    const scope: Scope = { quick, etcd, say };
+    const serf = sections.includes("detection") ? serfVersion() : undefined;
+    const scope: Scope = { quick, etcd, serf, say };
     if (etcd === undefined) say("NO etcd ON THE PATH: its columns stay empty, and nothing is compared with it");
+    if (sections.includes("detection") && serf === undefined)
+      say("NO serf ON THE PATH: its row stays empty, and nothing is compared with it");
     for (const name of sections) {
-      const before = conditionsNow(quick, etcd);
+      const before = conditionsNow(scope);
       say(`# ${name}, ${before.loadBefore} processes busy`);
       const beganMs = performance.now();
       const seconds = (): number => Math.round((performance.now() - beganMs) / 1000);

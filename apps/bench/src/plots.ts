@@ -2,6 +2,8 @@
  * Figures as pictures.
  */
 import type { Figures } from "./figures.ts";
+import type { DetectionFigures } from "./gossip/detection.ts";
+import type { SimulatedSize } from "./gossip/spread.ts";
 import type { FailoverFigures } from "./raft/failover.ts";
 import type { Growth } from "./raft/growth.ts";
 import { lineChart, stripChart, type Panel, type Series } from "./svg/chart.ts";
@@ -160,6 +162,48 @@ function requestsChart(requests: readonly Comparison[]): string {
   });
 }
 
+function detectionChart({ killedMs, silentMs, newsMs, serf }: DetectionFigures): string {
+  return stripChart({
+    title: "Until the last of the others knows, one mark for each time, a line at the median",
+    x: { label: "milliseconds", kind: "log" },
+    rows: [
+      { name: "a value is set", kind: 2, samples: newsMs },
+      { name: "killed", kind: 0, samples: killedMs },
+      { name: "stopped", kind: 1, samples: silentMs },
+      { name: "serf: killed", kind: 3, samples: serf?.killedMs ?? [] },
+    ],
+  });
+}
+
+function spreadChart(sizes: readonly SimulatedSize[]): string {
+  const losses = sizes[0]?.spreads.map(({ loss }) => loss) ?? [];
+  const largest = sizes.at(-1);
+  return lineChart({
+    title: "Who knows of a new value, simulated",
+    x: { label: "rounds of gossip", kind: "linear" },
+    y: { label: "% of the nodes", kind: "linear" },
+    panels: losses.map((loss, at) => {
+      const ours: Series[] = sizes.map(({ nodes, spreads }, kind) => ({
+        name: `${nodes.toLocaleString("en-US")} nodes`,
+        kind,
+        points: [
+          [0, 100 / nodes],
+          ...(spreads[at]?.curve ?? []).map((share, step) => [(step + 1) / 10, share * 100] as const),
+        ],
+      }));
+      const ideal: Series = {
+        name: `ideal, ${largest?.nodes.toLocaleString("en-US")}`,
+        kind: 4,
+        points: [
+          [0, 0],
+          ...(largest?.spreads[at]?.idealCurve ?? []).map((share, step) => [step + 1, share * 100] as const),
+        ],
+      };
+      return { title: `${Math.round(loss * 100)} % of frames lost`, series: [...ours, ideal] };
+    }),
+  });
+}
+
 /** Every picture by file name; undefined where these figures do not fill it. */
 export function plotsOf({
   commits,
@@ -167,6 +211,8 @@ export function plotsOf({
   failover,
   growth,
   requests,
+  detection,
+  spread,
 }: Figures): Readonly<Record<string, string | undefined>> {
   const middle = commits?.filter(({ payloadBytes }) => payloadBytes === 256);
   return {
@@ -177,5 +223,7 @@ export function plotsOf({
     "restart.svg": growth && growthChart(growth),
     "memory.svg": growth && memoryChart(growth),
     "requests.svg": requests && requestsChart(requests),
+    "detection.svg": detection && detectionChart(detection),
+    "spread.svg": spread && spreadChart(spread),
   };
 }

@@ -1,4 +1,6 @@
 import type { Figures } from "./figures.ts";
+import { measureDetection } from "./gossip/detection.ts";
+import { measureSpreads } from "./gossip/spread.ts";
 import { measureGroups } from "./groups/groups.ts";
 import { measureLosses } from "./losses.ts";
 import { measureCommits } from "./raft/commits.ts";
@@ -18,12 +20,14 @@ export const suites: {
   readonly snapshots: readonly ["snapshots"];
   readonly losses: readonly ["losses"];
   readonly transport: readonly ["requests", "bulk", "channels", "hostile"];
+  readonly gossip: readonly ["detection", "spread"];
 } = {
   raft: ["commits", "reads", "failover", "growth", "catch-up"],
   groups: ["groups"],
   snapshots: ["snapshots"],
   losses: ["losses"],
   transport: ["requests", "bulk", "channels", "hostile"],
+  gossip: ["detection", "spread"],
 };
 
 export type SuiteName = keyof typeof suites;
@@ -54,6 +58,10 @@ export async function measureSection(name: SectionName, scope: Scope): Promise<P
       return { channels: await measureChannels(scope) };
     case "hostile":
       return { hostile: await measureHostile(scope) };
+    case "detection":
+      return { detection: await measureDetection(scope) };
+    case "spread":
+      return { spread: await measureSpreads(scope) };
     case "losses": {
       const killed = await measureLosses("kill", { rounds: scope.quick ? 3 : 20, withinMs: 70_000 }, scope.say);
       const paused = await measureLosses("pause", { rounds: scope.quick ? 2 : 10, withinMs: 45_000 }, scope.say);

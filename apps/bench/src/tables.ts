@@ -3,6 +3,8 @@
  */
 import { aimsTable } from "./aims.ts";
 import type { Conditions, Figures } from "./figures.ts";
+import type { DetectionFigures } from "./gossip/detection.ts";
+import type { SimulatedSize } from "./gossip/spread.ts";
 import { groupsTable } from "./groups/groups.ts";
 import type { Loss, LossFigures } from "./losses.ts";
 import type { SnapshotFigures } from "./snapshot/snapshot.ts";
@@ -22,8 +24,8 @@ function perSecond(standing: Standing | undefined): string {
   return standing === undefined ? "no etcd" : figure(standing.perSecond);
 }
 
-function hostOf({ node, etcd, system, cores, model, memoryGiB, fileSystem }: Conditions): string {
-  const versions = `Node ${node.replace(/^v/, "")}, ${etcd === undefined ? "**no etcd on the path: nothing is compared with it**" : `etcd ${etcd}`}`;
+function hostOf({ node, etcd, serf, system, cores, model, memoryGiB, fileSystem }: Conditions): string {
+  const versions = `Node ${node.replace(/^v/, "")}, ${etcd === undefined ? "**no etcd on the path: nothing is compared with it**" : `etcd ${etcd}`}${serf === undefined ? "" : `, serf ${serf}`}`;
   return `${versions}; ${system}, ${cores} cores (${model.trim()}), ${memoryGiB} GiB, logs on ${fileSystem}.`;
 }
 
@@ -214,6 +216,46 @@ function snapshotsTable(snapshots: readonly SnapshotFigures[]): string {
   return markdownTable([words("store"), "keys", words("replica"), ...columns], rows);
 }
 
+function detectionTable(figures: DetectionFigures): string {
+  const { killedMs, silentMs, backMs, newsMs, restCoreShare, restBytesPerSecond, serf } = figures;
+  const row = (what: string, samples: readonly number[] | undefined): readonly string[] => {
+    if (samples === undefined) return [what, "no serf", "–", "–", "–", "–"];
+    const { p50, p90, p99, worst } = distribution(samples);
+    return [what, figure(samples.length), ...[p50, p90, p99, worst].map(milliseconds)];
+  };
+  const table = markdownTable(
+    [words("what"), "times", "p50", "p90", "p99", "longest"],
+    [
+      row("`SIGKILL` → known dead by the four others", killedMs),
+      row("`SIGSTOP` → known dead by the four others", silentMs),
+      row("`SIGCONT` of one taken for dead → alive for all", backMs),
+      row("a value is set → the four others have it", newsMs),
+      row("serf, three agents: `SIGKILL` → failed for both others", serf?.killedMs),
+    ],
+  );
+  const ours = distribution(killedMs).p50;
+  const beside = serf === undefined ? "" : ` serf takes ${ratio(distribution(serf.killedMs).p50 / ours)} as long.`;
+  const cost = `At rest each of the five takes ${figure(restCoreShare * 100, 1)} % of a core, and its gossip sends ${figure(restBytesPerSecond / 1_000, 1)} kB/s.`;
+  return `${table}\n\n${cost}${beside}`;
+}
+
+function spreadTable(sizes: readonly SimulatedSize[]): string {
+  const shown = (values: readonly number[]): string =>
+    `${figure(values.reduce((sum, each) => sum + each, 0) / values.length, 1)} (${figure(Math.max(...values), 1)})`;
+  const rows = sizes.flatMap(({ nodes, idle, spreads }) =>
+    spreads.map(({ loss, rounds, idealRounds }, index) => [
+      figure(nodes),
+      `${figure(loss * 100)} %`,
+      shown(rounds),
+      shown(idealRounds),
+      ratio(rounds.reduce((sum, each) => sum + each, 0) / idealRounds.reduce((sum, each) => sum + each, 0)),
+      ...(index === 0 ? [figure(idle.livenessBytes), figure(idle.stateBytes)] : ["", ""]),
+    ]),
+  );
+  const columns = ["nodes", "frames lost", "rounds, mean (longest)", "ideal", "to it"];
+  return markdownTable([...columns, "idle: signs of life, B/s per node", "state, B/s"], rows);
+}
+
 /** A table that stands in the page under a name of its own, and the pictures below it. */
 export interface NamedTable {
   readonly name: string;
@@ -225,7 +267,8 @@ export interface NamedTable {
 
 /** Every table, those that these figures do not fill too. */
 export function tablesOf(figures: Figures): readonly NamedTable[] {
-  const { conditions, commits, reads, failover, growth, catchUp, groups, losses, snapshots } = figures;
+  const { conditions, commits, reads, failover, growth, catchUp, groups, losses, snapshots, detection, spread } =
+    figures;
   const tables: NamedTable[] = [];
   const add = (
     name: string,
@@ -272,5 +315,13 @@ export function tablesOf(figures: Figures): readonly NamedTable[] {
   add("channels", "Requests during a bulk transfer", channels && channelsTable(channels));
   add("hostile", "A good peer's requests during an attack", hostile && hostileTable(hostile));
   add("snapshots", "Event loops while a snapshot goes through", snapshots && snapshotsTable(snapshots));
+  add("detection", "Five members, and one of them gone", detection && detectionTable(detection), [
+    "detection.svg",
+    "Times until a death is known, and until news is everywhere",
+  ]);
+  add("spread", "News among many simulated nodes", spread && spreadTable(spread), [
+    "spread.svg",
+    "Share of the nodes that know, by rounds, for three shares of lost frames",
+  ]);
   return tables;
 }
