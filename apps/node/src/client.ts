@@ -1,6 +1,6 @@
 import { isFabricError, type Face, type PlainValue } from "@revoada/fabric";
 import { controlClient, type ControlClient } from "@revoada/face-pure-raft";
-import type { ChainReport } from "./daemon/chain-report.ts";
+import type { ChainReport, ExplainReport } from "./daemon/chain-report.ts";
 import type { HealthReport } from "./daemon/control.ts";
 import type { ShiftReport, TokenLine } from "./daemon/operator-control.ts";
 import type { FormationReport, NodeStatus } from "./daemon/status.ts";
@@ -35,6 +35,8 @@ export interface NodeClient extends AsyncDisposable {
   /** The hash of the replicated state and the index that it is of. */
   stateHash(): Promise<{ readonly appliedIndex: number; readonly hash: string }>;
   chainShow(): Promise<ChainReport>;
+  /** The shifts of one node, given by its id or the beginning of it, and why they were made. */
+  explain(node: string): Promise<ExplainReport>;
   /** The chain as a file that verifies offline. */
   chainExport(): Promise<Uint8Array>;
   createToken(options?: {
@@ -103,6 +105,7 @@ function wrap(client: ControlClient, signal: AbortSignal | undefined): NodeClien
     identity: () => ask<NodeIdentity>("identity"),
     stateHash: () => ask<{ readonly appliedIndex: number; readonly hash: string }>("stateHash"),
     chainShow: () => ask<ChainReport>("chain.show"),
+    explain: (node) => ask<ExplainReport>("formation.explain", { node }),
     async chainExport(): Promise<Uint8Array> {
       const pieces: Uint8Array[] = [];
       for await (const piece of client.stream("chain.export", null, interruptible)) pieces.push(piece as Uint8Array);

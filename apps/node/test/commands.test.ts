@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { silentLogger } from "@revoada/fabric";
 import { maxDocumentBytes } from "@revoada/format";
+import type { ExplainReport } from "../src/daemon/chain-report.ts";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { commands } from "../src/cli/commands.ts";
 import { runCli } from "../src/cli/run.ts";
@@ -134,6 +135,18 @@ describe("a node on the command line", () => {
       expect(people?.code).toBe(0);
       expect(typeof JSON.parse(programs?.out ?? "")).toBe("object");
     }
+  });
+
+  test("explains the place of a node by its shifts and the facts that they rested on", async () => {
+    const { run } = await desk();
+    const { node } = JSON.parse((await run("identity -o json")).out) as { readonly node: string };
+    expect((await run(`formation propose cordon ${node}`)).code).toBe(0);
+    const shown = await run(`formation explain ${node.slice(0, 8)}`);
+    expect(shown).toMatchObject({ code: 0, err: "" });
+    expect(shown.out).toMatch(/cordon +order +\w+ +an operator: cordon/);
+    const { blocks } = JSON.parse((await run(`formation explain ${node} -o json`)).out) as ExplainReport;
+    expect(blocks.at(-1)).toMatchObject({ verb: "cordon", decision: { kind: "order" } });
+    expect((await run("formation explain ffff")).code).toBe(4);
   });
 
   test("makes tokens, within bounds", async () => {

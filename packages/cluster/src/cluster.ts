@@ -7,6 +7,7 @@ import {
   type Face,
   type FaceFactory,
   type Formation,
+  type FormationCommand,
   type JoinToken,
   type LimitedRole,
   type NodeId,
@@ -27,6 +28,7 @@ import {
   type ClusterHealth,
   type HealthInput,
 } from "./health.ts";
+import { decisionOf, type Decision } from "./machine/decision.ts";
 import { sealEnvelope } from "./machine/envelope.ts";
 import { chainParts } from "./machine/formation-machine.ts";
 import type { StateHash } from "./machine/machine.ts";
@@ -194,14 +196,27 @@ export class Cluster implements AsyncDisposable {
     return this.#require().machine.stateHash();
   }
 
+  /** Why a command of the chain was made, as far as this node keeps that: replicas do, for the last 4,096 generations. */
+  decisionOf(command: Pick<FormationCommand, "baseGeneration" | "decisionHash">): Decision | undefined {
+    const { store } = this.#view();
+    return decisionOf(store, command, (bytes) => this.#layers.attestor.hash(bytes));
+  }
+
   /** The chain as a file that can be verified offline. */
   exportChain(): Uint8Array {
+    return this.#layers.attestor.exportChain(this.chainParts());
+  }
+
+  /** Genesis, blocks and seals: all that is committed on a replica, the sealed part elsewhere. */
+  chainParts(): {
+    readonly genesis: Uint8Array;
+    readonly blocks: readonly Uint8Array[];
+    readonly seals: readonly Uint8Array[];
+  } {
     const { machine, store, origin, directory, holdsReplica } = this.#view();
-    const parts =
-      holdsReplica && machine.formation.state !== undefined
-        ? { genesis: origin.genesis.bytes, ...chainParts(store) }
-        : directory.parts();
-    return this.#layers.attestor.exportChain(parts);
+    return holdsReplica && machine.formation.state !== undefined
+      ? { genesis: origin.genesis.bytes, ...chainParts(store) }
+      : directory.parts();
   }
 
   /**

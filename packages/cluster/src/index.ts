@@ -27,6 +27,7 @@ export {
   UnknownFaceError,
 } from "./errors.ts";
 export type { BrokenInvariant, ClusterCondition, ClusterHealth } from "./health.ts";
+export type { Decision } from "./machine/decision.ts";
 export { commandKinds, openEnvelope, sealEnvelope, type CommandKind } from "./machine/envelope.ts";
 export type { FormationState, SealingVoters } from "./machine/formation-machine.ts";
 export { ClusterMachine, type ClusterMachineOptions, type StateHash } from "./machine/machine.ts";

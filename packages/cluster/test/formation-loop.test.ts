@@ -67,6 +67,9 @@ describe("the loop of the leader", () => {
       Array.from({ length: 3 }, () => ["master", "voter"]),
     );
     expect(configured(kit)).toEqual(ids("a", "b", "c"));
+    const decisions = nodes.map(({ store }) => [...store.range("formation/decisions")].length);
+    expect(new Set(decisions).size).toBe(1);
+    expect(decisions[0]).toBeGreaterThan(1);
     const moves = kit.log.changes.filter(({ voters }) => voters.length === 3);
     expect(moves).toHaveLength(1);
     expect(kit.log.configuration.generation).toBe(moves[0]?.generation);

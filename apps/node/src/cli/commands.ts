@@ -3,7 +3,7 @@ import type { CommandSpec } from "./command.ts";
 import { applyCommand } from "./commands/apply.ts";
 import { chainExportCommand, chainShowCommand, chainVerifyCommand } from "./commands/chain.ts";
 import { configSchemaCommand, configShowCommand, configValidateCommand } from "./commands/config.ts";
-import { formationProposeCommand } from "./commands/formation.ts";
+import { formationExplainCommand, formationProposeCommand } from "./commands/formation.ts";
 import { keyCreateCommand, keyRotateCommand } from "./commands/key.ts";
 import { identityCommand, versionCommand } from "./commands/local.ts";
 import { leaveCommand, nodeRemoveCommand } from "./commands/node.ts";
@@ -37,6 +37,7 @@ export const commands: readonly CommandSpec[] = [
   statusCommand,
   healthCommand,
   formationCommand,
+  formationExplainCommand,
   formationProposeCommand,
   applyCommand,
   getCommand,

@@ -1,5 +1,6 @@
 import { ChainVerifier, ed25519Verifier } from "@revoada/attest-blake3";
-import type { Attestor, ClusterId, Transition } from "@revoada/fabric";
+import type { Decision } from "@revoada/cluster";
+import type { Attestor, ClusterId, FormationCommand, NodeId, Transition } from "@revoada/fabric";
 
 /** One block, as `chain show` tells it. */
 export interface BlockLine {
@@ -17,6 +18,8 @@ export interface BlockLine {
   readonly reason: string;
   readonly proposer: string;
   readonly timeMs: number;
+  /** What was decided and on which facts, where this node keeps that. */
+  readonly decision?: { readonly kind: string; readonly inputs: Decision["inputs"] };
   /** True where a seal stands right behind it. */
   readonly sealed: boolean;
 }
@@ -40,6 +43,7 @@ export function describeChain(
     readonly blocks: readonly Uint8Array[];
     readonly seals: readonly Uint8Array[];
   },
+  decisionOf: (command: FormationCommand) => Decision | undefined = () => undefined,
 ): ChainReport {
   // The node's own chain: what happened to its cluster is shown, and was believed before.
   const believes = (): boolean => true;
@@ -51,6 +55,7 @@ export function describeChain(
     if (seal !== undefined) verifier.addSeal(seal);
     const { reason, proposer, timeMs } = command;
     const { verb, node } = transition;
+    const decision = decisionOf(command);
     return {
       height,
       hash,
@@ -63,6 +68,7 @@ export function describeChain(
       reason,
       proposer,
       timeMs,
+      ...(decision === undefined ? {} : { decision: { kind: decision.kind, inputs: decision.inputs } }),
       sealed: seal !== undefined,
     };
   });
@@ -91,4 +97,10 @@ function placeOf(transition: Transition): Pick<BlockLine, "role" | "replica" | "
     default:
       return {};
   }
+}
+
+/** What `formation.explain` answers: the shifts of one node, the latest last. */
+export interface ExplainReport {
+  readonly node: NodeId;
+  readonly blocks: readonly BlockLine[];
 }

@@ -8,8 +8,8 @@ import {
   type NodeId,
   type PlainValue,
 } from "@revoada/fabric";
-import { describeChain } from "./chain-report.ts";
-import { registerOperatorControl } from "./operator-control.ts";
+import { describeChain, type ExplainReport } from "./chain-report.ts";
+import { registerOperatorControl, resolveId } from "./operator-control.ts";
 import { describeFormation, toPlain, type NodeStatus } from "./status.ts";
 
 /** What the control methods of a node reach. */
@@ -53,7 +53,21 @@ export function registerControl(control: Control, host: ControlHost): void {
   answer("stateHash", () => cluster.stateHash());
   answer("chain.show", () => {
     const { directory, origin } = cluster.running();
-    return describeChain(host.attestor, origin.genesis.clusterId, directory.parts());
+    return describeChain(host.attestor, origin.genesis.clusterId, directory.parts(), (command) =>
+      cluster.decisionOf(command),
+    );
+  });
+  answer("formation.explain", (parameters): ExplainReport => {
+    const fields = new FieldReader(parameters ?? {}, "explain");
+    const given = fields.take("node");
+    fields.finish();
+    const { origin } = cluster.running();
+    const { blocks } = describeChain(host.attestor, origin.genesis.clusterId, cluster.chainParts(), (command) =>
+      cluster.decisionOf(command),
+    );
+    const known = new Set([origin.genesis.founder as string, ...blocks.map(({ node }) => node)]);
+    const node = resolveId("node", given, known) as NodeId;
+    return { node, blocks: blocks.filter((block) => block.node === node) };
   });
   control.register("chain.export", () => pieces(cluster.exportChain()));
   answer("token.create", async (parameters, signal) => {

@@ -35,7 +35,7 @@ const shiftTimeoutMs = 20_000;
 const maxTimeoutMs = 600_000;
 
 /** The one of `ids` that is meant by `given`: the whole id, or a beginning that no other has. */
-function resolveId(what: string, given: unknown, ids: Iterable<string>): string {
+export function resolveId(what: string, given: unknown, ids: Iterable<string>): string {
   if (typeof given !== "string" || !/^[0-9a-f]+$/.test(given) || given.length < shortestPrefix) {
     throw new InvalidValueError(what, given, `an id, or at least ${shortestPrefix} hex characters that it begins with`);
   }

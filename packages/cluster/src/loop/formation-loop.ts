@@ -17,9 +17,9 @@ import {
 } from "@revoada/fabric";
 import { topologyReactor, type TopologyReactor } from "@revoada/topology";
 import type { Sealer } from "../chain/sealer.ts";
-import { encodeCanonical } from "../codec.ts";
 import type { ClusterDeclaration } from "../declaration.ts";
 import { CommandRefusedError } from "../errors.ts";
+import { encodeDecided, encodeDecision } from "../machine/decision.ts";
 import { sealEnvelope } from "../machine/envelope.ts";
 import type { FormationState } from "../machine/formation-machine.ts";
 import type { ClusterMachine } from "../machine/machine.ts";
@@ -101,11 +101,12 @@ export class FormationLoop {
   async commit(
     transitions: readonly Transition[],
     reason: string,
-    inputs: ShiftDecision["inputs"] = {},
+    why: Pick<ShiftDecision, "kind" | "inputs"> = { kind: "order", inputs: {} },
   ): Promise<number> {
     const { attestor, machine, consensus, declaration, clock } = this.#options;
     const state = machine.formation.state;
     if (state === undefined) throw new CommandRefusedError("CLUSTER_NO_GENESIS", "the cluster has no genesis yet");
+    const decision = encodeDecision({ ...why, transitions, reason });
     const command = attestor.signCommand({
       version: 1,
       clusterId: state.genesis.clusterId,
@@ -113,13 +114,13 @@ export class FormationLoop {
       transitions,
       // A reason may be 512 bytes long, and a character takes up to three.
       reason: reason.slice(0, 160).toWellFormed(),
-      decisionHash: attestor.hash(encodeCanonical({ transitions, reason, inputs: scaledInputs(inputs) })),
+      decisionHash: attestor.hash(decision),
       timeMs: Math.max(Math.floor(clock.wallMs()), state.timeMs),
       proposer: attestor.identity.id,
       term: consensus.status().term,
     });
     const timeoutMs = 20 * declaration.strategy.consensus.electionTimeoutMs;
-    const { result } = await consensus.propose(sealEnvelope("formation", command), {
+    const { result } = await consensus.propose(sealEnvelope("decided", encodeDecided(command, decision)), {
       signal: this.#abort.signal,
       timeoutMs,
     });
@@ -229,7 +230,7 @@ export class FormationLoop {
     });
     for (const decision of decisions) {
       try {
-        const generation = await this.commit(decision.transitions, decision.reason, decision.inputs);
+        const generation = await this.commit(decision.transitions, decision.reason, decision);
         logger.info("the formation shifts", { decision: decision.kind, reason: decision.reason, generation });
       } catch (error) {
         logger.info("a shift was not committed", {
@@ -243,16 +244,6 @@ export class FormationLoop {
     }
     return decisions.length > 0;
   }
-}
-
-/** Canonical bytes hold whole numbers only. */
-function scaledInputs(inputs: ShiftDecision["inputs"]): Record<string, string | number | boolean> {
-  return Object.fromEntries(
-    Object.entries(inputs).map(([name, value]) => [
-      name,
-      typeof value === "number" && !Number.isSafeInteger(value) ? String(value) : value,
-    ]),
-  );
 }
 
 function replicaIds(formation: Formation): {

@@ -23,6 +23,7 @@ import {
 } from "@revoada/fabric";
 import { isFormed } from "@revoada/topology";
 import { decodeCanonical, encodeCanonical, numberOfKey, orderedKey, textKey, textOfKey } from "../codec.ts";
+import { decodeDecided, keepDecision } from "./decision.ts";
 import { MachineRefusal, readStored, settle, type CheckedCommand } from "./result.ts";
 import { decodeRecord, encodeRecord } from "./state-codec.ts";
 import { chargeTokens, dropTokens, writeTokens } from "./token-machine.ts";
@@ -101,7 +102,14 @@ function sealingAfter(
  */
 export class FormationMachine implements SubMachine {
   readonly name = "formation";
-  readonly trees: readonly string[] = [trees.meta, trees.formation, trees.tombstones, trees.blocks, trees.seals];
+  readonly trees: readonly string[] = [
+    trees.meta,
+    trees.formation,
+    trees.tombstones,
+    trees.decisions,
+    trees.blocks,
+    trees.seals,
+  ];
   readonly #attestor: Attestor;
   #state: FormationState | undefined;
 
@@ -122,6 +130,29 @@ export class FormationMachine implements SubMachine {
     configuration?: Configuration,
   ): Uint8Array {
     return settle(() => this.#checkCommand(transaction, command, context, configuration));
+  }
+
+  /** As {@link apply}, for a command that comes with the decision that it carries out. */
+  applyDecided(
+    transaction: StoreTransaction,
+    body: Uint8Array,
+    context: ApplyContext,
+    configuration?: Configuration,
+  ): Uint8Array {
+    return settle(() => {
+      const { command, decision } = decodeDecided(body);
+      const checked = this.#checkCommand(transaction, command, context, configuration);
+      const { baseGeneration, decisionHash } = this.#attestor.openCommand(command);
+      // Only what the proposer signed for: anything else explains nothing.
+      if (decision.length === 0 || this.#attestor.hash(decision) !== decisionHash) return checked;
+      return {
+        result: checked.result,
+        write: () => {
+          checked.write();
+          keepDecision(transaction, baseGeneration, decision);
+        },
+      };
+    });
   }
 
   applyGenesis(transaction: StoreTransaction, bytes: Uint8Array, clusterId: ClusterId): Uint8Array {

@@ -177,6 +177,8 @@ export class ClusterMachine implements StateMachine<Uint8Array, Uint8Array> {
         return this.formation.applyGenesis(transaction, body, this.#clusterId);
       case "formation":
         return this.formation.apply(transaction, body, context, configuration);
+      case "decided":
+        return this.formation.applyDecided(transaction, body, context, configuration);
       case "seal":
         return this.formation.applySeal(transaction, body);
       case "token":

@@ -8,6 +8,8 @@ export const trees = {
   formation: "formation/nodes",
   /** Node ids that were removed for ever. */
   tombstones: "formation/tombstones",
+  /** Generation that a command was made for → why it was made. */
+  decisions: "formation/decisions",
   /** Height → block. */
   blocks: "chain/blocks",
   /** Height → seal. */

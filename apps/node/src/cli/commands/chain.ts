@@ -3,21 +3,15 @@ import { ed25519Verifier, verifyChainWith } from "@revoada/attest-blake3";
 import { parseClusterId, shortId, type ChainRecovery } from "@revoada/fabric";
 import { CliFileError, CliUsageError } from "../../errors.ts";
 import { readBounded, writeDurably } from "../../files.ts";
-import type { BlockLine } from "../../daemon/chain-report.ts";
 import type { CommandSpec, Invocation } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { outputFlag, renderFacts, renderTable, type Cell } from "../output.ts";
 import { clientFlags, show, withNode } from "./common.ts";
+import { placeOf } from "./place.ts";
 
 const fileArgument = { name: "FILE", required: true, completes: "file" } as const;
 /** A chain of a million shifts is smaller. */
 const maxChainBytes = 1024 * 1024 * 1024;
-
-function placeOf({ role, replica, predecessor, verb }: BlockLine): string {
-  const limited = verb === "admit" && role !== undefined ? `${role} only` : role;
-  const next = predecessor === undefined ? undefined : `next key of ${shortId(predecessor)}`;
-  return [limited, replica, next].filter((part) => part !== undefined).join(", ") || "-";
-}
 
 /** `revoada chain show`. */
 export const chainShowCommand: CommandSpec = {

@@ -1,8 +1,11 @@
-import { shortId } from "@revoada/fabric";
+import { shortId, type NodeId } from "@revoada/fabric";
+import type { BlockLine } from "../../daemon/chain-report.ts";
 import type { ShiftReport } from "../../daemon/operator-control.ts";
 import type { CommandSpec } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
+import { renderTable, type Cell } from "../output.ts";
 import { clientFlags, show, withNode } from "./common.ts";
+import { placeOf } from "./place.ts";
 
 /** The words of the cluster, written down here: a command that only asks a daemon does not load it. */
 const verbs = ["promote", "demote", "reassign", "cordon", "quarantine", "restore", "drain"] as const;
@@ -48,6 +51,50 @@ export const formationProposeCommand: CommandSpec = {
       const dryRun = invocation.has("dry-run");
       const report = await client.propose({ verb, node, dryRun, ...(role === undefined ? {} : { role }) });
       show(invocation, report, () => renderReport(report));
+      return exitCodes.ok;
+    }),
+};
+
+function renderInputs(block: BlockLine): string {
+  const inputs = Object.entries(block.decision?.inputs ?? {});
+  return inputs.map(([name, value]) => `${name}=${shortValue(value)}`).join(" ");
+}
+
+/** Ids are shortened as everywhere. */
+function shortValue(value: string | number | boolean): string {
+  return typeof value === "string" && /^[0-9a-f]{64}$/.test(value) ? shortId(value as NodeId) : String(value);
+}
+
+/** `revoada formation explain`. */
+export const formationExplainCommand: CommandSpec = {
+  path: ["formation", "explain"],
+  summary: "show why a node has the place that it has: each shift of it, who decided that, and on which facts",
+  details: [
+    "The shifts are read from the chain, which is verified meanwhile. The facts are kept by nodes that hold a replica, for the last",
+    "4,096 generations, and are shown only where they have the hash that the chain names.",
+  ],
+  arguments: [{ name: "NODE", required: true }],
+  flags: clientFlags,
+  examples: [
+    { command: "revoada formation explain 4f1c9a20", meaning: "an id, or the beginning of one" },
+    { command: "revoada formation explain 4f1c9a20 -o json", meaning: "with everything that is kept" },
+  ],
+  run: (invocation) =>
+    withNode(invocation, async (client) => {
+      const report = await client.explain(invocation.arguments[0] ?? "");
+      show(invocation, report, (paint) => {
+        const rows = report.blocks.map((block): readonly Cell[] => [
+          String(block.height),
+          new Date(block.timeMs).toISOString(),
+          placeOf(block) === "-" ? block.verb : `${block.verb} ${placeOf(block)}`,
+          block.decision?.kind ?? "",
+          shortId(block.proposer as NodeId),
+          block.reason,
+          renderInputs(block),
+        ]);
+        if (rows.length === 0) return `${shortId(report.node)} founded the cluster and was never shifted\n`;
+        return renderTable(["HEIGHT", "TIME", "SHIFT", "DECISION", "BY", "REASON", "FACTS"], rows, paint);
+      });
       return exitCodes.ok;
     }),
 };
