@@ -1,4 +1,4 @@
-import { shortId, type NodeId } from "@revoada/fabric";
+import { shortId } from "@revoada/fabric";
 import type { BlockLine } from "../../daemon/chain-report.ts";
 import type { ShiftReport } from "../../daemon/operator-control.ts";
 import type { CommandSpec } from "../command.ts";
@@ -62,7 +62,7 @@ function renderInputs(block: BlockLine): string {
 
 /** Ids are shortened as everywhere. */
 function shortValue(value: string | number | boolean): string {
-  return typeof value === "string" && /^[0-9a-f]{64}$/.test(value) ? shortId(value as NodeId) : String(value);
+  return typeof value === "string" && /^[0-9a-f]{64}$/.test(value) ? shortId(value) : String(value);
 }
 
 /** `revoada formation explain`. */
@@ -88,7 +88,7 @@ export const formationExplainCommand: CommandSpec = {
           new Date(block.timeMs).toISOString(),
           placeOf(block) === "-" ? block.verb : `${block.verb} ${placeOf(block)}`,
           block.decision?.kind ?? "",
-          shortId(block.proposer as NodeId),
+          shortId(block.proposer),
           block.reason,
           renderInputs(block),
         ]);
