@@ -63,8 +63,9 @@ describe("a decision", () => {
 
   test("goes once the formation is 4,096 generations on", () => {
     const kit = MachineKit.founded();
-    const keep = (generation: number): void =>
-      void kit.store.transact((transaction) => keepDecision(transaction, generation, decision));
+    const keep = (generation: number): void => {
+      kit.store.transact((transaction) => keepDecision(transaction, generation, decision));
+    };
     for (const generation of [1, 2, 4097]) keep(generation);
     expect([...kit.store.range(trees.decisions)]).toHaveLength(3);
     keep(4098);
