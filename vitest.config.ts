@@ -23,6 +23,7 @@ function project(
       pool: "forks",
       include: ["test/**/*.test.ts"],
       execArgv: nodeArguments,
+      setupFiles: [join(root, "tools/properties.ts")],
       testTimeout: 20_000,
       hookTimeout: 20_000,
       ...test,

@@ -3,11 +3,19 @@ import { expect, test } from "vitest";
 import { decodeWire, encodeWire } from "../src/wire/cbor.ts";
 import { WireFault } from "../src/wire/shape.ts";
 
+/** A key that would reach for the prototype comes back as one that does not; a text of the same letters is a text. */
+function withoutProto(_key: string, value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [key === "__proto__" ? "__proto_" : key, inner]),
+  );
+}
+
 test("plain values travel as they are", () => {
   fc.assert(
     fc.property(fc.jsonValue(), fc.uint8Array(), (value, bytes) => {
       const back = decodeWire(encodeWire([value, bytes])) as [unknown, Uint8Array];
-      expect(JSON.stringify(back[0])).toBe(JSON.stringify(value).replaceAll('"__proto__"', '"__proto_"'));
+      expect(JSON.stringify(back[0])).toBe(JSON.stringify(value, withoutProto));
       expect(Buffer.from(back[1])).toEqual(Buffer.from(bytes));
     }),
   );
