@@ -7,7 +7,7 @@ import { access, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { MemberStatusLine, NodeStatus } from "../daemon/status.ts";
 import { DemonstrationError } from "./failure.ts";
-import { Daemon } from "./process.ts";
+import { Daemon, type DaemonHost } from "./process.ts";
 import { until } from "./waiting.ts";
 
 export interface FleetOptions {
@@ -16,11 +16,16 @@ export interface FleetOptions {
   readonly topology?: string;
   /** A strategy by name or file; homelab unless told. */
   readonly strategy?: string;
+  /** How many masters, and as many voters, the topology and the strategy ask for; 3 unless told. */
+  readonly masters?: number;
   readonly extraArguments?: readonly string[];
+  /** Where each daemon runs, by its place in the fleet; on loopback unless told. */
+  readonly hostOf?: (index: number) => DaemonHost;
 }
 
+export type { Daemon, DaemonHost } from "./process.ts";
 export { until } from "./waiting.ts";
-export { readEntries, Writers } from "./writers.ts";
+export { isDefiniteRefusal, readEntries, Writers, writtenNamespace } from "./writers.ts";
 
 /** A status and the daemon that gave it. */
 export interface Observed {
@@ -40,7 +45,8 @@ export class Fleet implements AsyncDisposable {
     this.#options = options;
     this.daemons = Array.from(
       { length: options.size },
-      (_, index) => new Daemon(`node-${index + 1}`, join(options.directory, `node-${index + 1}`)),
+      (_, index) =>
+        new Daemon(`node-${index + 1}`, join(options.directory, `node-${index + 1}`), options.hostOf?.(index)),
     );
   }
 
@@ -58,14 +64,13 @@ export class Fleet implements AsyncDisposable {
       topology,
       "--strategy",
       strategy,
-      "--listen",
-      "127.0.0.1:0",
+      ...listening(this.founder),
       ...this.#standing(this.founder),
     ]);
     const token = this.founder.tokenFile();
     await this.#untilUp(this.founder, () => access(token).then(() => true));
     for (const [index, daemon] of this.daemons.entries()) {
-      if (index > 0) daemon.start(["--join", token, "--listen", "127.0.0.1:0", ...this.#standing(daemon)]);
+      if (index > 0) daemon.start(["--join", token, ...listening(daemon), ...this.#standing(daemon)]);
     }
     await Promise.all(this.daemons.map((daemon) => this.#identify(daemon)));
   }
@@ -119,7 +124,7 @@ export class Fleet implements AsyncDisposable {
     const { alive, withinMs = formWithinMs, without } = options;
     return until(`a whole formation of ${alive}`, withinMs, async () => {
       const observed = await this.leader({ withinMs, ...(without === undefined ? {} : { without }) });
-      return isWhole(observed.status, alive) ? observed : undefined;
+      return isWhole(observed.status, alive, this.#options.masters) ? observed : undefined;
     });
   }
 
@@ -129,7 +134,8 @@ export class Fleet implements AsyncDisposable {
 
   /** What a daemon is told at every start. */
   #standing(daemon: Daemon): readonly string[] {
-    return ["--zone", `zone-${(this.daemons.indexOf(daemon) % 3) + 1}`, ...(this.#options.extraArguments ?? [])];
+    const extra = [...(this.#options.extraArguments ?? []), ...(daemon.host.extraArguments ?? [])];
+    return ["--zone", `zone-${(this.daemons.indexOf(daemon) % 3) + 1}`, ...extra];
   }
 
   async #identify(daemon: Daemon): Promise<void> {
@@ -149,23 +155,27 @@ export class Fleet implements AsyncDisposable {
   }
 }
 
+function listening({ host }: Daemon): readonly string[] {
+  return ["--listen", host.listen ?? "127.0.0.1:0"];
+}
+
 function serves(member: MemberStatusLine): boolean {
   return member.state === "active" && member.status === "alive";
 }
 
 /**
- * As declared for Cluster3MNW: three living masters hold the three votes, in the formation and in the log's configuration, everybody
- * else who lives has a role, and every block is sealed.
+ * As declared for masters and workers: so many living masters hold as many votes, in the formation and in the log's configuration,
+ * everybody else who lives has a role, and every block is sealed.
  */
-export function isWhole(status: NodeStatus, alive: number): boolean {
+export function isWhole(status: NodeStatus, alive: number, wanted = 3): boolean {
   const masters = status.members.filter((member) => member.role === "master" && serves(member));
   const voters = status.members.filter((member) => member.replica === "voter");
   return (
     status.members.filter(serves).length === alive &&
-    masters.length === 3 &&
-    voters.length === 3 &&
+    masters.length === wanted &&
+    voters.length === wanted &&
     voters.every((voter) => masters.includes(voter) && status.consensus.voters.includes(voter.id)) &&
-    status.consensus.voters.length === 3 &&
+    status.consensus.voters.length === wanted &&
     !status.consensus.joint &&
     status.chain.sealedHeight === status.chain.height
   );

@@ -9,16 +9,29 @@ import { DemonstrationError } from "./failure.ts";
 
 const entry = new URL("../main.ts", import.meta.url).pathname;
 
+/** Where and how a daemon runs, where that is not simply here. */
+export interface DaemonHost {
+  /** Words before the program, as `ip netns exec NAME`. It must *become* the daemon: signals go to the process that is started. */
+  readonly launcher?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Where it listens; a free port on loopback unless told. */
+  readonly listen?: string;
+  /** What it is told at every start, beside its zone. */
+  readonly extraArguments?: readonly string[];
+}
+
 /** A `revoada up` as a process of its own. */
 export class Daemon {
   readonly name: string;
   readonly directory: string;
   readonly logFile: string;
+  readonly host: DaemonHost;
   #child: ChildProcess | undefined;
   #client: NodeClient | undefined;
   id = "";
 
-  constructor(name: string, directory: string) {
+  constructor(name: string, directory: string, host: DaemonHost = {}) {
+    this.host = host;
     this.name = name;
     this.directory = directory;
     this.logFile = `${directory}.log`;
@@ -36,11 +49,17 @@ export class Daemon {
   start(args: readonly string[]): void {
     const log = openSync(this.logFile, "a");
     // A group of its own: Ctrl-C at the terminal is for the demonstration, which stops its daemons in order.
-    this.#child = spawn(process.execPath, [...process.execArgv, entry, "up", "--data-dir", this.directory, ...args], {
+    const program = [process.execPath, ...process.execArgv, entry, "up", "--data-dir", this.directory, ...args];
+    const [first = "", ...words] = [...(this.host.launcher ?? []), ...program];
+    this.#child = spawn(first, words, {
       stdio: ["ignore", log, log],
       detached: true,
       // Daemons that start together and again and again compile the same modules: once is enough.
-      env: { ...process.env, NODE_COMPILE_CACHE: join(dirname(this.directory), "compile-cache") },
+      env: {
+        ...process.env,
+        NODE_COMPILE_CACHE: join(dirname(this.directory), "compile-cache"),
+        ...this.host.environment,
+      },
     });
     closeSync(log);
   }

@@ -15,6 +15,11 @@ const definite = [
   "NODE_UNREACHABLE",
 ];
 
+/** True where an error says for certain that nothing was written and nothing will be. */
+export function isDefiniteRefusal(error: unknown): boolean {
+  return isFabricError(error, ...definite);
+}
+
 /** A write that was acknowledged. */
 export interface Acknowledged {
   readonly name: string;
@@ -23,7 +28,8 @@ export interface Acknowledged {
 }
 
 const encoder = new TextEncoder();
-const writtenNamespace = "log-book";
+/** Where every entry is written. */
+export const writtenNamespace = "log-book";
 
 /** Writers in closed loops; every write is of a resource of its own, so that each can be accounted for afterwards. */
 export class Writers {
@@ -77,7 +83,7 @@ export class Writers {
           ...this.#waitingForWrite.filter((one) => !waiting.includes(one)),
         );
       } catch (error) {
-        if (isFabricError(error, ...definite)) this.refused += 1;
+        if (isDefiniteRefusal(error)) this.refused += 1;
         else this.unknown.push(name);
         await pause(2);
       }
