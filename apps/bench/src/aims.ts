@@ -111,9 +111,37 @@ function gossipAims({ detection, spread }: Figures): readonly Aim[] {
   ];
 }
 
+function masterAims({ masters }: Figures): readonly Aim[] {
+  const of = (loss: "kill" | "pause") => {
+    const samples = masters?.find((each) => each.loss === loss)?.samples.map(({ replacedMs }) => replacedMs);
+    return samples && distribution(samples);
+  };
+  const [killed, paused] = [of("kill"), of("pause")];
+  return [
+    aimOf("a master of seven killed → replaced, p50: at most 1.5 s", killed?.p50, milliseconds, (is) => is <= 1500),
+    aimOf("a master of seven killed → replaced, p99: at most 3 s", killed?.p99, milliseconds, (is) => is <= 3000),
+    aimOf(
+      "a master of seven stopped → replaced, the longest: at most 1.5 s beyond the suspicion of 2 s",
+      paused?.worst,
+      milliseconds,
+      (is) => is <= 3500,
+    ),
+  ];
+}
+
 /** Each aim, and whether it was met. */
 function aimsOf(figures: Figures): readonly Aim[] {
-  const parts = [commitAims, readAims, failoverAims, growthAims, groupsAims, snapshotAims, transportAims, gossipAims];
+  const parts = [
+    commitAims,
+    readAims,
+    failoverAims,
+    growthAims,
+    groupsAims,
+    masterAims,
+    snapshotAims,
+    transportAims,
+    gossipAims,
+  ];
   return parts.flatMap((aims) => aims(figures));
 }
 

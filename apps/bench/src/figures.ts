@@ -2,6 +2,7 @@ import type { DetectionFigures } from "./gossip/detection.ts";
 import type { SimulatedSize } from "./gossip/spread.ts";
 import type { FleetFigures } from "./groups/groups.ts";
 import type { LossFigures } from "./losses.ts";
+import type { MasterFigures } from "./masters.ts";
 import type { FailoverFigures } from "./raft/failover.ts";
 import type { CatchUp, Growth } from "./raft/growth.ts";
 import type { SnapshotFigures } from "./snapshot/snapshot.ts";
@@ -38,6 +39,7 @@ export interface Figures {
   readonly catchUp?: CatchUp;
   readonly groups?: readonly FleetFigures[];
   readonly losses?: readonly LossFigures[];
+  readonly masters?: readonly MasterFigures[];
   readonly snapshots?: readonly SnapshotFigures[];
   readonly requests?: readonly Comparison[];
   readonly bulk?: readonly BulkFigures[];

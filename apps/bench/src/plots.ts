@@ -4,6 +4,7 @@
 import type { Figures } from "./figures.ts";
 import type { DetectionFigures } from "./gossip/detection.ts";
 import type { SimulatedSize } from "./gossip/spread.ts";
+import type { MasterFigures } from "./masters.ts";
 import type { FailoverFigures } from "./raft/failover.ts";
 import type { Growth } from "./raft/growth.ts";
 import { lineChart, stripChart, type Panel, type Series } from "./svg/chart.ts";
@@ -175,6 +176,23 @@ function detectionChart({ killedMs, silentMs, newsMs, serf }: DetectionFigures):
   });
 }
 
+function mastersChart(masters: readonly MasterFigures[]): string {
+  const samples = (loss: MasterFigures["loss"], led: boolean): readonly number[] =>
+    masters
+      .filter((each) => each.loss === loss)
+      .flatMap((each) => each.samples.filter((sample) => sample.led === led).map(({ replacedMs }) => replacedMs));
+  return stripChart({
+    title: "Time until a master is replaced, one mark for each loss, a line at the median",
+    x: { label: "milliseconds", kind: "log" },
+    rows: [
+      { name: "killed: a follower", kind: 1, samples: samples("kill", false) },
+      { name: "killed: the leader", kind: 0, samples: samples("kill", true) },
+      { name: "stopped: a follower", kind: 2, samples: samples("pause", false) },
+      { name: "stopped: the leader", kind: 3, samples: samples("pause", true) },
+    ],
+  });
+}
+
 function spreadChart(sizes: readonly SimulatedSize[]): string {
   const losses = sizes[0]?.spreads.map(({ loss }) => loss) ?? [];
   const largest = sizes.at(-1);
@@ -210,6 +228,7 @@ export function plotsOf({
   reads,
   failover,
   growth,
+  masters,
   requests,
   detection,
   spread,
@@ -220,6 +239,7 @@ export function plotsOf({
     "latency.svg": middle && latencyChart("Latency of a commit of 256 B", middle),
     "reads.svg": reads && readsChart(reads),
     "failover.svg": failover && failoverChart(failover),
+    "masters.svg": masters && mastersChart(masters),
     "restart.svg": growth && growthChart(growth),
     "memory.svg": growth && memoryChart(growth),
     "requests.svg": requests && requestsChart(requests),

@@ -3,6 +3,7 @@ import { measureDetection } from "./gossip/detection.ts";
 import { measureSpreads } from "./gossip/spread.ts";
 import { measureGroups } from "./groups/groups.ts";
 import { measureLosses } from "./losses.ts";
+import { measureMasters } from "./masters.ts";
 import { measureCommits } from "./raft/commits.ts";
 import { measureFailover } from "./raft/failover.ts";
 import { measureCatchUp, measureGrowth } from "./raft/growth.ts";
@@ -21,6 +22,7 @@ export const suites: {
   readonly losses: readonly ["losses"];
   readonly transport: readonly ["requests", "bulk", "channels", "hostile"];
   readonly gossip: readonly ["detection", "spread"];
+  readonly masters: readonly ["masters"];
 } = {
   raft: ["commits", "reads", "failover", "growth", "catch-up"],
   groups: ["groups"],
@@ -28,6 +30,7 @@ export const suites: {
   losses: ["losses"],
   transport: ["requests", "bulk", "channels", "hostile"],
   gossip: ["detection", "spread"],
+  masters: ["masters"],
 };
 
 export type SuiteName = keyof typeof suites;
@@ -66,6 +69,11 @@ export async function measureSection(name: SectionName, scope: Scope): Promise<P
       const killed = await measureLosses("kill", { rounds: scope.quick ? 3 : 20, withinMs: 70_000 }, scope.say);
       const paused = await measureLosses("pause", { rounds: scope.quick ? 2 : 10, withinMs: 45_000 }, scope.say);
       return { losses: [killed, paused] };
+    }
+    case "masters": {
+      const killed = await measureMasters("kill", { rounds: scope.quick ? 5 : 50, withinMs: 300_000 }, scope.say);
+      const paused = await measureMasters("pause", { rounds: scope.quick ? 2 : 20, withinMs: 200_000 }, scope.say);
+      return { masters: [killed, paused] };
     }
   }
 }

@@ -7,6 +7,7 @@ import type { DetectionFigures } from "./gossip/detection.ts";
 import type { SimulatedSize } from "./gossip/spread.ts";
 import { groupsTable } from "./groups/groups.ts";
 import type { Loss, LossFigures } from "./losses.ts";
+import type { MasterFigures } from "./masters.ts";
 import type { SnapshotFigures } from "./snapshot/snapshot.ts";
 import type { FailoverFigures } from "./raft/failover.ts";
 import type { CatchUp, Growth, Weight } from "./raft/growth.ts";
@@ -195,6 +196,17 @@ function lossesTable(losses: readonly LossFigures[]): string {
   return markdownTable([words("loss"), "times", ...columns], rows);
 }
 
+function mastersTable(masters: readonly MasterFigures[]): string {
+  const rows = masters.map(({ loss, samples, acknowledged, unknown }) => {
+    const replaced = distribution(samples.map(({ replacedMs }) => replacedMs));
+    const times = [replaced.p50, replaced.p90, replaced.p99, replaced.worst].map(milliseconds);
+    const led = samples.filter((sample) => sample.led).length;
+    return [lossNames[loss], figure(samples.length), figure(led), ...times, figure(acknowledged), figure(unknown)];
+  });
+  const columns = ["p50", "p90", "p99", "longest", "acknowledged meanwhile", "outcome unknown"];
+  return markdownTable([words("loss"), "times", "of which leaders", ...columns], rows);
+}
+
 const phaseNames: Readonly<Record<"idle" | "saved" | "sent" | "received" | "installed", string>> = {
   idle: "nothing",
   saved: "saves",
@@ -267,8 +279,20 @@ export interface NamedTable {
 
 /** Every table, those that these figures do not fill too. */
 export function tablesOf(figures: Figures): readonly NamedTable[] {
-  const { conditions, commits, reads, failover, growth, catchUp, groups, losses, snapshots, detection, spread } =
-    figures;
+  const {
+    conditions,
+    commits,
+    reads,
+    failover,
+    growth,
+    catchUp,
+    groups,
+    losses,
+    masters,
+    snapshots,
+    detection,
+    spread,
+  } = figures;
   const tables: NamedTable[] = [];
   const add = (
     name: string,
@@ -314,6 +338,10 @@ export function tablesOf(figures: Figures): readonly NamedTable[] {
   add("bulk", "Bytes one way", bulk && bulkTable(bulk));
   add("channels", "Requests during a bulk transfer", channels && channelsTable(channels));
   add("hostile", "A good peer's requests during an attack", hostile && hostileTable(hostile));
+  add("masters", "Replacing a master of seven daemons", masters && mastersTable(masters), [
+    "masters.svg",
+    "Times until a lost master was replaced",
+  ]);
   add("snapshots", "Event loops while a snapshot goes through", snapshots && snapshotsTable(snapshots));
   add("detection", "Five members, and one of them gone", detection && detectionTable(detection), [
     "detection.svg",

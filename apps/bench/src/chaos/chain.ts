@@ -32,7 +32,9 @@ export function hastyShifts(
     const apartMs = block.timeMs - before.timeMs;
     if (apartMs < intervalMs) {
       const what = `${before.verb} and ${block.verb}`;
-      findings.push(`${nameOf(block.node)} was shifted twice within ${apartMs} ms (blocks ${before.height} and ${block.height}: ${what})`);
+      findings.push(
+        `${nameOf(block.node)} was shifted twice within ${apartMs} ms (blocks ${before.height} and ${block.height}: ${what})`,
+      );
     }
   }
   return findings;

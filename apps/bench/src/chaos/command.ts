@@ -81,7 +81,8 @@ export function parseChaosCommand(args: readonly string[], nowMs: number = Date.
   if (strange !== undefined)
     return `no such scenario ${JSON.stringify(strange)} (known: ${scenarios.map(({ name }) => name).join(", ")})`;
   const nodes = wholeNumber(values.nodes, 5, 7);
-  if (values.nodes !== undefined && nodes === undefined) return `--nodes takes 5 or 7, not ${JSON.stringify(values.nodes)}`;
+  if (values.nodes !== undefined && nodes === undefined)
+    return `--nodes takes 5 or 7, not ${JSON.stringify(values.nodes)}`;
   const seed = wholeNumber(values.seed, 0, 2 ** 32 - 1);
   if (seed === undefined) return `--seed takes a whole number below 2^32, not ${JSON.stringify(values.seed)}`;
   const maxMinutes = wholeNumber(values["max-minutes"], 1, 24 * 60);

@@ -62,11 +62,7 @@ export class Ledger {
   /** What is wrong with what callers were told, read back through one daemon; nothing where all is well. */
   async judge(daemon: Daemon): Promise<readonly string[]> {
     const findings = [...this.#surprises];
-    const held = await readEntries(daemon);
-    for (const [name, value] of this.#entries) {
-      const found = held.get(name);
-      if (found !== value) findings.push(`lost: ${name} was acknowledged as ${value} and is ${found ?? "not there"}`);
-    }
+    findings.push(...lostEntries(this.#entries, await readEntries(daemon)));
     const verdict = checkLinearizable(this.#history);
     if (verdict.verdict !== "linearizable")
       findings.push(`what callers of register ${verdict.key} saw is ${verdict.verdict}`);
@@ -117,6 +113,16 @@ export class Ledger {
     this.longestGapMs = Math.max(this.longestGapMs, nowMs - this.#lastAcknowledgedMs);
     this.#lastAcknowledgedMs = nowMs;
   }
+}
+
+/** Entries that were acknowledged and are not there, or not as they were written. */
+export function lostEntries(
+  acknowledged: ReadonlyMap<string, string>,
+  held: ReadonlyMap<string, string>,
+): readonly string[] {
+  return [...acknowledged]
+    .filter(([name, value]) => held.get(name) !== value)
+    .map(([name, value]) => `lost: ${name} was acknowledged as ${value} and is ${held.get(name) ?? "not there"}`);
 }
 
 function pause(forMs: number): Promise<void> {

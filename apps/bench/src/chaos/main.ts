@@ -45,10 +45,14 @@ async function play({ scenario, nodes }: Choice, seed: number): Promise<Outcome>
     const timeline = linesOf(stage.timeline.changes, stage.timeline.deeds);
     for (const line of timeline) say(printed(line));
     const { acknowledged, unknown, refused, longestGapMs } = stage.ledger;
-    say(`${acknowledged} operations acknowledged, ${unknown} unknown, ${refused} refused; longest time without an acknowledged write ${Math.round(longestGapMs)} ms`);
+    say(
+      `${acknowledged} operations acknowledged, ${unknown} unknown, ${refused} refused; longest time without an acknowledged write ${Math.round(longestGapMs)} ms`,
+    );
     for (const finding of findings) say(`WRONG: ${finding}`);
     const seconds = Math.round((performance.now() - beganMs) / 1000);
-    say(`verdict: ${findings.length === 0 ? "as it should be" : `${findings.length} findings`} (${seconds} s, ${stage.network.describe})`);
+    say(
+      `verdict: ${findings.length === 0 ? "as it should be" : `${findings.length} findings`} (${seconds} s, ${stage.network.describe})`,
+    );
     const counts = { acknowledged, unknown, refused, longestGapMs: Math.round(longestGapMs) };
     return { name, nodes, seconds, network: stage.network.describe, ...counts, timeline, findings };
   });
@@ -79,7 +83,8 @@ async function run(command: ChaosCommand): Promise<boolean> {
   }
   say("");
   for (const { name, nodes, skipped, findings } of outcomes) {
-    const verdict = skipped !== undefined ? `left out: ${skipped}` : findings.length === 0 ? "as it should be" : "WRONG";
+    const verdict =
+      skipped !== undefined ? `left out: ${skipped}` : findings.length === 0 ? "as it should be" : "WRONG";
     say(`${name.padEnd(20)} ${nodes} nodes  ${verdict}`);
   }
   const wrong = outcomes.filter(({ findings }) => findings.length > 0).length;

@@ -76,7 +76,9 @@ async function lossy(stage: Stage): Promise<Expectation> {
 async function oneWay(stage: Stage): Promise<Expectation> {
   const { leader, voters, others } = await stage.cast();
   const [deaf, worker] = [voters[0] ?? leader, others[0] ?? leader];
-  stage.note(`${stage.name(deaf)} hears nothing of ${stage.name(leader)}, which hears it; nor ${stage.name(worker)} of ${stage.name(deaf)}`);
+  stage.note(
+    `${stage.name(deaf)} hears nothing of ${stage.name(leader)}, which hears it; nor ${stage.name(worker)} of ${stage.name(deaf)}`,
+  );
   stage.network.drop([
     { to: stage.index(deaf), from: [stage.index(leader)] },
     { to: stage.index(worker), from: [stage.index(deaf)] },
@@ -98,9 +100,13 @@ async function halves(stage: Stage): Promise<Expectation> {
   const longestMs = stage.ledger.longestCallMs(small, sinceMs);
   if (longestMs > 9000) findings.push(`a call on the smaller side took ${Math.round(longestMs)} ms to end`);
   stage.heal();
-  const side = new Map([...small.map((daemon) => [stage.name(daemon), 0] as const), ...large.map((daemon) => [stage.name(daemon), 1] as const)]);
+  const side = new Map([
+    ...small.map((daemon) => [stage.name(daemon), 0] as const),
+    ...large.map((daemon) => [stage.name(daemon), 1] as const),
+  ]);
   return {
-    mayDie: (observer, subject) => side.get(observer) !== side.get(subject) || small.some((each) => stage.name(each) === subject),
+    mayDie: (observer, subject) =>
+      side.get(observer) !== side.get(subject) || small.some((each) => stage.name(each) === subject),
     mustDie: small.map((daemon) => stage.name(daemon)),
     findings,
   };
@@ -151,7 +157,13 @@ export const membershipScenarios: readonly Scenario[] = [
     setting: { clocks: () => 0 },
     play: clockJumps,
   },
-  { name: "loss-20", about: "20 % of all packets lost for 20 s: nobody dies", sizes: [5], needs: ["namespaces"], play: lossy },
+  {
+    name: "loss-20",
+    about: "20 % of all packets lost for 20 s: nobody dies",
+    sizes: [5],
+    needs: ["namespaces"],
+    play: lossy,
+  },
   {
     name: "one-way",
     about: "a voter does not hear the leader, and a worker not that voter, for 12 s: nobody dies",

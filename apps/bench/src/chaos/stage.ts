@@ -86,13 +86,22 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Makes a network, starts daemons in it and resolves once they stand as declared, with callers at work. */
-  static async open(setting: Setting, { directory, seed }: { readonly directory: string; readonly seed: number }): Promise<Stage> {
+  static async open(
+    setting: Setting,
+    { directory, seed }: { readonly directory: string; readonly seed: number },
+  ): Promise<Stage> {
     const random = seededRandom(seed);
     await using cleanup = new AsyncDisposableStack();
     const network = cleanup.use(await makeNetwork(setting.nodes));
     const mounts = cleanup.use(new Mounts());
-    const clocks = setting.clocks === undefined ? [] : everyNode(setting, (index) => new ToldClock(join(directory, `clock-${index + 1}`)));
-    const links = setting.delay === undefined ? [] : await slowLinks(setting, setting.delay, { network, random: () => random.float() });
+    const clocks =
+      setting.clocks === undefined
+        ? []
+        : everyNode(setting, (index) => new ToldClock(join(directory, `clock-${index + 1}`)));
+    const links =
+      setting.delay === undefined
+        ? []
+        : await slowLinks(setting, setting.delay, { network, random: () => random.float() });
     for (const link of links) cleanup.use(link);
     const fleet = cleanup.use(
       new Fleet({
@@ -144,7 +153,11 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Who leads, who votes beside it, and who does not, as the leader says. */
-  async cast(): Promise<{ readonly leader: Daemon; readonly voters: readonly Daemon[]; readonly others: readonly Daemon[] }> {
+  async cast(): Promise<{
+    readonly leader: Daemon;
+    readonly voters: readonly Daemon[];
+    readonly others: readonly Daemon[];
+  }> {
     const { daemon: leader, status } = await this.fleet.leader();
     const voting = new Set<string>(status.consensus.voters);
     const rest = this.fleet.daemons.filter((daemon) => daemon !== leader);
@@ -232,7 +245,8 @@ export class Stage implements AsyncDisposable {
     return until("replicas at one index", 30_000, async () => {
       const states = await Promise.all(replicas.map((daemon) => daemon.ask((client) => client.stateHash())));
       const [first] = states;
-      if (first === undefined || states.some(({ appliedIndex }) => appliedIndex !== first.appliedIndex)) return undefined;
+      if (first === undefined || states.some(({ appliedIndex }) => appliedIndex !== first.appliedIndex))
+        return undefined;
       return states.every(({ hash }) => hash === first.hash) ? [] : [`replicas differ at index ${first.appliedIndex}`];
     });
   }
