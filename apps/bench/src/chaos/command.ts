@@ -12,6 +12,8 @@ export interface ChaosCommand {
   readonly seed: number;
   readonly maxMinutes: number;
   readonly json?: string;
+  /** Leaves directories and logs of scenarios with findings where they are. */
+  readonly keep: boolean;
 }
 
 /** A scenario and with how many nodes it is played. */
@@ -41,6 +43,7 @@ export function helpText(): string {
     "  --nodes N           only with this many nodes (5 or 7)",
     "  --seed S            what callers do; the time unless told",
     `  --max-minutes M     broken off after this long; ${defaultMaxMinutes} unless told`,
+    "  --keep              leaves data and logs of a scenario with findings where they are",
     "  --json FILE         timelines and verdicts",
     "",
     "Exit status: 0 where every verdict is good, 1 where one is not, 2 for a wrong command line, 130 and 143 where interrupted.",
@@ -69,6 +72,7 @@ export function parseChaosCommand(args: readonly string[], nowMs: number = Date.
         seed: { type: "string", default: String(nowMs % 2 ** 32) },
         "max-minutes": { type: "string", default: String(defaultMaxMinutes) },
         json: { type: "string" },
+        keep: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
       },
     }));
@@ -89,7 +93,7 @@ export function parseChaosCommand(args: readonly string[], nowMs: number = Date.
   if (maxMinutes === undefined)
     return `--max-minutes takes a whole number of minutes, not ${JSON.stringify(values["max-minutes"])}`;
   const command: ChaosCommand = {
-    ...{ seed, maxMinutes },
+    ...{ seed, maxMinutes, keep: values.keep },
     ...(only === undefined ? {} : { only }),
     ...(nodes === undefined ? {} : { nodes }),
     ...(values.json === undefined ? {} : { json: values.json }),

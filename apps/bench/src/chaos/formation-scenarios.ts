@@ -8,6 +8,9 @@ import { pause, type Expectation, type Stage } from "./stage.ts";
 /** Within this time every call ends, whatever happens to the cluster. */
 const callBoundMs = 15_000;
 
+/** So heavy that the room which a log has made ahead is used up within seconds. */
+const entryBytes = 48 * 1024;
+
 function names(stage: Stage, daemons: readonly Daemon[]): ReadonlySet<string> {
   return new Set(daemons.map((daemon) => stage.name(daemon)));
 }
@@ -88,11 +91,14 @@ async function diskFull(stage: Stage): Promise<Expectation> {
   const filler = join(leader.directory, "filler");
   stage.note(`the disk of ${stage.name(leader)} is full but for 64 KiB`);
   await fillUp(leader.directory, filler, 64 * 1024);
+  // The log has made room for itself ahead: only once that is used up is the disk full for it.
+  stage.ledger.burden(entryBytes);
   const other = await until("another leader", 30_000, async () => {
     const { daemon } = await stage.fleet.leader();
     return daemon === leader ? undefined : daemon;
   });
   stage.note(`${stage.name(other)} leads instead`);
+  stage.ledger.burden(0);
   await stage.writesGoOn();
   await pause(5000);
   const findings = unended(stage, stage.fleet.daemons, sinceMs);

@@ -31,6 +31,7 @@ export class Ledger {
   #stopped = false;
   #next = 0;
   #burst = false;
+  #padding = "";
 
   constructor(daemons: readonly Daemon[], random: () => number) {
     this.#daemons = daemons;
@@ -51,6 +52,11 @@ export class Ledger {
   /** From now on callers do not pause between two operations, or do again. */
   hurry(burst: boolean): void {
     this.#burst = burst;
+  }
+
+  /** From now on every entry weighs so many bytes more. */
+  burden(bytes: number): void {
+    this.#padding = "x".repeat(bytes);
   }
 
   /** The longest that a call took to its end among those that ended at these daemons since then. */
@@ -89,7 +95,10 @@ export class Ledger {
     const call = kind === "get" ? ({ kind: "get" } as const) : ({ kind: "put", value } as const);
     const operation = { id, key: name, call, invokedAt };
     try {
-      const answer = kind === "get" ? await read(daemon, name) : await write(daemon, name, value);
+      const answer =
+        kind === "get"
+          ? await read(daemon, name)
+          : await write(daemon, { name, value, padding: kind === "entry" ? this.#padding : "" });
       this.#acknowledge(kind !== "get");
       if (kind === "entry") this.#entries.set(name, value);
       else this.#history.push({ ...operation, respondedAt: performance.now(), answer });
@@ -131,9 +140,15 @@ function pause(forMs: number): Promise<void> {
   });
 }
 
-async function write(daemon: Daemon, name: string, value: string): Promise<string> {
+interface Written {
+  readonly name: string;
+  readonly value: string;
+  readonly padding: string;
+}
+
+async function write(daemon: Daemon, { name, value, padding }: Written): Promise<string> {
   const namespace = name.startsWith("entry-") ? writtenNamespace : "registers";
-  const resource = { apiVersion: "v1", kind: "ConfigMap", metadata: { name, namespace }, data: { value } };
+  const resource = { apiVersion: "v1", kind: "ConfigMap", metadata: { name, namespace }, data: { value, padding } };
   const body = encoder.encode(JSON.stringify(resource));
   await daemon.ask((client) => client.face.apply({ format: "json", body, source: name }));
   return "true";

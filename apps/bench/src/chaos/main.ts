@@ -30,7 +30,7 @@ interface Outcome {
   readonly findings: readonly string[];
 }
 
-async function play({ scenario, nodes }: Choice, seed: number): Promise<Outcome> {
+async function play({ scenario, nodes }: Choice, { seed, keep }: ChaosCommand): Promise<Outcome> {
   const { name, about, needs, setting } = scenario;
   const why = needs.map((need) => missing(need)).find((reason) => reason !== undefined);
   say(`\n# ${name}, ${nodes} nodes: ${about}`);
@@ -39,7 +39,9 @@ async function play({ scenario, nodes }: Choice, seed: number): Promise<Outcome>
     return { name, nodes, skipped: why, findings: [] };
   }
   const beganMs = performance.now();
-  return inScratch("chaos", async (directory) => {
+  const unfit = (outcome: Outcome | undefined): boolean => outcome === undefined || outcome.findings.length > 0;
+  const kept = (outcome: Outcome | undefined): boolean => keep && unfit(outcome);
+  const playIn = async (directory: string): Promise<Outcome> => {
     await using stage = await Stage.open({ ...setting, nodes }, { directory, seed });
     const findings = await findingsOf(stage, scenario);
     const timeline = linesOf(stage.timeline.changes, stage.timeline.deeds);
@@ -55,7 +57,8 @@ async function play({ scenario, nodes }: Choice, seed: number): Promise<Outcome>
     );
     const counts = { acknowledged, unknown, refused, longestGapMs: Math.round(longestGapMs) };
     return { name, nodes, seconds, network: stage.network.describe, ...counts, timeline, findings };
-  });
+  };
+  return inScratch("chaos", playIn, kept);
 }
 
 /** What goes wrong on the way is a finding too: what was seen until then is worth more than an error. */
@@ -72,7 +75,7 @@ async function run(command: ChaosCommand): Promise<boolean> {
   say(`seed ${command.seed}`);
   for (const choice of chosen(command)) {
     try {
-      outcomes.push(await play(choice, command.seed));
+      outcomes.push(await play(choice, command));
     } catch (error) {
       const finding = `not set up: ${error instanceof Error ? error.message : String(error)}`;
       say(`WRONG: ${finding}`);

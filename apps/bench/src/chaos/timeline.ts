@@ -119,7 +119,7 @@ export class Timeline {
     const observer = this.nameOf(daemon);
     for (const [key, to] of view) {
       const from = before.get(key);
-      const [subject = "", aspect] = key.split(" ") as [string, Aspect];
+      const [subject, aspect] = key.split(" ") as [string, Aspect];
       if (from !== to && !(from === undefined && aspect !== "answers"))
         this.changes.push({ atMs, observer, subject, aspect, from: from ?? "?", to });
     }

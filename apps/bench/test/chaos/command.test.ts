@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { chosen, helpText, parseChaosCommand } from "../../src/chaos/command.ts";
 
 test("with nothing said, every scenario is played with every number of nodes, and the time is the seed", () => {
-  expect(parseChaosCommand([], 42)).toEqual({ seed: 42, maxMinutes: 45 });
+  expect(parseChaosCommand([], 42)).toEqual({ seed: 42, maxMinutes: 45, keep: false });
   const all = chosen({});
   expect(new Set(all.map(({ nodes }) => nodes))).toEqual(new Set([5, 7]));
   for (const { scenario } of all) expect(helpText()).toContain(scenario.name);

@@ -12,7 +12,6 @@ import {
 import { joinCluster, type ClusterDeclaration, type ClusterOrigin, type Joined } from "@revoada/cluster";
 import { walLogStore } from "@revoada/consensus-raft";
 import {
-  isFabricError,
   shortId,
   type Address,
   type Attestor,
@@ -45,6 +44,7 @@ import { version } from "../version.ts";
 import { advertisedAddresses } from "./addresses.ts";
 import { checkDeclaration, committedDeclaration, declare } from "./declare.ts";
 import { knownTopologies } from "./topologies.ts";
+import { insist } from "./insist.ts";
 import { Expectation } from "./expect/expectation.ts";
 import type { ExpectSurroundings } from "./expect/protocol.ts";
 import {
@@ -102,8 +102,6 @@ type Parts = Pick<PreparedNode, "identity" | "attestor" | "transport" | "peers" 
 const maxTokenFileBytes = 16 * 1024;
 /** A newcomer that nobody lets in gives up after this. */
 const joinTimeoutMs = 30_000;
-/** How long one that founds with others waits before it asks again. */
-const insistPauseMs = 500;
 
 /** The bytes that name a cluster in its nodes' logs and frames. */
 export function groupIdOf(cluster: ClusterId): Uint8Array {
@@ -376,8 +374,8 @@ async function enter(
         signal: AbortSignal.any([signal, AbortSignal.timeout(joinTimeoutMs)]),
       });
     // A founder that waits for others has no cluster to let anybody in to yet, and no token; who is looked for takes time to be found.
-    const isPatient = expectation !== undefined || finding.isLooking;
-    const joined = await (isPatient ? insist(ask, options, patienceMs) : ask());
+    const isEarly = expectation !== undefined || finding.isLooking;
+    const joined = await insist(ask, { clock, signal, patienceMs, isEarly });
     const { genesis, chain } = joined;
     const declaration = committedDeclaration(genesis, await knownTopologies(config.topology));
     await checkDeclaration(config, declaration);
@@ -401,25 +399,6 @@ async function enter(
   } catch (error) {
     await log.store.close();
     throw error;
-  }
-}
-
-/** Asks again until it is let in or time is up: what is refused at first may only be early. */
-async function insist(
-  ask: () => Promise<Joined>,
-  { clock, signal }: Pick<PrepareOptions, "clock" | "signal">,
-  patienceMs: number,
-): Promise<Joined> {
-  const untilMs = clock.monotonicMs() + patienceMs;
-  for (;;) {
-    try {
-      return await ask();
-    } catch (error) {
-      const isEarly = isFabricError(error, "JOIN_REFUSED", "JOIN_UNREACHABLE", "TRANSPORT_UNSUPPORTED");
-      if (signal.aborted || (!isEarly && !(isFabricError(error) && error.retryable)) || clock.monotonicMs() >= untilMs)
-        throw error;
-    }
-    await new Promise<void>((resolve) => void clock.schedule(insistPauseMs, resolve));
   }
 }
 
