@@ -92,9 +92,12 @@ export class CatalogStoreCorruptError extends FabricError {
   }
 }
 
-/** The disk does not take what was committed, or does not give it back. The store has to be opened again. */
+/**
+ * The disk does not take what was committed, or does not give it back. Retryable where it is only full: nothing was begun then. Otherwise the
+ * store has to be opened again.
+ */
 export class CatalogStoreFailedError extends FabricError {
-  constructor(message: string, options: { readonly cause?: unknown } = {}) {
+  constructor(message: string, options: { readonly cause?: unknown; readonly retryable?: boolean } = {}) {
     super("CATALOG_STORE_FAILED", message, options);
   }
 }

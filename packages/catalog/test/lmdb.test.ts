@@ -277,6 +277,24 @@ describe("an LMDB store", () => {
     expect([...store.range("rows")]).toHaveLength(flushed * 100);
   });
 
+  test("on a full disk refuses to flush before anything is begun, and flushes everything once there is room", async () => {
+    const directory = fresh();
+    let free = 0;
+    const store = await lmdbStore({ directory, flushBytes: 1, freeBytes: async () => free });
+    set(store, "a", "1");
+    await expect(store.flush()).rejects.toMatchObject({ code: "CATALOG_STORE_FAILED", retryable: true });
+    // It goes on taking what is committed, and gives it back.
+    set(store, "b", "2");
+    expect([valueOf(store, "a"), valueOf(store, "b")]).toEqual(["1", "2"]);
+    await expect(store.flush()).rejects.toMatchObject({ retryable: true });
+    free = 2 ** 30;
+    await store.flush();
+    set(store, "c", "3");
+    await store.close();
+    await using again = await lmdbStore({ directory });
+    expect(["a", "b", "c"].map((key) => valueOf(again, key))).toEqual(["1", "2", "3"]);
+  });
+
   test("never believes a record whose bytes have changed", async () => {
     const directory = fresh();
     const store = await lmdbStore({ directory });

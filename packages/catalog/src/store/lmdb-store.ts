@@ -26,6 +26,7 @@ import { batchKinds, BatchPacker } from "./lmdb-batch.ts";
 import { openDatabase, storeHeader } from "./lmdb-database.ts";
 import type { LmdbDatabase } from "./lmdb-open.ts";
 import { LmdbReplacement } from "./lmdb-replacement.ts";
+import { checkRoom, freeBytesAt } from "./lmdb-room.ts";
 import { LmdbWriter } from "./lmdb-writer.ts";
 import { ReaderView } from "./view.ts";
 
@@ -39,6 +40,8 @@ export interface LmdbStoreOptions {
   readonly flushBytes?: number;
   /** Committed bytes in memory beyond which transactions are refused; 256 MiB unless told. */
   readonly waitingBytes?: number;
+  /** How much room the disk has, asked before each flush; unless told, what its file system says. */
+  readonly freeBytes?: () => Promise<number>;
   readonly logger?: Logger;
   readonly metrics?: Metrics;
 }
@@ -58,6 +61,7 @@ const trimmedRecords = 4096;
  * what has been committed since as *one* LMDB transaction, in a thread of its own and in LMDB's default mode: data pages are synced
  * before the root that points to them is written, which is synced too. What is on disk is therefore always a whole number of
  * transactions, whatever ends the process or the machine; what was not flushed is lost with the process and is in the log.
+ * A flush for which the disk has no room is refused before it begins and changes nothing: once there is room, the next one succeeds.
  * LMDB's modes without syncing were not taken: "a system crash can then corrupt the database" (`MDB_NOSYNC`), and
  * `MDB_NOMETASYNC` still syncs at each commit (http://www.lmdb.tech/doc/group__mdb.html, `mdb_env_open`).
  *
@@ -114,6 +118,10 @@ class LmdbStore implements MachineStore {
   /** The flush that begins when the one under way ends: everybody who asks meanwhile shares it. */
   #nextFlush: Promise<void> | undefined;
   #failure: FabricError | undefined;
+  readonly #path: string;
+  readonly #freeBytes: () => Promise<number>;
+  /** The disk was full when a flush was last begun: that is said once. */
+  #isCramped = false;
   #transacting = false;
   #closing: Promise<void> | undefined;
 
@@ -128,6 +136,8 @@ class LmdbStore implements MachineStore {
     this.#lastSpace = Math.max(space, ...found);
     this.#doomed = new Set(found.filter((other) => other !== space));
     if (space !== 0 && new LmdbBase(database, 0, this.#walks).trees().length > 0) this.#doomed.add(0);
+    this.#path = path;
+    this.#freeBytes = options.freeBytes ?? (() => freeBytesAt(options.directory));
     this.#startWriter = () => new LmdbWriter(path, mapSizeBytes);
     this.#lock = lock;
     this.#flushBytes = options.flushBytes ?? 8 * mebibyte;
@@ -310,12 +320,13 @@ class LmdbStore implements MachineStore {
     if (this.#flushing !== undefined || this.#failure !== undefined) return;
     this.#flush().catch((error: unknown) => {
       // Whoever flushes next is told; until then the log has everything.
-      this.#logger.error("the store could not be flushed", { error });
+      if (!this.#isCramped) this.#logger.error("the store could not be flushed", { error });
     });
   }
 
   async #write(): Promise<void> {
     if (this.#active.layer.size === 0) return;
+    await this.#findRoom();
     const frozen = this.#active;
     this.#frozen = frozen;
     this.#active = { layer: new Map(), bytes: 0 };
@@ -330,6 +341,20 @@ class LmdbStore implements MachineStore {
     // From here on reads find the layer's changes in the database, and must not look at it as it was before.
     this.#database.resetReadTxn();
     this.#frozen = undefined;
+  }
+
+  /** A full disk is no failure: nothing has been begun, and the log has everything. */
+  async #findRoom(): Promise<void> {
+    let records = 0;
+    for (const { changes } of this.#active.layer.values()) records += changes.size;
+    try {
+      await checkRoom({ bytes: this.#active.bytes, records }, this.#path, this.#freeBytes);
+      this.#isCramped = false;
+    } catch (error) {
+      if (!this.#isCramped) this.#logger.warn("the disk is full: the store waits for room", { error });
+      this.#isCramped = true;
+      throw error;
+    }
   }
 
   #below(): readonly Layer[] {
