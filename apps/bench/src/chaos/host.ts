@@ -7,7 +7,7 @@ import { noteEnding } from "../leftovers.ts";
 const commandTimeoutMs = 10_000;
 
 /** Something that was waited for did not come, or the host does not do what was asked of it. */
-export class ChaosError extends Error {
+class ChaosError extends Error {
   override readonly name = "ChaosError";
 }
 

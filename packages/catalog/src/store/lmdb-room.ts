@@ -15,7 +15,7 @@ export interface Batch {
  * The most that a transaction can make the file grow: the records, rounded up to pages, and a copy of each page that they touch, of
  * which there are no more than the file has (LMDB never writes to a page that is in force).
  */
-export function neededBytes({ bytes, records }: Batch, fileBytes: number): number {
+function neededBytes({ bytes, records }: Batch, fileBytes: number): number {
   return 2 * bytes + Math.min(fileBytes, 2 * records * pageBytes) + spareBytes;
 }
 
