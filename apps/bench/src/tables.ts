@@ -277,33 +277,29 @@ export interface NamedTable {
   readonly pictures?: readonly (readonly [file: string, alternative: string])[];
 }
 
+type Add = (
+  name: string,
+  caption: string,
+  markdown: string | undefined,
+  ...pictures: (readonly [file: string, alternative: string])[]
+) => void;
+
 /** Every table, those that these figures do not fill too. */
 export function tablesOf(figures: Figures): readonly NamedTable[] {
-  const {
-    conditions,
-    commits,
-    reads,
-    failover,
-    growth,
-    catchUp,
-    groups,
-    losses,
-    masters,
-    snapshots,
-    detection,
-    spread,
-  } = figures;
   const tables: NamedTable[] = [];
-  const add = (
-    name: string,
-    caption: string,
-    markdown: string | undefined,
-    ...pictures: (readonly [file: string, alternative: string])[]
-  ): void => void tables.push({ name, caption, markdown, pictures });
+  const add: Add = (name, caption, markdown, ...pictures) => void tables.push({ name, caption, markdown, pictures });
+  add("conditions", "Conditions", conditionsTable(figures.conditions));
+  add("aims", "Aims", aimsTable(figures));
+  addRaft(figures, add);
+  addLosses(figures, add);
+  addTransport(figures, add);
+  addGossip(figures, add);
+  return tables;
+}
+
+function addRaft({ commits, reads, failover, growth, catchUp }: Figures, add: Add): void {
   const programs = ["bare", "leader", "follower", "etcd"];
   const cost = "CPU seconds per 100,000 commits, leader's / all members', and RSS";
-  add("conditions", "Conditions", conditionsTable(conditions));
-  add("aims", "Aims", aimsTable(figures));
   add("commits", "Commits per second", commits && commitsTable(commits), [
     "commits.svg",
     "Commits per second by callers, for three sizes of payload",
@@ -328,9 +324,19 @@ export function tablesOf(figures: Figures): readonly NamedTable[] {
     ["memory.svg", "Resident memory by entries"],
   );
   add("catch-up", "A follower catches up", catchUp && catchUpTable(catchUp));
+}
+
+function addLosses({ groups, losses, masters, snapshots }: Figures, add: Add): void {
   add("groups", "Many groups in one process", groups && groupsTable(groups));
   add("losses", "Losing the leader of five daemons", losses && lossesTable(losses));
-  const { requests, bulk, channels, hostile } = figures;
+  add("masters", "Replacing a master of seven daemons", masters && mastersTable(masters), [
+    "masters.svg",
+    "Times until a lost master was replaced",
+  ]);
+  add("snapshots", "Event loops while a snapshot goes through", snapshots && snapshotsTable(snapshots));
+}
+
+function addTransport({ requests, bulk, channels, hostile }: Figures, add: Add): void {
   add("requests", "Requests per second over one connection", requests && requestsTable(requests), [
     "requests.svg",
     "Requests per second by callers, for three sizes of payload",
@@ -338,11 +344,9 @@ export function tablesOf(figures: Figures): readonly NamedTable[] {
   add("bulk", "Bytes one way", bulk && bulkTable(bulk));
   add("channels", "Requests during a bulk transfer", channels && channelsTable(channels));
   add("hostile", "A good peer's requests during an attack", hostile && hostileTable(hostile));
-  add("masters", "Replacing a master of seven daemons", masters && mastersTable(masters), [
-    "masters.svg",
-    "Times until a lost master was replaced",
-  ]);
-  add("snapshots", "Event loops while a snapshot goes through", snapshots && snapshotsTable(snapshots));
+}
+
+function addGossip({ detection, spread }: Figures, add: Add): void {
   add("detection", "Five members, and one of them gone", detection && detectionTable(detection), [
     "detection.svg",
     "Times until a death is known, and until news is everywhere",
@@ -351,5 +355,4 @@ export function tablesOf(figures: Figures): readonly NamedTable[] {
     "spread.svg",
     "Share of the nodes that know, by rounds, for three shares of lost frames",
   ]);
-  return tables;
 }
