@@ -4,7 +4,7 @@ import { SnapshotInvalidError } from "../errors.ts";
 
 const magic = new TextEncoder().encode("RVDSNAP1");
 /** What is read of the store at a stretch: whoever takes the chunks gives others a turn in between. */
-const chunkBytes = 64 * 1024;
+const chunkBytes = 16 * 1024;
 const recordHeader = 7;
 const maxKeyBytes = 1024;
 const maxValueBytes = 16 * 1024 * 1024;
