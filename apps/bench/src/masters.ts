@@ -8,7 +8,7 @@ import type { Rounds } from "./turns.ts";
 export interface MasterLoss {
   /** Whether it led the log, too: then an election comes first. */
   readonly led: boolean;
-  /** Milliseconds from the signal until another master votes in its seat, in the formation and in the log, and that is sealed. */
+  /** Milliseconds from the signal until another master votes in its seat, in the formation and, once that is sealed, in the log. */
   readonly replacedMs: number;
 }
 
@@ -56,7 +56,7 @@ export async function measureMasters(
     await writers.nextAcknowledged();
     const lostMs = performance.now();
     victim.signal(loss === "kill" ? "SIGKILL" : "SIGSTOP");
-    await fleet.whole({ alive: nodes - 1, withinMs, without: victim });
+    await fleet.manned({ alive: nodes - 1, withinMs, without: victim });
     const sample = { led: victim === leader, replacedMs: performance.now() - lostMs };
     await writers.stop();
     samples.push(sample);

@@ -33,6 +33,15 @@ export interface Observed {
   readonly status: NodeStatus;
 }
 
+/** What a formation is waited for with. */
+export interface ShapeOptions {
+  /** How many members should be alive and in a role. */
+  readonly alive: number;
+  readonly withinMs?: number;
+  /** Is not asked, because it is known not to answer. */
+  readonly without?: Daemon;
+}
+
 /** How long starting and forming may take on a busy machine. */
 const formWithinMs = 60_000;
 
@@ -116,15 +125,20 @@ export class Fleet implements AsyncDisposable {
   }
 
   /** Waits until the leader says that the formation is as declared: see {@link isWhole}. */
-  async whole(options: {
-    readonly alive: number;
-    readonly withinMs?: number;
-    readonly without?: Daemon;
-  }): Promise<Observed> {
+  async whole(options: ShapeOptions): Promise<Observed> {
+    return this.#until(`a whole formation of ${options.alive}`, isWhole, options);
+  }
+
+  /** Waits until the leader says that every seat is taken: see {@link isManned}. */
+  async manned(options: ShapeOptions): Promise<Observed> {
+    return this.#until(`a manned formation of ${options.alive}`, isManned, options);
+  }
+
+  async #until(what: string, isThere: typeof isWhole, options: ShapeOptions): Promise<Observed> {
     const { alive, withinMs = formWithinMs, without } = options;
-    return until(`a whole formation of ${alive}`, withinMs, async () => {
+    return until(what, withinMs, async () => {
       const observed = await this.leader({ withinMs, ...(without === undefined ? {} : { without }) });
-      return isWhole(observed.status, alive, this.#options.masters) ? observed : undefined;
+      return isThere(observed.status, alive, this.#options.masters) ? observed : undefined;
     });
   }
 
@@ -164,10 +178,10 @@ function serves(member: MemberStatusLine): boolean {
 }
 
 /**
- * As declared for masters and workers: so many living masters hold as many votes, in the formation and in the log's configuration,
- * everybody else who lives has a role, and every block is sealed.
+ * So many living masters hold as many votes, in the formation and in the log's configuration, and everybody else who lives has a role.
+ * The log's configuration follows a change of voters only once that is sealed; other blocks may still wait for their seal.
  */
-export function isWhole(status: NodeStatus, alive: number, wanted = 3): boolean {
+export function isManned(status: NodeStatus, alive: number, wanted = 3): boolean {
   const masters = status.members.filter((member) => member.role === "master" && serves(member));
   const voters = status.members.filter((member) => member.replica === "voter");
   return (
@@ -176,7 +190,11 @@ export function isWhole(status: NodeStatus, alive: number, wanted = 3): boolean 
     voters.length === wanted &&
     voters.every((voter) => masters.includes(voter) && status.consensus.voters.includes(voter.id)) &&
     status.consensus.voters.length === wanted &&
-    !status.consensus.joint &&
-    status.chain.sealedHeight === status.chain.height
+    !status.consensus.joint
   );
+}
+
+/** As declared for masters and workers: manned, and every block is sealed. */
+export function isWhole(status: NodeStatus, alive: number, wanted = 3): boolean {
+  return isManned(status, alive, wanted) && status.chain.sealedHeight === status.chain.height;
 }
