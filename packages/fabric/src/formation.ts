@@ -40,12 +40,27 @@ export interface NodeRecord {
   readonly succeeds?: NodeId;
 }
 
+/** The declaration that a formation is held to, and where it goes back to while a switch to it is under way. */
+export interface Declared {
+  /** Canonical bytes of the declaration in force. Opaque here: the cluster's composer writes and reads them. */
+  readonly declaration: Uint8Array;
+  /** Present from a `declare` until its `confirm` or `revert`. */
+  readonly pending?: {
+    /** The declaration that was in force before, and is again after a `revert`. */
+    readonly previous: Uint8Array;
+    /** How long the leader gives the new shape to stand, in milliseconds on its own monotonic clock. */
+    readonly withinMs: number;
+  };
+}
+
 /** The committed map of who is what. Its generation rises by one with each transition. */
 export interface Formation {
   readonly generation: Generation;
   readonly nodes: ReadonlyMap<NodeId, NodeRecord>;
   /** Node ids that an operator removed; they can never be admitted again. */
   readonly tombstones: ReadonlySet<NodeId>;
+  /** Absent only in formations that were not made from a genesis with a declaration. */
+  readonly declared?: Declared;
 }
 
 /** The verbs of the transition table, and `seat`, which moves a node's replica without touching its role. */
@@ -65,7 +80,10 @@ export type TransitionVerb =
   | "restore"
   | "succeed"
   | "inherit"
-  | "recover";
+  | "recover"
+  | "declare"
+  | "confirm"
+  | "revert";
 
 /** What an `admit` transition brings into the formation. */
 export interface Admission {
@@ -97,7 +115,24 @@ export type Transition =
   /** The next key takes the place, the role and the vote of the one before it, which leaves a tombstone. */
   | { readonly verb: "inherit"; readonly node: NodeId }
   /** The majority is lost for good: the proposer goes on alone, and everybody else leaves a tombstone. */
-  | { readonly verb: "recover"; readonly node: NodeId };
+  | { readonly verb: "recover"; readonly node: NodeId }
+  /**
+   * An operator's word, given at `node`: another declaration is in force from here on, 1 to {@link maxDeclarationBytes} canonical bytes. It is
+   * to stand within `withinMs`, 1 to {@link maxSwitchMs}; until it does, or is taken back, no other is declared.
+   */
+  | {
+      readonly verb: "declare";
+      readonly node: NodeId;
+      readonly declaration: Uint8Array;
+      readonly withinMs: number;
+    }
+  /** The leader `node` found that the declared shape stands (`confirm`), or that it did not in time: the one before it is in force again (`revert`). */
+  | { readonly verb: "confirm" | "revert"; readonly node: NodeId };
+
+/** Largest declaration, in bytes. */
+export const maxDeclarationBytes: number = 64 * 1024;
+/** The longest that a declared shape may be given to stand: a day. */
+export const maxSwitchMs: number = 24 * 60 * 60 * 1000;
 
 /** The only way the formation changes: a batch of transitions that the leader signed, refused whole if the base moved on. */
 export interface FormationCommand {

@@ -4,11 +4,12 @@ import { IllegalTransitionError, notFrom } from "./transition-errors.ts";
 
 /** The formation after a step, one generation higher, with tombstones for those who left it for ever. */
 export function nextFormation(
-  { generation, tombstones }: Formation,
+  { generation, tombstones, declared }: Formation,
   nodes: ReadonlyMap<NodeId, NodeRecord>,
   buried: readonly NodeId[],
 ): Formation {
   return {
+    ...(declared === undefined ? {} : { declared }),
     generation: (generation + 1) as Generation,
     nodes,
     tombstones: buried.length === 0 ? tombstones : new Set([...tombstones, ...buried]),

@@ -1,3 +1,4 @@
+import { isSwitch, switched } from "./declared.ts";
 import { describeValue } from "./errors.ts";
 import type { Formation, FormationCommand, NodeFlag, NodeRecord, ReplicaKind, Transition } from "./formation.ts";
 import { shortId, type Generation, type NodeId, type StoreId } from "./ids.ts";
@@ -9,13 +10,16 @@ export { FormationRefusedError, IllegalTransitionError };
 /** Most transitions in one command. */
 export const maxTransitionsPerCommand = 256;
 
-/** The formation that genesis makes: the founder alone, as bootstrap and only voter, at generation 0. */
+/**
+ * The formation that genesis makes: the founder alone, as bootstrap and only voter, at generation 0, held to the declaration of genesis.
+ */
 export function genesisFormation(founder: {
   readonly id: NodeId;
   readonly storeId: StoreId;
   readonly zone: string;
   readonly version: string;
   readonly createdMs: number;
+  readonly declaration?: Uint8Array;
 }): Formation {
   const record: NodeRecord = {
     state: "active",
@@ -29,7 +33,9 @@ export function genesisFormation(founder: {
     flags: [],
     lastShiftMs: founder.createdMs,
   };
-  return { generation: 0 as Generation, nodes: new Map([[founder.id, record]]), tombstones: new Set() };
+  const { declaration } = founder;
+  const declared = declaration === undefined ? {} : { declared: { declaration } };
+  return { generation: 0 as Generation, nodes: new Map([[founder.id, record]]), tombstones: new Set(), ...declared };
 }
 
 /** Ids of the nodes with this kind of replica, sorted. */
@@ -49,6 +55,7 @@ export function replicasOf(formation: Formation, kind: ReplicaKind): readonly No
 export function applyTransition(formation: Formation, transition: Transition, timeMs: number): Formation {
   if (transition.verb === "inherit") return inherited(formation, transition, timeMs);
   if (transition.verb === "recover") return recovered(formation, transition, timeMs);
+  if (isSwitch(transition)) return switched(formation, transition);
   const current = formation.nodes.get(transition.node);
   const next =
     transition.verb === "remove" ? removedRecord(formation, transition, current) : step(formation, transition, current);
@@ -116,7 +123,10 @@ function checkRecovery({ transitions, proposer }: FormationCommand): void {
 }
 
 type Outcome = NodeRecord | undefined;
-type StepTransition = Exclude<Transition, { verb: "remove" | "inherit" | "recover" }>;
+type StepTransition = Exclude<
+  Transition,
+  { verb: "remove" | "inherit" | "recover" | "declare" | "confirm" | "revert" }
+>;
 
 function step(formation: Formation, transition: StepTransition, current: Outcome): Outcome {
   if (transition.verb === "admit") return admitted(formation, transition, current);

@@ -20,7 +20,7 @@ import { encodeCanonical } from "./canonical.ts";
 import { decodingAt, refuse } from "./faults.ts";
 import { domainOf, FieldList, openRecord } from "./fields.ts";
 import { idBytes } from "./hash.ts";
-import { maxCommandBytes, maxReasonBytes, maxVersionBytes, maxZoneBytes } from "./limits.ts";
+import { maxCommandBytes, maxDeclarationBytes, maxReasonBytes, maxVersionBytes, maxZoneBytes } from "./limits.ts";
 import { decodeSigned, encodeSigned, signatureLength } from "./signed.ts";
 
 const roles: readonly Role[] = ["master", "worker", "observer", "arbiter", "bootstrap"];
@@ -43,6 +43,9 @@ const verbs: readonly TransitionVerb[] = [
   "succeed",
   "inherit",
   "recover",
+  "declare",
+  "confirm",
+  "revert",
 ];
 
 /** Signs a command. Its proposer must be `identity`. Throws `ATTEST_NOT_CANONICAL` for values outside of the bounds. */
@@ -152,6 +155,8 @@ function encodeTransition(transition: Transition): readonly CanonicalValue[] {
       return [...head, transition.role, transition.replica ?? null];
     case "seat":
       return [...head, transition.replica];
+    case "declare":
+      return [...head, transition.declaration, transition.withinMs];
     case "demote":
     case "settle":
     case "depart":
@@ -163,6 +168,8 @@ function encodeTransition(transition: Transition): readonly CanonicalValue[] {
     case "restore":
     case "inherit":
     case "recover":
+    case "confirm":
+    case "revert":
       return head;
     default:
       return unknownVerb(transition);
@@ -195,6 +202,10 @@ function readDetails(verb: TransitionVerb, node: NodeId, fields: FieldList): Tra
     }
     case "seat":
       return { verb, node, replica: fields.oneOf("replica", replicas) };
+    case "declare": {
+      const declaration = fields.bytes("declaration", { least: 1, most: maxDeclarationBytes });
+      return { verb, node, declaration, withinMs: fields.counter("withinMs", 1) };
+    }
     case "succeed": {
       const predecessor = fields.id<NodeId>("predecessor", 32);
       const signature = fields.bytes("signature", { least: signatureLength, most: signatureLength });
@@ -211,6 +222,8 @@ function readDetails(verb: TransitionVerb, node: NodeId, fields: FieldList): Tra
     case "restore":
     case "inherit":
     case "recover":
+    case "confirm":
+    case "revert":
       return { verb, node };
   }
 }
