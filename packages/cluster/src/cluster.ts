@@ -4,6 +4,7 @@ import {
   shortId,
   type AppliedResource,
   type ChainHead,
+  type FabricStrategy,
   type Face,
   type FaceFactory,
   type Formation,
@@ -16,9 +17,10 @@ import {
   type Revision,
   type StoredResource,
   type TokenRecord,
+  type TopologyStrategy,
 } from "@revoada/fabric";
 import { ClusterBuilder } from "./builder.ts";
-import type { ClusterDeclaration } from "./declaration.ts";
+import { ClusterDeclaration } from "./declaration.ts";
 import { deadlineOf, unlessAborted } from "./deadline.ts";
 import { ClusterAlreadyStartedError, ClusterNotStartedError, CommandRefusedError, UnknownFaceError } from "./errors.ts";
 import {
@@ -32,12 +34,16 @@ import { decisionOf, type Decision } from "./machine/decision.ts";
 import { sealEnvelope } from "./machine/envelope.ts";
 import { chainParts } from "./machine/formation-machine.ts";
 import type { StateHash } from "./machine/machine.ts";
+import type { CommittedShift } from "./machine/recent-shifts.ts";
 import { openResult } from "./machine/result.ts";
 import { encodeTokenCommand, listTokens, type TokenCommand } from "./machine/token-machine.ts";
 import type { ShiftOrder, ShiftOutcome } from "./operator/shift.ts";
 import type { ClusterLayers } from "./parts.ts";
 import { ReleaseStack } from "./release-stack.ts";
 import { RunningCluster } from "./running.ts";
+
+/** How long a new shape is given to stand unless told. */
+const defaultSwitchMs = 60_000;
 
 /** How often a leaving node looks whether it was let go. */
 const leavePollMs = 50;
@@ -55,7 +61,7 @@ const leavePollMs = 50;
  * ```
  */
 export class Cluster implements AsyncDisposable {
-  readonly declaration: ClusterDeclaration;
+  #declaration: ClusterDeclaration;
   readonly #layers: ClusterLayers;
   #running: RunningCluster | undefined;
   #stack: ReleaseStack | undefined;
@@ -63,8 +69,13 @@ export class Cluster implements AsyncDisposable {
   #stopping: Promise<void> | undefined;
 
   constructor(declaration: ClusterDeclaration, layers: ClusterLayers) {
-    this.declaration = declaration;
+    this.#declaration = declaration;
     this.#layers = layers;
+  }
+
+  /** What it was made with, or what the cluster has committed since, as far as this node goes by it. */
+  get declaration(): ClusterDeclaration {
+    return this.#running?.inForce.current ?? this.#declaration;
   }
 
   static builder(): ClusterBuilder {
@@ -123,6 +134,7 @@ export class Cluster implements AsyncDisposable {
   async shutdown(): Promise<void> {
     const stack = this.#stack;
     if (this.#running === undefined || stack === undefined) throw new ClusterNotStartedError(this.id());
+    this.#declaration = this.declaration;
     this.#running = undefined;
     this.#stack = undefined;
     this.#stopping = stack.release().finally(() => {
@@ -385,6 +397,40 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
+  /**
+   * Asks for another declaration by an operator's word, made of the one in force and what is given, or, with `dryRun`, whether it would be
+   * committed. Resolves once it is; {@link health} says what the new shape still lacks, and a leader takes it back where it does not stand
+   * `withinMs` later (1 minute unless told, counted anew by a new leader).
+   *
+   * Throws what {@link ClusterDeclaration.create} throws. Rejects with `CLUSTER_SWITCH_REFUSED` where another switch is under way, where too
+   * few nodes are there, or where something would change that does not while a cluster lives; with what the leader says of a topology that it
+   * does not know; or with `RAFT_NO_QUORUM` where nobody decided in time.
+   */
+  async switchTo(
+    wanted: { readonly strategy?: FabricStrategy; readonly topology?: TopologyStrategy },
+    options: { readonly withinMs?: number; readonly timeoutMs: number; readonly dryRun?: boolean },
+  ): Promise<ShiftOutcome> {
+    const { desk } = this.#require();
+    const { strategy, face, topology } = this.declaration;
+    const next = ClusterDeclaration.create(wanted.strategy ?? strategy, face, wanted.topology ?? topology);
+    const { withinMs = defaultSwitchMs, timeoutMs, dryRun = false } = options;
+    const { signal, clear } = deadlineOf(
+      this.#layers.clock,
+      timeoutMs,
+      () => new CommandRefusedError("RAFT_NO_QUORUM", `nobody decided within ${timeoutMs} ms`, { retryable: true }),
+    );
+    try {
+      return await unlessAborted(desk.switch({ declaration: next.encode(), withinMs, dryRun }, { signal }), signal);
+    } finally {
+      clear();
+    }
+  }
+
+  /** The shifts above a generation that were committed while this process ran, as far as they are remembered (1,024), in order. */
+  shiftsAbove(generation: number): readonly CommittedShift[] {
+    return this.#require().machine.formation.shiftsAbove(generation);
+  }
+
   /** Hands leadership to the best caught-up voter where this node leads; resolves with who it was. */
   async handOver(options: { readonly timeoutMs: number }): Promise<NodeId | undefined> {
     const { consensus, directory } = this.#require();
@@ -432,6 +478,8 @@ export class Cluster implements AsyncDisposable {
       view: running.membership.view(),
       formation: running.directory.formation(),
       state: running.machine.formation.state,
+      inForce: running.inForce,
+      unadopted: running.unadopted(),
     };
   }
 

@@ -10,6 +10,8 @@ import {
   type NodeState,
 } from "@revoada/fabric";
 import type { ClusterDeclaration } from "./declaration.ts";
+import { declarationId, type InForce } from "./in-force.ts";
+import { missingOf } from "./loop/switch-watch.ts";
 import type { FormationState } from "./machine/formation-machine.ts";
 
 /** `forming`: the first shape does not stand yet; `degraded`: fewer nodes than the shape needs; `no-quorum`: writes cannot commit. */
@@ -23,6 +25,16 @@ export interface ClusterHealth {
   readonly face: { readonly name: string; readonly protocol: string; readonly running: boolean };
   readonly strategy: string;
   readonly topology: string;
+  /** Present while the cluster is on its way to another declaration, which is the one that the fields above are of. */
+  readonly switching?: {
+    readonly from: string;
+    readonly to: string;
+    readonly withinMs: number;
+    /** What the new shape still lacks, as far as this node sees. */
+    readonly missing?: string;
+  };
+  /** Settings of the strategy in force that this node takes up with its next start; mostly none. */
+  readonly unadopted: readonly string[];
   readonly running: boolean;
   readonly condition: ClusterCondition;
   readonly mode: "read-write" | "read-only";
@@ -55,6 +67,8 @@ export interface HealthInput {
   readonly view: MembershipView;
   readonly formation: Formation;
   readonly state: FormationState | undefined;
+  readonly inForce: InForce;
+  readonly unadopted: readonly string[];
 }
 
 function countBy<K extends string>(keys: readonly K[], values: Iterable<K>): Record<K, number> {
@@ -74,6 +88,23 @@ function conditionOf(input: HealthInput): ClusterCondition {
   return active + standing < declaration.topology.minNodes ? "degraded" : "healthy";
 }
 
+function switchingOf(input: HealthInput): Pick<ClusterHealth, "switching"> {
+  const { formation, inForce, state, status } = input;
+  const { declared } = formation;
+  if (declared?.pending === undefined) return {};
+  const { previous, withinMs } = declared.pending;
+  const isJudged = state !== undefined && inForce.follows(declared);
+  const missing = isJudged ? missingOf(inForce.current, state, status) : inForce.refusal;
+  return {
+    switching: {
+      from: declarationId(previous),
+      to: declarationId(declared.declaration),
+      withinMs,
+      ...(missing === undefined ? {} : { missing }),
+    },
+  };
+}
+
 /** Puts together what every layer says of itself. */
 export function describeHealth(input: HealthInput): ClusterHealth {
   const { declaration, face, status, view, formation, state } = input;
@@ -86,6 +117,8 @@ export function describeHealth(input: HealthInput): ClusterHealth {
     face: { name: declaration.face.name, protocol: declaration.face.kind.protocol, running: face.isRunning() },
     strategy: declaration.strategy.name,
     topology: declaration.topology.name,
+    ...switchingOf(input),
+    unadopted: input.unadopted,
     running: input.running,
     condition,
     mode: condition === "forming" ? "read-only" : "read-write",
@@ -125,7 +158,8 @@ export interface BrokenInvariant {
 
 /** The first invariant that does not hold, or undefined. */
 export function findBrokenInvariant(input: HealthInput): BrokenInvariant | undefined {
-  const { status, state, formation } = input;
+  const { status, state, formation, inForce } = input;
+  if (inForce.refusal !== undefined) return { name: "declaration-followed", message: inForce.refusal };
   const voters = replicasOf(formation, "voter");
   if (voters.length % 2 === 0 && formation.nodes.size > 0) {
     return { name: "odd-voters", message: `the formation has ${voters.length} voters` };

@@ -27,9 +27,11 @@ export {
   UnknownFaceError,
 } from "./errors.ts";
 export type { BrokenInvariant, ClusterCondition, ClusterHealth } from "./health.ts";
+export { declarationId } from "./in-force.ts";
 export type { Decision } from "./machine/decision.ts";
 export { commandKinds, openEnvelope, sealEnvelope, type CommandKind } from "./machine/envelope.ts";
 export type { FormationState, SealingVoters } from "./machine/formation-machine.ts";
+export type { CommittedShift } from "./machine/recent-shifts.ts";
 export { ClusterMachine, type ClusterMachineOptions, type StateHash } from "./machine/machine.ts";
 export { TokenRefusedError } from "./machine/token-machine.ts";
 export type { OfflineOptions } from "./offline/offline-log.ts";

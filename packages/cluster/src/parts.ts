@@ -82,6 +82,13 @@ export interface ClusterLayers {
   readonly serveFace?: (parts: { readonly transport: Transport; readonly face: Face }) => () => void;
   /** The face of a node that holds no replica. */
   readonly remoteFace?: (parts: RemoteFaceParts) => Face;
+  /**
+   * Understands a declaration that the cluster has committed since it was founded. Rejects where its topology is not known here: this node
+   * does not act for it then. Built-in topologies are known unless told.
+   */
+  readonly declarations?: (bytes: Uint8Array) => Promise<ClusterDeclaration>;
+  /** Called after this node has taken up another declaration. */
+  readonly onDeclared?: (declaration: ClusterDeclaration) => void;
   readonly logger?: Logger;
   readonly metrics?: Metrics;
 }

@@ -25,6 +25,7 @@ import { decodeCanonical, encodeCanonical } from "./codec.ts";
 import type { ClusterDeclaration } from "./declaration.ts";
 import { Door } from "./door/door.ts";
 import { CommandRefusedError } from "./errors.ts";
+import { declaredKey, InForce, unadoptedSettings, understandBuiltIn } from "./in-force.ts";
 import { FormationLoop } from "./loop/formation-loop.ts";
 import { redialReturned } from "./loop/returns.ts";
 import { sealEnvelope } from "./machine/envelope.ts";
@@ -50,6 +51,8 @@ export class RunningCluster {
   readonly membership: Membership;
   readonly directory: Directory;
   readonly loop: FormationLoop;
+  /** What the cluster is, as far as this node goes by it. */
+  readonly inForce: InForce;
   readonly sealer: Sealer;
   readonly desk: OperatorDesk;
   readonly successions: SuccessionDesk;
@@ -57,7 +60,8 @@ export class RunningCluster {
   readonly catalog: Catalog;
   readonly localFace: Face;
   readonly remoteFace: Face | undefined;
-  readonly #declaration: ClusterDeclaration;
+  /** What the layers were made with. */
+  readonly #started: ClusterDeclaration;
   readonly #layers: ClusterLayers;
   readonly #logger: Logger;
   readonly #abort = new AbortController();
@@ -92,7 +96,7 @@ export class RunningCluster {
     stack: ReleaseStack,
   ) {
     const { declaration, layers, origin, store, transport } = parts;
-    this.#declaration = declaration;
+    this.#started = declaration;
     this.#layers = layers;
     this.#logger = layers.logger ?? silentLogger;
     this.origin = origin;
@@ -100,6 +104,7 @@ export class RunningCluster {
     this.transport = transport;
     const catalogLayer = layers.catalog();
     const { attestor, clock } = layers;
+    this.inForce = this.#createInForce();
     const { genesis } = origin;
     this.machine = new ClusterMachine({ store, attestor, clusterId: genesis.clusterId, catalog: catalogLayer.machine });
     this.consensus = layers.consensus({
@@ -116,9 +121,9 @@ export class RunningCluster {
     stack.push(() => this.membership.shutdown());
     this.sealer = this.#createSealer();
     stack.push(() => this.sealer.stop());
-    const { consensus, membership, machine, sealer, directory } = this;
+    const { consensus, membership, machine, sealer, directory, inForce } = this;
     const logger = this.#logger;
-    this.loop = new FormationLoop({ declaration, attestor, consensus, membership, machine, sealer, clock, logger });
+    this.loop = new FormationLoop({ inForce, attestor, consensus, membership, machine, sealer, clock, logger });
     const tools = this.#operatorTools();
     const door = new Door({ ...tools, store, directory, genesis });
     stack.push(() => door.stop());
@@ -143,6 +148,26 @@ export class RunningCluster {
     if (remoteFace !== undefined) stack.push(() => remoteFace[Symbol.asyncDispose]());
   }
 
+  #createInForce(): InForce {
+    const { attestor, declarations, onDeclared } = this.#layers;
+    return new InForce({
+      declaration: this.#started,
+      understand: declarations ?? understandBuiltIn,
+      attestor,
+      logger: this.#logger,
+      onAdopted: () => {
+        this.membership.set(declaredKey, this.inForce.mark());
+        onDeclared?.(this.inForce.current);
+        this.loop.kick();
+      },
+    });
+  }
+
+  /** Settings of the strategy in force that this node takes up with its next start. */
+  unadopted(): readonly string[] {
+    return unadoptedSettings(this.#started, this.inForce.current);
+  }
+
   #createDirectory(): Directory {
     const { attestor, clock, random } = this.#layers;
     const { transport, machine, store, origin } = this;
@@ -157,7 +182,7 @@ export class RunningCluster {
         clock,
         random,
         logger: this.#logger,
-        cadenceMs: this.#declaration.strategy.reconciliationCadenceMs,
+        cadenceMs: this.#started.strategy.reconciliationCadenceMs,
         isCurrent: () => this.holdsReplica() && this.consensus.status().quorum,
         onChange: () => this.#formationChanged(),
       },
@@ -168,13 +193,14 @@ export class RunningCluster {
   #createMembership(): Membership {
     const { origin, transport } = this;
     return this.#layers.membership({
-      declaration: this.#declaration,
+      declaration: this.#started,
       genesis: origin.genesis,
       transport,
       keys: new Map([
         [memberKeys.storeId, origin.storeId],
         [memberKeys.zone, origin.zone],
         [memberKeys.version, origin.version],
+        [declaredKey, this.inForce.mark()],
       ]),
       isKnown: (id) => this.directory.isKnown(id),
       peers: () => [...this.directory.formation().nodes.keys()],
@@ -192,14 +218,14 @@ export class RunningCluster {
       propose: (command, options) => this.consensus.propose(command, options),
       clock,
       logger: this.#logger,
-      signTimeoutMs: 4 * this.#declaration.strategy.consensus.electionTimeoutMs,
+      signTimeoutMs: 4 * this.#started.strategy.consensus.electionTimeoutMs,
     });
   }
 
   #operatorTools(): OperatorTools & { readonly transport: Transport } {
     const { attestor, clock } = this.#layers;
-    const { transport, consensus, membership, machine, loop, sealer } = this;
-    return { attestor, transport, consensus, membership, machine, loop, sealer, clock, logger: this.#logger };
+    const { transport, consensus, membership, machine, loop, sealer, inForce } = this;
+    return { attestor, transport, consensus, membership, machine, loop, sealer, inForce, clock, logger: this.#logger };
   }
 
   #leader(): NodeId | undefined {
@@ -216,7 +242,7 @@ export class RunningCluster {
       clock,
       random,
       logger: this.#logger,
-      cadenceMs: this.#declaration.strategy.reconciliationCadenceMs,
+      cadenceMs: this.#started.strategy.reconciliationCadenceMs,
       unheard: () => {
         const { members } = this.membership.view();
         return [...directory.formation().nodes.keys()].filter(
@@ -363,6 +389,7 @@ export class RunningCluster {
   #formationChanged(): void {
     const formation = this.directory.formation();
     if (formation.generation === this.#admittedGeneration) return;
+    this.inForce.follow(formation.declared);
     this.#admittedGeneration = formation.generation;
     this.transport.setAdmission((peer, channel) => channel === "join" || this.directory.isKnown(peer));
     for (const id of this.membership.view().members.keys()) {
@@ -403,7 +430,7 @@ export class RunningCluster {
     const { voters, outgoing } = this.consensus.status().configuration;
     const isAlone = outgoing === undefined && voters.length === 1 && voters[0]?.id === id;
     if (!founding && !isAlone) return;
-    const { electionTimeoutMs } = this.#declaration.strategy.consensus;
+    const { electionTimeoutMs } = this.#started.strategy.consensus;
     const { result } = await this.consensus.propose(sealEnvelope("genesis", genesis.bytes), {
       timeoutMs: 20 * electionTimeoutMs + 5000,
     });
@@ -417,9 +444,9 @@ export class RunningCluster {
 
   #sealRegularly(): () => void {
     const { clock } = this.#layers;
-    const { sealIntervalMs } = this.#declaration.strategy.attestation;
     let cancel = (): void => undefined;
     const schedule = (): void => {
+      const { sealIntervalMs } = this.inForce.current.strategy.attestation;
       cancel = clock.schedule(sealIntervalMs, () => {
         void this.#sealOnce().finally(() => {
           if (!this.#abort.signal.aborted) schedule();

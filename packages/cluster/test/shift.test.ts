@@ -61,6 +61,23 @@ describe("an operator's word", () => {
     expect(replicasOf(kit.founder.cluster.formation(), "voter")).toHaveLength(3);
   });
 
+  test.each(["drain", "quarantine", "demote"] as const)("to %s its leader moves leadership first", async (verb) => {
+    const { kit } = await formed("b", "c", "d", "e");
+    const leader = nodeId("a");
+    await kit.clock.advanceAsync(6000);
+    const seats: boolean[] = [];
+    const { elect } = kit.log;
+    kit.log.elect = (id) => {
+      seats.push(kit.founder.cluster.formation().nodes.get(leader)?.replica === "voter");
+      elect.call(kit.log, id);
+    };
+    await shift(kit, verb, leader);
+    await kit.clock.runUntil(() => record(kit, leader).replica !== "voter", { withinMs: 30_000 });
+    expect(kit.log.leader).not.toBe(leader);
+    // It still had its seat when it handed over, and does not get the lead back.
+    expect(seats[0]).toBe(true);
+  });
+
   test("is refused, with nothing changed, where there is nobody else to vote", async () => {
     const { kit } = await formed("b", "c");
     const before = kit.founder.cluster.formation();

@@ -13,20 +13,23 @@ import {
   type ReplicaId,
   type ReplicationView,
   type ShiftDecision,
+  type TopologyStrategy,
   type Transition,
 } from "@revoada/fabric";
 import { topologyReactor, type TopologyReactor } from "@revoada/topology";
 import type { Sealer } from "../chain/sealer.ts";
-import type { ClusterDeclaration } from "../declaration.ts";
 import { CommandRefusedError } from "../errors.ts";
+import { declaredKey, type InForce } from "../in-force.ts";
 import { encodeDecided, encodeDecision } from "../machine/decision.ts";
 import { sealEnvelope } from "../machine/envelope.ts";
 import type { FormationState } from "../machine/formation-machine.ts";
 import type { ClusterMachine } from "../machine/machine.ts";
 import { openResult } from "../machine/result.ts";
+import { SwitchWatch } from "./switch-watch.ts";
 
 export interface FormationLoopOptions {
-  readonly declaration: ClusterDeclaration;
+  /** The declaration that is followed here; the reactor is made anew with each. */
+  readonly inForce: InForce;
   readonly attestor: Attestor;
   readonly consensus: Consensus<Uint8Array, Uint8Array>;
   readonly membership: Membership;
@@ -48,7 +51,8 @@ const maxCommitAttempts = 20;
  */
 export class FormationLoop {
   readonly #options: FormationLoopOptions;
-  readonly #reactor: TopologyReactor;
+  readonly #switches: SwitchWatch;
+  #made: { readonly topology: TopologyStrategy; readonly reactor: TopologyReactor } | undefined;
   readonly #abort = new AbortController();
   #cancelTick: (() => void) | undefined;
   #running: Promise<void> | undefined;
@@ -58,7 +62,7 @@ export class FormationLoop {
 
   constructor(options: FormationLoopOptions) {
     this.#options = options;
-    this.#reactor = topologyReactor({ topology: options.declaration.topology });
+    this.#switches = new SwitchWatch(options.clock, options.inForce);
   }
 
   start(): void {
@@ -103,7 +107,7 @@ export class FormationLoop {
     reason: string,
     why: Pick<ShiftDecision, "kind" | "inputs"> = { kind: "order", inputs: {} },
   ): Promise<number> {
-    const { attestor, machine, consensus, declaration, clock } = this.#options;
+    const { attestor, machine, consensus, inForce, clock } = this.#options;
     const state = machine.formation.state;
     if (state === undefined) throw new CommandRefusedError("CLUSTER_NO_GENESIS", "the cluster has no genesis yet");
     const decision = encodeDecision({ ...why, transitions, reason });
@@ -119,7 +123,7 @@ export class FormationLoop {
       proposer: attestor.identity.id,
       term: consensus.status().term,
     });
-    const timeoutMs = 20 * declaration.strategy.consensus.electionTimeoutMs;
+    const timeoutMs = 20 * inForce.current.strategy.consensus.electionTimeoutMs;
     const { result } = await consensus.propose(sealEnvelope("decided", encodeDecided(command, decision)), {
       signal: this.#abort.signal,
       timeoutMs,
@@ -139,8 +143,8 @@ export class FormationLoop {
   }
 
   #schedule(): void {
-    const { clock, declaration } = this.#options;
-    this.#cancelTick = clock.schedule(declaration.strategy.reconciliationCadenceMs, () => {
+    const { clock, inForce } = this.#options;
+    this.#cancelTick = clock.schedule(inForce.current.strategy.reconciliationCadenceMs, () => {
       this.kick();
       if (!this.#abort.signal.aborted) this.#schedule();
     });
@@ -179,6 +183,8 @@ export class FormationLoop {
     if (status === undefined || state === undefined || status.term !== this.#term) return false;
     if (await this.#finishVoterChange(status, state)) return true;
     if (await this.#handOver(status, state)) return false;
+    if (await this.#endSwitch(status, state)) return true;
+    if (!this.#options.inForce.follows(state.formation.declared)) return false;
     return this.#shift(status, state);
   }
 
@@ -203,28 +209,64 @@ export class FormationLoop {
     return true;
   }
 
-  /** A leader that is on its way out hands over to a caught-up voter before anything else is decided. */
-  async #handOver(status: ConsensusStatus, state: FormationState): Promise<boolean> {
-    const own = state.formation.nodes.get(status.id);
-    if (own === undefined || own.state === "active" || own.state === "standby") return false;
-    const heir = [...status.progress]
-      .filter(
-        ([id]) =>
-          state.formation.nodes.get(id)?.replica === "voter" && state.formation.nodes.get(id)?.state === "active",
-      )
-      .toSorted(([, a], [, b]) => b.matchIndex - a.matchIndex)[0]?.[0];
+  /**
+   * A leader that is on its way out, or is not to be relied on, hands over to a caught-up voter before anything else is decided; so does one
+   * that cannot act for the declaration in force, to one that says that it can.
+   */
+  async #handOver(status: ConsensusStatus, { formation }: FormationState): Promise<boolean> {
+    const own = formation.nodes.get(status.id);
+    if (own === undefined) return false;
+    const stays = (own.state === "active" || own.state === "standby") && !own.flags.includes("quarantined");
+    const { inForce } = this.#options;
+    const isFit = inForce.refusal === undefined || inForce.follows(formation.declared);
+    if (stays && isFit) return false;
+    const heir = this.#heir(status, formation, !stays);
     if (heir === undefined) return false;
     await this.#options.consensus.transferLeadership(heir, { signal: this.#abort.signal });
     return true;
   }
 
+  /** The best caught-up voter that serves; unless `anybody` will do, one that follows the declaration in force. */
+  #heir(status: ConsensusStatus, formation: Formation, anybody: boolean): NodeId | undefined {
+    const { membership, inForce } = this.#options;
+    const { members } = membership.view();
+    const mark = formation.declared === undefined ? undefined : inForce.mark(formation.declared.declaration);
+    const follows = (id: NodeId): boolean => members.get(id)?.keys.get(declaredKey) === mark;
+    return [...status.progress]
+      .filter(([id]) => {
+        const record = formation.nodes.get(id);
+        const serves = record?.state === "active" && !record.flags.includes("quarantined");
+        return serves && record.replica === "voter" && (anybody || follows(id));
+      })
+      .toSorted(
+        ([one, a], [other, b]) => Number(follows(other)) - Number(follows(one)) || b.matchIndex - a.matchIndex,
+      )[0]?.[0];
+  }
+
+  /** Confirms a switch whose shape stands, or takes back one that took too long. True where either was committed. */
+  async #endSwitch(status: ConsensusStatus, state: FormationState): Promise<boolean> {
+    const end = this.#switches.judge(state, status);
+    if (end === undefined) return false;
+    const { transition, reason, inputs } = end;
+    const { verb } = transition;
+    this.#options.logger[verb === "confirm" ? "info" : "warn"](`a switch is over: ${reason}`, { verb });
+    await this.commit([transition], reason, { kind: verb, inputs });
+    return true;
+  }
+
+  #reactor(): TopologyReactor {
+    const { topology } = this.#options.inForce.current;
+    if (this.#made?.topology !== topology) this.#made = { topology, reactor: topologyReactor({ topology }) };
+    return this.#made.reactor;
+  }
+
   async #shift(status: ConsensusStatus, state: FormationState): Promise<boolean> {
-    const { declaration, membership, clock, logger } = this.#options;
-    const decisions = this.#reactor.observe({
+    const { inForce, membership, clock, logger } = this.#options;
+    const decisions = this.#reactor().observe({
       view: membership.view(),
       formation: state.formation,
       replication: replicationView(status, state.formation),
-      strategy: declaration.strategy,
+      strategy: inForce.current.strategy,
       leader: status.id,
       nowMs: Math.max(Math.floor(clock.wallMs()), state.timeMs),
     });

@@ -10,6 +10,7 @@ import {
   type ChainRecord,
   type ClusterId,
   type Configuration,
+  type Declared,
   type Formation,
   type FormationCommand,
   type FormationStep,
@@ -23,7 +24,9 @@ import {
 } from "@revoada/fabric";
 import { isFormed } from "@revoada/topology";
 import { decodeCanonical, encodeCanonical, numberOfKey, orderedKey, textKey, textOfKey } from "../codec.ts";
+import { checkDeclared } from "./declared.ts";
 import { decodeDecided, keepDecision } from "./decision.ts";
+import { RecentShifts, type CommittedShift } from "./recent-shifts.ts";
 import { MachineRefusal, readStored, settle, type CheckedCommand } from "./result.ts";
 import { decodeRecord, encodeRecord } from "./state-codec.ts";
 import { chargeTokens, dropTokens, writeTokens } from "./token-machine.ts";
@@ -39,6 +42,7 @@ const keys = {
   formed: textKey("formed"),
   sealVoters: textKey("seal-voters"),
   recoveries: textKey("recoveries"),
+  declared: textKey("declared"),
 } as const;
 
 /** Formation, chain and seals as they are committed. Replaced as a whole, never changed in place. */
@@ -112,6 +116,7 @@ export class FormationMachine implements SubMachine {
   ];
   readonly #attestor: Attestor;
   #state: FormationState | undefined;
+  readonly #recent = new RecentShifts();
 
   constructor(attestor: Attestor) {
     this.#attestor = attestor;
@@ -120,6 +125,11 @@ export class FormationMachine implements SubMachine {
   /** What is committed and applied here; undefined before genesis. */
   get state(): FormationState | undefined {
     return this.#state;
+  }
+
+  /** The shifts above a generation that were committed while this process ran, as far as they are remembered, in order. */
+  shiftsAbove(generation: number): readonly CommittedShift[] {
+    return this.#recent.above(generation);
   }
 
   /** `configuration`: the log's, as it is in force at this entry. */
@@ -163,9 +173,12 @@ export class FormationMachine implements SubMachine {
     return settle(() => this.#checkSeal(transaction, bytes));
   }
 
-  committed(): void {}
+  committed(): void {
+    this.#recent.commit();
+  }
 
   restored(store: StoreReader): void {
+    this.#recent.drop();
     this.#state = readStored("formation", () => this.#load(store));
   }
 
@@ -206,6 +219,7 @@ export class FormationMachine implements SubMachine {
     const state = this.#require();
     const command = this.#attestor.openCommand(bytes);
     this.#checkOrigin(state, command, context, configuration);
+    checkDeclared(state.formation, command);
     const timeMs = Math.max(state.timeMs, command.timeMs);
     const steps = applyFormationCommand(state.formation, { ...command, timeMs });
     const formation = steps.at(-1)?.formation ?? state.formation;
@@ -232,6 +246,7 @@ export class FormationMachine implements SubMachine {
         if (isRecovery(command)) dropTokens(transaction);
         this.#writeShift(transaction, state, next);
         this.#state = next;
+        this.#recent.note(steps, command);
       },
     };
   }
@@ -329,6 +344,8 @@ export class FormationMachine implements SubMachine {
       if (before?.tombstones.has(id) !== true) transaction.put(trees.tombstones, textKey(id), new Uint8Array([1]));
     }
     transaction.put(trees.meta, keys.generation, encodeCanonical(after.generation));
+    if (before !== undefined && after.declared !== undefined && after.declared !== before.declared)
+      transaction.put(trees.meta, keys.declared, encodeCanonical(after.declared));
   }
 
   #writeHead(transaction: StoreTransaction, key: Uint8Array, head: ChainHead): void {
@@ -350,7 +367,12 @@ export class FormationMachine implements SubMachine {
     const origin: ChainHead = { height: 0, hash: genesis.clusterId as string as Hash };
     return {
       genesis,
-      formation: { generation: scalar(keys.generation, 0) as Formation["generation"], nodes, tombstones },
+      formation: {
+        generation: scalar(keys.generation, 0) as Formation["generation"],
+        nodes,
+        tombstones,
+        declared: scalar<Declared>(keys.declared, { declaration: genesis.declaration }),
+      },
       head: scalar(keys.head, origin),
       sealed: scalar(keys.sealed, origin),
       timeMs: scalar(keys.timeMs, genesis.createdMs),

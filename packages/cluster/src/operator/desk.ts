@@ -14,6 +14,7 @@ import { CommandRefusedError } from "../errors.ts";
 import { protocols } from "../protocols.ts";
 import { removeNode } from "./remove.ts";
 import { shiftNode, shiftRoles, shiftVerbs, type ShiftOrder, type ShiftOutcome } from "./shift.ts";
+import { switchDeclaration, type SwitchOrder } from "./switch.ts";
 import { formationOf, pause, type OperatorTools } from "./tools.ts";
 
 export interface DeskOptions extends OperatorTools {
@@ -22,8 +23,8 @@ export interface DeskOptions extends OperatorTools {
   readonly leader: () => NodeId | undefined;
 }
 
-/** An operator's order about one node. */
-export type OperatorOrder = ShiftOrder | { readonly verb: "remove"; readonly node: NodeId };
+/** An operator's order about one node, or, given at one, about the whole cluster. */
+export type OperatorOrder = ShiftOrder | SwitchOrder | { readonly verb: "remove"; readonly node: NodeId };
 
 /** How long a leader works on one request of another node before it says how far it got. */
 const serveTimeoutMs = 60_000;
@@ -70,6 +71,11 @@ export class OperatorDesk {
     return this.#order(order, options.signal);
   }
 
+  /** Asks for another declaration. Rejects as {@link switchDeclaration} does, and with the signal's reason. */
+  switch(order: Omit<SwitchOrder, "verb" | "node">, options: { readonly signal: AbortSignal }): Promise<ShiftOutcome> {
+    return this.#order({ verb: "declare", node: this.#options.attestor.identity.id, ...order }, options.signal);
+  }
+
   /** Asks whoever leads, again where leadership moves meanwhile. */
   async #order(order: OperatorOrder, given: AbortSignal): Promise<ShiftOutcome> {
     const { logger } = this.#options;
@@ -99,6 +105,7 @@ export class OperatorDesk {
   }
 
   async #carryOut(order: OperatorOrder, signal: AbortSignal): Promise<ShiftOutcome> {
+    if (order.verb === "declare") return switchDeclaration(this.#options, order);
     if (order.verb !== "remove") return shiftNode(this.#options, order);
     await removeNode(this.#options, order.node, signal);
     const { generation } = formationOf(this.#options).formation;
@@ -132,12 +139,18 @@ function decodeOrder(payload: Uint8Array): OperatorOrder {
   const fields = new FieldReader(decodeCanonical(payload, "order"), "order");
   if (fields.number("version") !== 1) throw new InvalidValueError("order.version", payload, "version 1");
   const node = parseNodeId(fields.take("node"), "order.node");
-  const verb = fields.oneOf("verb", ["remove", ...shiftVerbs]);
+  const verb = fields.oneOf("verb", ["remove", "declare", ...shiftVerbs]);
   if (verb === "remove") {
     fields.finish();
     return { verb, node };
   }
   const dryRun = fields.boolean("dryRun");
+  if (verb === "declare") {
+    const [declaration, withinMs] = [fields.take("declaration"), fields.number("withinMs")];
+    fields.finish();
+    if (!(declaration instanceof Uint8Array)) throw new InvalidValueError("order.declaration", declaration, "bytes");
+    return { verb, node, declaration, withinMs, dryRun };
+  }
   const given = fields.take("role");
   const role = shiftRoles.find((known) => known === given);
   if (given !== undefined && role === undefined)

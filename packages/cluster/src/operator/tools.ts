@@ -14,6 +14,7 @@ import {
 import type { Sealer } from "../chain/sealer.ts";
 import { unlessAborted } from "../deadline.ts";
 import { CommandRefusedError } from "../errors.ts";
+import type { InForce } from "../in-force.ts";
 import type { FormationLoop } from "../loop/formation-loop.ts";
 import type { FormationState } from "../machine/formation-machine.ts";
 import type { ClusterMachine } from "../machine/machine.ts";
@@ -25,6 +26,7 @@ export interface OperatorTools {
   readonly membership: Membership;
   readonly machine: ClusterMachine;
   readonly loop: FormationLoop;
+  readonly inForce: InForce;
   readonly sealer: Sealer;
   readonly clock: Clock;
   readonly logger: Logger;

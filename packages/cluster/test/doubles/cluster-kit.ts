@@ -25,7 +25,7 @@ import {
   type MemoryNetwork,
   type VirtualClock,
 } from "@revoada/fabric/memory";
-import { cluster3mnw } from "@revoada/topology";
+import { cluster3mnw, topologyByName } from "@revoada/topology";
 import { CounterMachine } from "./counter-machine.ts";
 import { nodeId, storeId } from "./keys.ts";
 import { Ledger } from "./ledger.ts";
@@ -99,6 +99,9 @@ export class TestNode {
   starts = 0;
   founding: boolean | undefined;
   layers: ClusterLayers;
+  /** How it understands a declaration that was committed since the founding. */
+  understands = async (bytes: Uint8Array): Promise<ClusterDeclaration> =>
+    ClusterDeclaration.decode(bytes, topologyByName);
   /** Whose disk it runs over: its own unless told. */
   readonly disk: string;
 
@@ -169,6 +172,7 @@ export class TestNode {
         return { machine: new CounterMachine(), create: () => this.#catalog() };
       },
       formats,
+      declarations: (bytes) => this.understands(bytes),
       faces: [{ protocol: "pure-raft", create: ({ face }) => this.#face("local face", face) }],
       remoteFace: () => this.#face("remote face", rawFace),
       serveFace: () => {
