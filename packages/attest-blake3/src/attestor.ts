@@ -1,7 +1,9 @@
 import type { Attestor, ClusterId, Identity, NodeId, Seal } from "@revoada/fabric";
+import { checkApproval, encodeApproval, readApproval, signApproval } from "./core/approval.ts";
 import { blockMaker } from "./core/block.ts";
 import { ChainVerifier } from "./core/chain-verifier.ts";
 import { openCommand, signCommand, signSuccession } from "./core/command.ts";
+import { cosign, encodeCosignature, openCosignature } from "./core/cosignature.ts";
 import { createGenesis, openGenesis } from "./core/genesis.ts";
 import { hashOf } from "./core/hash.ts";
 import { checkSeal, encodeSeal, readSeal, sealStatement, signHead } from "./core/seal.ts";
@@ -33,6 +35,13 @@ export function blake3Attestor(identity: Identity): Attestor {
     signCommand: (command) => signCommand(command, identity),
     signSuccession: (clusterId, successor) => signSuccession(clusterId, successor, identity),
     openCommand: (bytes) => openCommand(bytes, verifier),
+    encodeApproval,
+    readApproval,
+    signApproval: (statement) => signApproval(statement, identity),
+    checkApproval: (statement, signature) => checkApproval(statement, signature, verifier),
+    cosign: (clusterId, head) => cosign(clusterId, head, identity),
+    encodeCosignature,
+    openCosignature: (bytes, clusterId) => openCosignature(bytes, clusterId, verifier),
     makeBlock: (input) => blocks.make(input),
     signHead: (clusterId, head) => signHead(clusterId, head, identity),
     checkHead: (clusterId, head, { signer, signature }) =>

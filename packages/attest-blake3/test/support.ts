@@ -15,7 +15,7 @@ import type {
   Term,
   Transition,
 } from "@revoada/fabric";
-import { applyFormationCommand, genesisFormation, replicasOf } from "@revoada/fabric";
+import { applyFormationCommand, applyTransition, genesisFormation, replicasOf } from "@revoada/fabric";
 import { blake3Attestor, ed25519Verifier, identityFromSeed } from "@revoada/attest-blake3";
 import type { ChainRecord } from "../src/core/chain-file.ts";
 import { encodeChainFile } from "../src/core/chain-file.ts";
@@ -136,6 +136,18 @@ export class ChainWriter {
       this.push(block, step.formation);
       return block;
     });
+  }
+
+  /** As {@link append}, transition by transition: what only a whole command is refused for is let through. */
+  appendUnchecked(command: FormationCommand, bytes: Uint8Array): void {
+    this.index += 1;
+    for (const [ordinal, transition] of command.transitions.entries()) {
+      const formation = applyTransition(this.formation, transition, command.timeMs);
+      if (formation === this.formation) continue;
+      const position = { term: this.term as Term, index: this.index as LogIndex, ordinal };
+      const { generation } = formation;
+      this.push(node("a").makeBlock({ previous: this.head, generation, ...position, command: bytes }), formation);
+    }
   }
 
   push(block: Block, formation: Formation): void {

@@ -219,11 +219,12 @@ export class Cluster implements AsyncDisposable {
     return this.#layers.attestor.exportChain(this.chainParts());
   }
 
-  /** Genesis, blocks and seals: all that is committed on a replica, the sealed part elsewhere. */
+  /** Genesis, blocks, seals and cosignatures: all that is committed on a replica; elsewhere the sealed part, without cosignatures. */
   chainParts(): {
     readonly genesis: Uint8Array;
     readonly blocks: readonly Uint8Array[];
     readonly seals: readonly Uint8Array[];
+    readonly cosignatures?: readonly Uint8Array[];
   } {
     const { machine, store, origin, directory, holdsReplica } = this.#view();
     return holdsReplica && machine.formation.state !== undefined

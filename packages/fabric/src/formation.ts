@@ -61,6 +61,10 @@ export interface Formation {
   readonly tombstones: ReadonlySet<NodeId>;
   /** Absent only in formations that were not made from a genesis with a declaration. */
   readonly declared?: Declared;
+  /**
+   * Operator keys in force, and the generation since when: at least one where the cluster was founded with any, absent where it was not.
+   */
+  readonly operators?: ReadonlyMap<NodeId, Generation>;
 }
 
 /** The verbs of the transition table, and `seat`, which moves a node's replica without touching its role. */
@@ -83,7 +87,9 @@ export type TransitionVerb =
   | "recover"
   | "declare"
   | "confirm"
-  | "revert";
+  | "revert"
+  | "enrol"
+  | "revoke";
 
 /** What an `admit` transition brings into the formation. */
 export interface Admission {
@@ -127,7 +133,15 @@ export type Transition =
       readonly withinMs: number;
     }
   /** The leader `node` found that the declared shape stands (`confirm`), or that it did not in time: the one before it is in force again (`revert`). */
-  | { readonly verb: "confirm" | "revert"; readonly node: NodeId };
+  | { readonly verb: "confirm" | "revert"; readonly node: NodeId }
+  /** `node` is an operator's key, not a node's: it is in force from here on (`enrol`), or never again (`revoke`). */
+  | { readonly verb: "enrol" | "revoke"; readonly node: NodeId };
+
+/** An operator key and its signature, 64 bytes of ed25519. */
+export interface OperatorSignature {
+  readonly operator: NodeId;
+  readonly signature: Uint8Array;
+}
 
 /** Largest declaration, in bytes. */
 export const maxDeclarationBytes: number = 64 * 1024;
@@ -148,6 +162,8 @@ export interface FormationCommand {
   readonly timeMs: number;
   readonly proposer: NodeId;
   readonly term: Term;
+  /** An operator's word that these transitions, for this reason, may follow upon the head that the command's first block follows. */
+  readonly approval?: OperatorSignature;
 }
 
 /** What the topology sees of one node that may hold a role. */

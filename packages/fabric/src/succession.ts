@@ -4,22 +4,24 @@ import { IllegalTransitionError, notFrom } from "./transition-errors.ts";
 
 /** The formation after a step, one generation higher, with tombstones for those who left it for ever. */
 export function nextFormation(
-  { generation, tombstones, declared }: Formation,
+  { generation, tombstones, ...lasting }: Formation,
   nodes: ReadonlyMap<NodeId, NodeRecord>,
   buried: readonly NodeId[],
 ): Formation {
   return {
-    ...(declared === undefined ? {} : { declared }),
+    ...lasting,
     generation: (generation + 1) as Generation,
     nodes,
     tombstones: buried.length === 0 ? tombstones : new Set([...tombstones, ...buried]),
   };
 }
 
-/** Whoever was removed stays away. */
+/** Whoever was removed stays away, and who approves of shifts takes no part in them. */
 export function refuseTombstone(formation: Formation, transition: Transition): void {
   if (formation.tombstones.has(transition.node))
     throw new IllegalTransitionError(transition, "it was removed for ever");
+  if (formation.operators?.has(transition.node) === true)
+    throw new IllegalTransitionError(transition, "it is an operator's key");
 }
 
 /** The keys that wait for a node's place: one at most. */

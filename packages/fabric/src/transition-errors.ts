@@ -1,6 +1,6 @@
 import { FabricError } from "./errors.ts";
 import type { NodeRecord, Transition } from "./formation.ts";
-import { shortId } from "./ids.ts";
+import { shortId, type NodeId } from "./ids.ts";
 
 /** A transition that the table does not list for the state that the node is in. Nothing was changed. */
 export class IllegalTransitionError extends FabricError {
@@ -16,6 +16,20 @@ export class IllegalTransitionError extends FabricError {
 export class FormationRefusedError extends FabricError {
   constructor(message: string) {
     super("TOPOLOGY_COMMAND_REFUSED", message);
+  }
+}
+
+/** A shift that no failure forces, in a cluster whose operators sign for such shifts, and none has. */
+export class UnapprovedShiftError extends FabricError {
+  constructor(what: string) {
+    super("TOPOLOGY_UNAPPROVED_SHIFT", `no failure forces this, and no operator has approved of it: ${what}`);
+  }
+}
+
+/** An approval by a key that is not in force as an operator's. */
+export class NotAnOperatorError extends FabricError {
+  constructor(operator: NodeId) {
+    super("TOPOLOGY_NOT_AN_OPERATOR", `${shortId(operator)} is not an operator key in force`);
   }
 }
 

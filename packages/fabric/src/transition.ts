@@ -1,11 +1,21 @@
 import { isSwitch, switched } from "./declared.ts";
 import { describeValue } from "./errors.ts";
 import type { Formation, FormationCommand, NodeFlag, NodeRecord, ReplicaKind, Transition } from "./formation.ts";
+import { checkApproved } from "./approval.ts";
 import { shortId, type Generation, type NodeId, type StoreId } from "./ids.ts";
+import { isOperatorStep, withOperator } from "./operators.ts";
 import { inherited, nextFormation, recovered, refuseTombstone, successor, successorsOf } from "./succession.ts";
-import { FormationRefusedError, IllegalTransitionError, notFrom } from "./transition-errors.ts";
+import {
+  FormationRefusedError,
+  IllegalTransitionError,
+  NotAnOperatorError,
+  notFrom,
+  UnapprovedShiftError,
+} from "./transition-errors.ts";
 
-export { FormationRefusedError, IllegalTransitionError };
+export { needsApproval } from "./approval.ts";
+export { maxOperators } from "./operators.ts";
+export { FormationRefusedError, IllegalTransitionError, NotAnOperatorError, UnapprovedShiftError };
 
 /** Most transitions in one command. */
 export const maxTransitionsPerCommand = 256;
@@ -20,6 +30,7 @@ export function genesisFormation(founder: {
   readonly version: string;
   readonly createdMs: number;
   readonly declaration?: Uint8Array;
+  readonly operators?: readonly NodeId[];
 }): Formation {
   const record: NodeRecord = {
     state: "active",
@@ -33,9 +44,15 @@ export function genesisFormation(founder: {
     flags: [],
     lastShiftMs: founder.createdMs,
   };
-  const { declaration } = founder;
-  const declared = declaration === undefined ? {} : { declared: { declaration } };
-  return { generation: 0 as Generation, nodes: new Map([[founder.id, record]]), tombstones: new Set(), ...declared };
+  const generation = 0 as Generation;
+  const { declaration, operators: keys = [] } = founder;
+  return {
+    generation,
+    nodes: new Map([[founder.id, record]]),
+    tombstones: new Set(),
+    ...(declaration === undefined ? {} : { declared: { declaration } }),
+    ...(keys.length === 0 ? {} : { operators: new Map(keys.map((key) => [key, generation])) }),
+  };
 }
 
 /** Ids of the nodes with this kind of replica, sorted. */
@@ -56,6 +73,7 @@ export function applyTransition(formation: Formation, transition: Transition, ti
   if (transition.verb === "inherit") return inherited(formation, transition, timeMs);
   if (transition.verb === "recover") return recovered(formation, transition, timeMs);
   if (isSwitch(transition)) return switched(formation, transition);
+  if (isOperatorStep(transition)) return withOperator(formation, transition);
   const current = formation.nodes.get(transition.node);
   const next =
     transition.verb === "remove" ? removedRecord(formation, transition, current) : step(formation, transition, current);
@@ -86,7 +104,9 @@ export interface FormationStep {
 
 /**
  * Applies a whole command or nothing. Refuses with `TOPOLOGY_COMMAND_REFUSED` where the base generation moved on or the result
- * would have no voter or an even number of them, and with `TOPOLOGY_ILLEGAL_TRANSITION` for the first transition that is.
+ * would have no voter or an even number of them, with `TOPOLOGY_ILLEGAL_TRANSITION` for the first transition that is,
+ * `TOPOLOGY_UNAPPROVED_SHIFT` where an operator's approval is needed and none is there, and `TOPOLOGY_NOT_AN_OPERATOR` where it is of a
+ * key that is not in force. Whether the approval's signature is right is for whoever knows the chain's head.
  */
 export function applyFormationCommand(formation: Formation, command: FormationCommand): readonly FormationStep[] {
   if (command.baseGeneration !== formation.generation) {
@@ -110,6 +130,7 @@ export function applyFormationCommand(formation: Formation, command: FormationCo
   }
   const voters = replicasOf(current, "voter").length;
   if (voters % 2 === 0) throw new FormationRefusedError(`${voters} voters would be left, expected an odd number`);
+  checkApproved(formation, command, steps);
   return steps;
 }
 
@@ -125,7 +146,7 @@ function checkRecovery({ transitions, proposer }: FormationCommand): void {
 type Outcome = NodeRecord | undefined;
 type StepTransition = Exclude<
   Transition,
-  { verb: "remove" | "inherit" | "recover" | "declare" | "confirm" | "revert" }
+  { verb: "remove" | "inherit" | "recover" | "declare" | "confirm" | "revert" | "enrol" | "revoke" }
 >;
 
 function step(formation: Formation, transition: StepTransition, current: Outcome): Outcome {

@@ -2,6 +2,7 @@ import type {
   ChainHead,
   ChainRecovery,
   ClusterId,
+  Cosignature,
   FollowOptions,
   Formation,
   FormationCommand,
@@ -24,10 +25,12 @@ import {
   isRecovery,
   shortId,
 } from "@revoada/fabric";
+import { checkApproval } from "./approval.ts";
 import type { BlockFields } from "./block.ts";
 import { readBlock } from "./block.ts";
 import type { ChainRecord } from "./chain-file.ts";
 import { openCommand } from "./command.ts";
+import { openCosignature } from "./cosignature.ts";
 import { refuse } from "./faults.ts";
 import { openGenesis } from "./genesis.ts";
 import { hashOf } from "./hash.ts";
@@ -84,6 +87,8 @@ interface VerifierState {
   /** A command that changes voters and is not sealed up to its last block, and who votes once it is. */
   pending: { readonly endHeight: number; readonly voters: ReadonlySet<NodeId> } | undefined;
   recoveries: readonly ChainRecovery[];
+  /** The highest head that an operator vouches for, sealed or not. */
+  operatorSigned: ChainHead;
 }
 
 /**
@@ -95,6 +100,9 @@ interface VerifierState {
  *   whoever holds a minority of voter keys cannot vote himself in.
  * - A recovery is the one command without a majority: a node that replicates says that it goes on alone, and is the only voter from that
  *   block on. One stolen key can say so; it is refused with `unbelieved-recovery` unless `believes` says that it may be believed.
+ *
+ * - Where genesis names operator keys, a command that no failure forces bears the approval of one that is in force, made for the head that
+ *   it follows upon. An operator's signature under a sealed head stands beside the seal, and says up to where operators have looked.
  *
  * Whatever is refused throws `CHAIN_INVALID` with the fault and changes nothing. A block that is accepted but not sealed is vouched for by
  * its proposer alone: a node that follows a chain which strangers hand to it uses {@link ChainVerifier.advance}, which takes
@@ -122,8 +130,9 @@ export class ChainVerifier {
     this.#verifier = options.verifier;
     this.#believes = options.believes ?? ((): boolean => false);
     const formation = genesisFormation({ ...genesis, id: genesis.founder });
+    const origin = { height: 0, hash: genesis.clusterId as string as Hash };
     this.#state = {
-      head: { height: 0, hash: genesis.clusterId as string as Hash },
+      head: origin,
       formation,
       term: 0,
       index: 0,
@@ -134,6 +143,7 @@ export class ChainVerifier {
       sealVoters: new Set([genesis.founder]),
       pending: undefined,
       recoveries: [],
+      operatorSigned: origin,
     };
   }
 
@@ -170,6 +180,14 @@ export class ChainVerifier {
   /** Where one node went on alone, in order. */
   recoveries(): readonly ChainRecovery[] {
     return this.#state.recoveries;
+  }
+
+  /**
+   * The highest head that an operator vouches for: by a cosignature, or because what led to it was approved of; genesis where there is
+   * none. It may lie above the sealed one.
+   */
+  operatorSigned(): ChainHead {
+    return this.#state.operatorSigned;
   }
 
   /** How many blocks of the last command are still to come: 0 at the end of a whole chain. */
@@ -253,6 +271,19 @@ export class ChainVerifier {
     return seal;
   }
 
+  /** Accepts an operator's signature under the sealed head, right after the seal. */
+  addCosignature(bytes: Uint8Array): Cosignature {
+    const state = this.#state;
+    const cosignature = openCosignature(bytes, this.genesis.clusterId, this.#verifier);
+    const { head, operator } = cosignature;
+    if (state.sealed?.height !== head.height || state.sealed.hash !== head.hash || state.head.height !== head.height)
+      refuse("bad-cosignature", head.height, `it is not over the sealed head ${state.sealed?.height ?? 0}`);
+    if (state.formation.operators?.has(operator) !== true)
+      refuse("not-an-operator", head.height, `${shortId(operator)} was not an operator key in force then`);
+    state.operatorSigned = head;
+    return cosignature;
+  }
+
   /**
    * Accepts blocks and seals that go on from the head and end with a seal over their last block, all or nothing: the form in which
    * a chain is taken from somebody who is not trusted, an admission proof for one.
@@ -273,6 +304,7 @@ export class ChainVerifier {
   #advanceOne(record: ChainRecord): void {
     if (record.kind === "block") this.addBlock(record.bytes);
     else if (record.kind === "seal") this.addSeal(record.bytes);
+    else if (record.kind === "cosignature") this.addCosignature(record.bytes);
     else refuse("malformed", this.#state.head.height, "a genesis in the middle of a chain");
   }
 
@@ -286,6 +318,7 @@ export class ChainVerifier {
     const command = openCommand(block.command, this.#verifier, height);
     this.#checkPosition(block, command, height);
     const steps = stepsOf(state.formation, command, height);
+    this.#checkApproval(command, height);
     const before = voterStores(state.formation);
     const after = voterStores((steps[steps.length - 1] as FormationStep).formation);
     if (state.pending !== undefined && !isRecovery(command) && !sameVoters(before, after)) {
@@ -296,6 +329,14 @@ export class ChainVerifier {
       );
     }
     return { command, hash: block.commandHash, term: block.term, index: block.index, steps, done: 0 };
+  }
+
+  /** Who may approve was checked by the table; here, that it was made for these transitions upon this very head. */
+  #checkApproval({ clusterId, transitions, reason, approval }: FormationCommand, height: number): void {
+    const { head } = this.#state;
+    if (approval === undefined) return;
+    if (checkApproval({ clusterId, head, transitions, reason }, approval, this.#verifier)) return;
+    refuse("bad-signature", height, `${shortId(approval.operator)} did not approve of this upon height ${head.height}`);
   }
 
   #checkPosition(block: BlockFields, command: FormationCommand, height: number): void {
@@ -335,6 +376,7 @@ export class ChainVerifier {
       }
     }
     state.head = { height: block.height, hash };
+    if (opened.command.approval !== undefined) state.operatorSigned = state.head;
     state.formation = step.formation;
     state.term = block.term;
     state.index = block.index;
@@ -368,6 +410,8 @@ function stepsOf(formation: Formation, command: FormationCommand, height: number
   try {
     steps = applyFormationCommand(formation, command);
   } catch (error) {
+    if (isFabricError(error, "TOPOLOGY_UNAPPROVED_SHIFT")) return refuse("unapproved-shift", height, error.message);
+    if (isFabricError(error, "TOPOLOGY_NOT_AN_OPERATOR")) return refuse("not-an-operator", height, error.message);
     if (!isFabricError(error, "TOPOLOGY_ILLEGAL_TRANSITION", "TOPOLOGY_COMMAND_REFUSED")) throw error;
     return refuse("illegal-transition", height, error.message);
   }

@@ -21,7 +21,13 @@ import { decodingAt, refuse } from "./faults.ts";
 import { domainOf, FieldList, openRecord } from "./fields.ts";
 import { idBytes } from "./hash.ts";
 import { maxCommandBytes, maxDeclarationBytes, maxReasonBytes, maxVersionBytes, maxZoneBytes } from "./limits.ts";
-import { decodeSigned, encodeSigned, signatureLength } from "./signed.ts";
+import {
+  decodeSigned,
+  encodeOperatorSignature,
+  encodeSigned,
+  readOperatorSignature,
+  signatureLength,
+} from "./signed.ts";
 
 const roles: readonly Role[] = ["master", "worker", "observer", "arbiter", "bootstrap"];
 const replicas: readonly ReplicaKind[] = ["voter", "learner", "none"];
@@ -46,6 +52,8 @@ const verbs: readonly TransitionVerb[] = [
   "declare",
   "confirm",
   "revert",
+  "enrol",
+  "revoke",
 ];
 
 /** Signs a command. Its proposer must be `identity`. Throws `ATTEST_NOT_CANONICAL` for values outside of the bounds. */
@@ -64,6 +72,8 @@ export function signCommand(command: FormationCommand, identity: Identity): Uint
     command.timeMs,
     idBytes(command.proposer, 32),
     command.term,
+    // Only where there is one: where there are no operator keys, commands are encoded as they were before there were any.
+    ...(command.approval === undefined ? [] : [encodeOperatorSignature(command.approval)]),
   ]);
   // What would be refused when read is refused before it is signed.
   readBody(body);
@@ -123,8 +133,8 @@ function checkSuccession(
 
 function readBody(body: Uint8Array): FormationCommand {
   const fields = openRecord(body, "command", { maxBytes: maxCommandBytes });
-  const command: FormationCommand = {
-    version: 1,
+  const command = {
+    version: 1 as const,
     clusterId: fields.id<ClusterId>("clusterId", 32),
     baseGeneration: fields.counter("baseGeneration") as Generation,
     transitions: fields.list("transitions", { least: 1, most: maxTransitionsPerCommand }).map(readTransition),
@@ -134,11 +144,12 @@ function readBody(body: Uint8Array): FormationCommand {
     proposer: fields.id<NodeId>("proposer", 32),
     term: fields.counter("term", 1) as Term,
   };
+  const signed = fields.hasMore() ? fields.list("approval", { least: 2, most: 2 }) : undefined;
   fields.finish();
-  return command;
+  return signed === undefined ? command : { ...command, approval: readOperatorSignature(signed, "command.approval") };
 }
 
-function encodeTransition(transition: Transition): readonly CanonicalValue[] {
+export function encodeTransition(transition: Transition): readonly CanonicalValue[] {
   const head = [transition.verb, idBytes(transition.node, 32)];
   switch (transition.verb) {
     case "admit": {
@@ -170,6 +181,8 @@ function encodeTransition(transition: Transition): readonly CanonicalValue[] {
     case "recover":
     case "confirm":
     case "revert":
+    case "enrol":
+    case "revoke":
       return head;
     default:
       return unknownVerb(transition);
@@ -181,7 +194,7 @@ function unknownVerb(transition: never): never {
   throw new InvalidValueError("transition.verb", (transition as { verb?: unknown }).verb, `one of ${verbs.join(", ")}`);
 }
 
-function readTransition(value: CanonicalValue, index: number): Transition {
+export function readTransition(value: CanonicalValue, index: number): Transition {
   const fields = new FieldList(value, `command.transitions[${index}]`);
   const verb = fields.oneOf("verb", verbs);
   const node = fields.id<NodeId>("node", 32);
@@ -224,6 +237,8 @@ function readDetails(verb: TransitionVerb, node: NodeId, fields: FieldList): Tra
     case "recover":
     case "confirm":
     case "revert":
+    case "enrol":
+    case "revoke":
       return { verb, node };
   }
 }

@@ -17,7 +17,10 @@ export type RecordKind =
   | "seal-statement"
   | "token"
   | "token-proof"
-  | "succession";
+  | "succession"
+  | "approval"
+  | "cosign-statement"
+  | "cosignature";
 
 /** The domain separation string of a kind of record; it ends with the version. */
 export function domainOf(kind: RecordKind): string {

@@ -1,9 +1,11 @@
 import type { ClusterId, Genesis, GenesisInput, Identity, NodeId, SignatureVerifier, StoreId } from "@revoada/fabric";
 import { copyBytes, encodeCanonical } from "./canonical.ts";
+import { maxOperators } from "@revoada/fabric";
+import { NotCanonicalError } from "../errors.ts";
 import { decodingAt, refuse } from "./faults.ts";
 import { domainOf, idList, openRecord } from "./fields.ts";
 import { hashOf, idBytes } from "./hash.ts";
-import { maxDeclarationBytes, maxGenesisBytes, maxOperators, maxVersionBytes, maxZoneBytes } from "./limits.ts";
+import { maxDeclarationBytes, maxGenesisBytes, maxVersionBytes, maxZoneBytes } from "./limits.ts";
 import { decodeSigned, encodeSigned } from "./signed.ts";
 
 /** Signs a genesis. Throws `ATTEST_NOT_CANONICAL` for values outside of its bounds. */
@@ -49,5 +51,7 @@ function readBody(body: Uint8Array): GenesisInput & { readonly founder: NodeId }
     operators: idList<NodeId>(fields.list("operators", { least: 0, most: maxOperators }), 32, "genesis.operators"),
   };
   fields.finish();
+  if (genesis.operators.includes(genesis.founder))
+    throw new NotCanonicalError("genesis.operators: the founder's own key is among them");
   return genesis;
 }

@@ -16,5 +16,5 @@ export const maxZoneBytes = 253;
 export const maxVersionBytes = 128;
 /** Longest reason of a command, in bytes of UTF-8. */
 export const maxReasonBytes = 512;
-/** Most operator keys in a genesis. */
-export const maxOperators = 64;
+/** Largest cosignature, in bytes. */
+export const maxCosignatureBytes: number = 1024;

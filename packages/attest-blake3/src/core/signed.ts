@@ -1,7 +1,8 @@
-import { encodeCanonical } from "./canonical.ts";
-import type { CanonicalLimits } from "./canonical.ts";
-import { decodeCanonical } from "./canonical.ts";
+import type { NodeId, OperatorSignature } from "@revoada/fabric";
+import type { CanonicalLimits, CanonicalValue } from "./canonical.ts";
+import { decodeCanonical, encodeCanonical } from "./canonical.ts";
 import { FieldList } from "./fields.ts";
+import { idBytes } from "./hash.ts";
 
 /** Length of an ed25519 signature (RFC 8032). */
 export const signatureLength = 64;
@@ -23,4 +24,17 @@ export function decodeSigned(bytes: Uint8Array, what: string, limits: CanonicalL
   const signature = fields.optionalBytes("signature", { least: signatureLength, most: signatureLength });
   fields.finish();
   return { body, signature: signature ?? new Uint8Array(0) };
+}
+
+/** An operator's key and signature as the last two fields of a record that is signed by somebody else too. */
+export function encodeOperatorSignature({ operator, signature }: OperatorSignature): readonly CanonicalValue[] {
+  return [idBytes(operator, 32), signature];
+}
+
+export function readOperatorSignature(value: CanonicalValue, what: string): OperatorSignature {
+  const fields = new FieldList(value, what);
+  const operator = fields.id<NodeId>("operator", 32);
+  const signature = fields.bytes("signature", { least: signatureLength, most: signatureLength });
+  fields.finish();
+  return { operator, signature };
 }

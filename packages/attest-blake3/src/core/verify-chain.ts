@@ -1,4 +1,4 @@
-import type { ChainFault, ChainVerdict, ClusterId, SignatureVerifier } from "@revoada/fabric";
+import type { ChainFault, ChainVerdict, ClusterId, Hash, OperatorVerdict, SignatureVerifier } from "@revoada/fabric";
 import { ChainInvalidError } from "../errors.ts";
 import type { ChainRecord } from "./chain-file.ts";
 import { ChainFileReader, encodeChainFile } from "./chain-file.ts";
@@ -6,6 +6,7 @@ import { ChainVerifier } from "./chain-verifier.ts";
 import { readBlock } from "./block.ts";
 import { refuse } from "./faults.ts";
 import { hashOf } from "./hash.ts";
+import { readCosignature } from "./cosignature.ts";
 import { readSeal } from "./seal.ts";
 
 /**
@@ -52,13 +53,28 @@ function replay(
     ...(sealed === undefined ? {} : { sealed }),
     generation,
     recoveries: verifier.recoveries(),
+    ...operatorsOf(verifier),
   };
+}
+
+/** What operators have vouched for and voters have sealed. */
+function operatorsOf(verifier: ChainVerifier): { readonly operators?: OperatorVerdict } {
+  const { operators } = verifier.formation();
+  if (operators === undefined) return {};
+  const signed = verifier.operatorSigned();
+  const sealed = verifier.sealed() ?? { height: 0, hash: verifier.genesis.clusterId as string as Hash };
+  const vouched = sealed.height < signed.height ? sealed : signed;
+  return { operators: { inForce: [...operators.keys()].toSorted(), signed: vouched } };
 }
 
 function addRecord(verifier: ChainVerifier, record: ChainRecord, height: number): void {
   if (record.kind === "genesis") refuse("malformed", height, "a genesis in the middle of a chain");
   if (record.kind === "block") {
     verifier.addBlock(record.bytes);
+    return;
+  }
+  if (record.kind === "cosignature") {
+    verifier.addCosignature(record.bytes);
     return;
   }
   const seal = verifier.addSeal(record.bytes);
@@ -73,13 +89,14 @@ function faultOf(error: unknown, height: number): ChainFault {
 }
 
 /**
- * Puts genesis, blocks and seals together as a file, each seal right after its block. Refuses with `CHAIN_INVALID` where heights do not run from 1
+ * Puts genesis, blocks, seals and cosignatures together as a file, each seal right after its block and each cosignature after its seal. Refuses with `CHAIN_INVALID` where heights do not run from 1
  * without a gap or a seal is not over one of the blocks; signatures are not judged here.
  */
 export function exportChainFile(parts: {
   readonly genesis: Uint8Array;
   readonly blocks: readonly Uint8Array[];
   readonly seals: readonly Uint8Array[];
+  readonly cosignatures?: readonly Uint8Array[];
 }): Uint8Array {
   const sealOf = new Map<number, Uint8Array>();
   for (const bytes of parts.seals) {
@@ -90,6 +107,7 @@ export function exportChainFile(parts: {
     if (sealOf.has(height)) refuse("bad-seal", height, "two seals over one block");
     sealOf.set(height, bytes);
   }
+  const cosignatures = cosignaturesByHeight(parts.cosignatures ?? [], sealOf);
   const records: ChainRecord[] = [{ kind: "genesis", bytes: parts.genesis }];
   for (const [index, bytes] of parts.blocks.entries()) {
     const height = index + 1;
@@ -98,6 +116,22 @@ export function exportChainFile(parts: {
     records.push({ kind: "block", bytes });
     const seal = sealOf.get(height);
     if (seal !== undefined) records.push({ kind: "seal", bytes: seal });
+    const cosignature = cosignatures.get(height);
+    if (cosignature !== undefined) records.push({ kind: "cosignature", bytes: cosignature });
   }
   return encodeChainFile(records);
+}
+
+function cosignaturesByHeight(
+  all: readonly Uint8Array[],
+  sealOf: ReadonlyMap<number, Uint8Array>,
+): ReadonlyMap<number, Uint8Array> {
+  const byHeight = new Map<number, Uint8Array>();
+  for (const bytes of all) {
+    const { height } = readCosignature(bytes).head;
+    if (!sealOf.has(height)) refuse("bad-cosignature", height, "no seal stands there");
+    if (byHeight.has(height)) refuse("bad-cosignature", height, "two cosignatures under one head");
+    byHeight.set(height, bytes);
+  }
+  return byHeight;
 }

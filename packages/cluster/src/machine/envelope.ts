@@ -1,7 +1,15 @@
 import { NewerCommandError } from "../errors.ts";
 
 /** Which part of the one machine a command is for. The numbers are the wire format and never change their meaning. */
-export const commandKinds = { genesis: 1, formation: 2, seal: 3, token: 4, catalog: 5, decided: 6 } as const;
+export const commandKinds = {
+  genesis: 1,
+  formation: 2,
+  seal: 3,
+  token: 4,
+  catalog: 5,
+  decided: 6,
+  cosignature: 7,
+} as const;
 export type CommandKind = keyof typeof commandKinds;
 
 const envelopeVersion = 1;

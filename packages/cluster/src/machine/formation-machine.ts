@@ -3,6 +3,7 @@ import {
   genesisFormation,
   isRecovery,
   replicasOf,
+  shortId,
   type ApplyContext,
   type Attestor,
   type Block,
@@ -14,6 +15,7 @@ import {
   type Formation,
   type FormationCommand,
   type FormationStep,
+  type Generation,
   type Genesis,
   type Hash,
   type NodeId,
@@ -43,6 +45,8 @@ const keys = {
   sealVoters: textKey("seal-voters"),
   recoveries: textKey("recoveries"),
   declared: textKey("declared"),
+  operators: textKey("operators"),
+  operatorSigned: textKey("operator-signed"),
 } as const;
 
 /** Formation, chain and seals as they are committed. Replaced as a whole, never changed in place. */
@@ -59,6 +63,11 @@ export interface FormationState {
   readonly sealing: SealingVoters;
   /** The blocks by which one node went on alone after a majority was lost, in order; mostly none. */
   readonly recoveries: readonly ChainHead[];
+  /**
+   * The highest head that an operator vouches for, by a signature under it or because what led to it was approved of; genesis where there
+   * is none yet, or no operator keys are in force.
+   */
+  readonly operatorSigned: ChainHead;
 }
 
 /**
@@ -113,6 +122,7 @@ export class FormationMachine implements SubMachine {
     trees.decisions,
     trees.blocks,
     trees.seals,
+    trees.cosignatures,
   ];
   readonly #attestor: Attestor;
   #state: FormationState | undefined;
@@ -173,6 +183,10 @@ export class FormationMachine implements SubMachine {
     return settle(() => this.#checkSeal(transaction, bytes));
   }
 
+  applyCosignature(transaction: StoreTransaction, bytes: Uint8Array): Uint8Array {
+    return settle(() => this.#checkCosignature(transaction, bytes));
+  }
+
   committed(): void {
     this.#recent.commit();
   }
@@ -204,7 +218,7 @@ export class FormationMachine implements SubMachine {
         this.#writeHead(transaction, keys.head, head);
         this.#writeHead(transaction, keys.sealed, head);
         transaction.put(trees.meta, keys.timeMs, encodeCanonical(genesis.createdMs));
-        const facts = { genesis, formation, head, sealed: head, sealing };
+        const facts = { genesis, formation, head, sealed: head, sealing, operatorSigned: head };
         this.#state = { ...facts, timeMs: genesis.createdMs, formed: false, recoveries: [] };
       },
     };
@@ -222,6 +236,7 @@ export class FormationMachine implements SubMachine {
     checkDeclared(state.formation, command);
     const timeMs = Math.max(state.timeMs, command.timeMs);
     const steps = applyFormationCommand(state.formation, { ...command, timeMs });
+    this.#checkApproval(state, command);
     const formation = steps.at(-1)?.formation ?? state.formation;
     const charged = chargeTokens(transaction, state.formation, steps, timeMs);
     const blocks = this.#makeBlocks(state.head, steps, bytes, context);
@@ -236,6 +251,7 @@ export class FormationMachine implements SubMachine {
       formed: state.formed || isFormed(formation),
       sealing: sealingAfter(state, command, formation, height),
       recoveries,
+      operatorSigned: command.approval !== undefined && blocks.length > 0 ? { height, hash } : state.operatorSigned,
     };
     return {
       result: { ok: true, generation: formation.generation, height },
@@ -249,6 +265,16 @@ export class FormationMachine implements SubMachine {
         this.#recent.note(steps, command);
       },
     };
+  }
+
+  /** Who may approve was checked by the table; here, that it was made for these transitions upon this very head. */
+  #checkApproval({ head }: FormationState, { clusterId, transitions, reason, approval }: FormationCommand): void {
+    if (approval === undefined) return;
+    if (this.#attestor.checkApproval({ clusterId, head, transitions, reason }, approval)) return;
+    throw new MachineRefusal(
+      "CHAIN_OTHER_APPROVAL",
+      `${shortId(approval.operator)} did not approve of this upon height ${head.height}`,
+    );
   }
 
   /** One block per transition that changed something. */
@@ -276,6 +302,8 @@ export class FormationMachine implements SubMachine {
     if (after.sealing !== before.sealing) transaction.put(trees.meta, keys.sealVoters, encodeCanonical(after.sealing));
     if (after.recoveries !== before.recoveries)
       transaction.put(trees.meta, keys.recoveries, encodeCanonical(after.recoveries));
+    if (after.operatorSigned !== before.operatorSigned)
+      this.#writeHead(transaction, keys.operatorSigned, after.operatorSigned);
   }
 
   /** For this cluster, by a voter, in the term of its entry. */
@@ -319,6 +347,34 @@ export class FormationMachine implements SubMachine {
     };
   }
 
+  /**
+   * Over a sealed head, by a key that was in force at its height and still is. Verifiers find it beside the seal; an operator who signs a
+   * head vouches for everything below it too.
+   */
+  #checkCosignature(transaction: StoreTransaction, bytes: Uint8Array): CheckedCommand {
+    const state = this.#require();
+    const { head, operator } = this.#attestor.openCosignature(bytes, state.genesis.clusterId);
+    const since = state.formation.operators?.get(operator);
+    if (since === undefined || since > head.height)
+      throw new MachineRefusal(
+        "TOPOLOGY_NOT_AN_OPERATOR",
+        `${shortId(operator)} is not an operator key in force, or was not at height ${head.height}`,
+      );
+    if (head.height <= state.operatorSigned.height)
+      throw new MachineRefusal("CHAIN_ALREADY_SIGNED", `height ${head.height} is signed by an operator already`);
+    const isSealed = transaction.get(trees.seals, orderedKey(head.height)) !== undefined;
+    if (!isSealed || this.hashAt(transaction, head.height, state) !== head.hash)
+      throw new MachineRefusal("CHAIN_OTHER_HEAD", `height ${head.height} has another hash here, or no seal`);
+    return {
+      result: { ok: true, generation: state.formation.generation, height: head.height },
+      write: () => {
+        transaction.put(trees.cosignatures, orderedKey(head.height), new Uint8Array(bytes));
+        this.#writeHead(transaction, keys.operatorSigned, head);
+        this.#state = { ...state, operatorSigned: head };
+      },
+    };
+  }
+
   #openSeal(store: StoreReader, bytes: Uint8Array, state: FormationState): Seal {
     const claimed = this.#attestor.readSeal(bytes).head;
     const hash = this.hashAt(store, claimed.height, state);
@@ -343,6 +399,8 @@ export class FormationMachine implements SubMachine {
     for (const id of after.tombstones) {
       if (before?.tombstones.has(id) !== true) transaction.put(trees.tombstones, textKey(id), new Uint8Array([1]));
     }
+    if (after.operators !== undefined && after.operators !== before?.operators)
+      transaction.put(trees.meta, keys.operators, encodeCanonical(Object.fromEntries(after.operators)));
     transaction.put(trees.meta, keys.generation, encodeCanonical(after.generation));
     if (before !== undefined && after.declared !== undefined && after.declared !== before.declared)
       transaction.put(trees.meta, keys.declared, encodeCanonical(after.declared));
@@ -364,21 +422,27 @@ export class FormationMachine implements SubMachine {
       [...store.range(trees.formation)].map(({ key, value }) => [textOfKey(key) as NodeId, decodeRecord(value)]),
     );
     const tombstones = new Set([...store.range(trees.tombstones)].map(({ key }) => textOfKey(key) as NodeId));
+    const operators = scalar<Readonly<Record<NodeId, Generation>>>(keys.operators, {});
+    const formation: Formation = {
+      generation: scalar(keys.generation, 0) as Generation,
+      nodes,
+      tombstones,
+      declared: scalar<Declared>(keys.declared, { declaration: genesis.declaration }),
+      ...(genesis.operators.length === 0
+        ? {}
+        : { operators: new Map(Object.entries(operators) as [NodeId, Generation][]) }),
+    };
     const origin: ChainHead = { height: 0, hash: genesis.clusterId as string as Hash };
     return {
       genesis,
-      formation: {
-        generation: scalar(keys.generation, 0) as Formation["generation"],
-        nodes,
-        tombstones,
-        declared: scalar<Declared>(keys.declared, { declaration: genesis.declaration }),
-      },
+      formation,
       head: scalar(keys.head, origin),
       sealed: scalar(keys.sealed, origin),
       timeMs: scalar(keys.timeMs, genesis.createdMs),
       formed: scalar(keys.formed, false),
       sealing: scalar<SealingVoters>(keys.sealVoters, { voters: [genesis.founder] }),
       recoveries: scalar<readonly ChainHead[]>(keys.recoveries, []),
+      operatorSigned: scalar(keys.operatorSigned, origin),
     };
   }
 }
@@ -397,10 +461,14 @@ function checkAlone(proposer: NodeId, configuration: Configuration | undefined):
 export function chainParts(
   store: StoreReader,
   fromHeight = 0,
-): { readonly blocks: Uint8Array[]; readonly seals: Uint8Array[] } {
+): { readonly blocks: Uint8Array[]; readonly seals: Uint8Array[]; readonly cosignatures: Uint8Array[] } {
   const start = orderedKey(fromHeight);
   const values = (tree: string): Uint8Array[] => [...store.range(tree, { start })].map(({ value }) => value);
-  return { blocks: values(trees.blocks), seals: values(trees.seals) };
+  return {
+    blocks: values(trees.blocks),
+    seals: values(trees.seals),
+    cosignatures: values(trees.cosignatures),
+  };
 }
 
 /** The chain from above `afterHeight` up to the sealed head, each seal right behind the block that it covers. */

@@ -181,6 +181,8 @@ export class ClusterMachine implements StateMachine<Uint8Array, Uint8Array> {
         return this.formation.applyDecided(transaction, body, context, configuration);
       case "seal":
         return this.formation.applySeal(transaction, body);
+      case "cosignature":
+        return this.formation.applyCosignature(transaction, body);
       case "token":
         return this.#tokens.apply(transaction, body, context);
       case "catalog":

@@ -17,6 +17,8 @@ const deterministicCodes = [
   "TOKEN_INVALID",
   "TOPOLOGY_COMMAND_REFUSED",
   "TOPOLOGY_ILLEGAL_TRANSITION",
+  "TOPOLOGY_NOT_AN_OPERATOR",
+  "TOPOLOGY_UNAPPROVED_SHIFT",
 ] as const;
 
 /** A command that was checked in full: what it answers, and its writes, which nothing may refuse any more. */

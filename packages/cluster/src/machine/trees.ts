@@ -14,6 +14,8 @@ export const trees = {
   blocks: "chain/blocks",
   /** Height → seal. */
   seals: "chain/seals",
+  /** Height → an operator's signature under the sealed head. */
+  cosignatures: "chain/cosignatures",
   /** Token id → record. */
   tokens: "tokens",
 } as const;

@@ -22,7 +22,7 @@ import { TestStore } from "./test-store.ts";
 
 export const createdMs = 1_000_000;
 
-export function testGenesis(founder: Attestor, nonce = 7): Genesis {
+export function testGenesis(founder: Attestor, nonce = 7, operators: readonly NodeId[] = []): Genesis {
   return founder.createGenesis({
     nonce: new Uint8Array(32).fill(nonce),
     createdMs,
@@ -30,7 +30,7 @@ export function testGenesis(founder: Attestor, nonce = 7): Genesis {
     storeId: storeId("a"),
     zone: "zone",
     version: "1",
-    operators: [],
+    operators,
   });
 }
 

@@ -2,6 +2,7 @@ import {
   applyFormationCommand,
   FabricError,
   genesisFormation,
+  type ApprovalStatement,
   type Attestor,
   type Block,
   type ChainFollower,
@@ -9,6 +10,7 @@ import {
   type ChainRecord,
   type ChainVerdict,
   type ClusterId,
+  type Cosignature,
   type Formation,
   type FormationCommand,
   type FormationStep,
@@ -57,6 +59,22 @@ function statement(clusterId: ClusterId, head: ChainHead): Uint8Array {
 
 function successionOf(clusterId: ClusterId, predecessor: NodeId, successor: NodeId): Uint8Array {
   return jsonBytes(["succession", clusterId, predecessor, successor]);
+}
+
+function approvalOf({ clusterId, head, transitions, reason }: ApprovalStatement): Uint8Array {
+  return jsonBytes(["approval", { clusterId, head: { height: head.height, hash: head.hash }, transitions, reason }]);
+}
+
+function cosignatureOf(clusterId: ClusterId, head: ChainHead): Uint8Array {
+  return jsonBytes(["cosign", clusterId, head.height, head.hash]);
+}
+
+function openCosignature(bytes: Uint8Array, clusterId: ClusterId): Cosignature {
+  const cosignature = opened<Cosignature>(bytes, "cosignature");
+  const { head, operator, signature } = cosignature;
+  if (!sameBytes(signature, signatureOf(operator, cosignatureOf(clusterId, head))))
+    refuse(`${operator} did not sign height ${head.height}`);
+  return cosignature;
 }
 
 interface OpenedCommand {
@@ -192,6 +210,10 @@ class Follower implements ChainFollower {
     if (block.index <= this.#last.index || block.term < this.#last.term || block.term < command.term)
       refuse("the log's order is broken");
     const steps = applyFormationCommand(formation, command);
+    const { approval, clusterId, transitions, reason } = command;
+    const approved = approvalOf({ clusterId, head: this.head(), transitions, reason });
+    if (approval !== undefined && !sameBytes(approval.signature, signatureOf(approval.operator, approved)))
+      refuse("the approval is of something else");
     const after = steps.at(-1)?.formation ?? refuse("the command changes nothing");
     if (votersOf(after) !== votersOf(formation)) {
       if (this.#pending !== undefined) refuse(`voters change before height ${this.#pending.endHeight} is sealed`);
@@ -255,6 +277,17 @@ export function testAttestor(name: string): Attestor {
     signCommand: (command) => signed("command", command),
     signSuccession: (clusterId, successor) => identity.sign(successionOf(clusterId, identity.id, successor)),
     openCommand,
+    encodeApproval: approvalOf,
+    readApproval: (bytes) => opened<ApprovalStatement>(bytes, "approval"),
+    signApproval: (asked) => ({ operator: identity.id, signature: identity.sign(approvalOf(asked)) }),
+    checkApproval: (asked, { operator, signature }) => sameBytes(signature, signatureOf(operator, approvalOf(asked))),
+    cosign: (clusterId, head) => ({
+      head,
+      operator: identity.id,
+      signature: identity.sign(cosignatureOf(clusterId, head)),
+    }),
+    encodeCosignature: (cosignature) => jsonBytes(["cosignature", cosignature]),
+    openCosignature,
     makeBlock(input): Block {
       const { previous, generation, term, index, ordinal, command } = input;
       const height = previous.height + 1;

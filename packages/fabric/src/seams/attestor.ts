@@ -1,4 +1,4 @@
-import type { Formation, FormationCommand, LimitedRole } from "../formation.ts";
+import type { Formation, FormationCommand, LimitedRole, OperatorSignature, Transition } from "../formation.ts";
 import type { ClusterId, Generation, Hash, LogIndex, NodeId, StoreId, Term } from "../ids.ts";
 import type { Identity } from "./identity.ts";
 
@@ -60,6 +60,19 @@ export interface Seal {
   readonly signatures: readonly SealSignature[];
 }
 
+/** What an operator approves of: that these transitions, for this reason, follow upon this head and no other. */
+export interface ApprovalStatement {
+  readonly clusterId: ClusterId;
+  readonly head: ChainHead;
+  readonly transitions: readonly Transition[];
+  readonly reason: string;
+}
+
+/** An operator's signature under a sealed head: the operator has seen the chain up to here. It stands beside the seal. */
+export interface Cosignature extends OperatorSignature {
+  readonly head: ChainHead;
+}
+
 /** Why a chain was refused, and where. */
 export interface ChainFault {
   readonly reason:
@@ -79,6 +92,9 @@ export interface ChainFault {
     | "bad-seal"
     | "unsealed-voter-change"
     | "unbelieved-recovery"
+    | "unapproved-shift"
+    | "not-an-operator"
+    | "bad-cosignature"
     | "trailing-bytes";
   readonly height: number;
   readonly message: string;
@@ -94,6 +110,17 @@ export interface ChainRecovery extends ChainHead {
   readonly timeMs: number;
 }
 
+/** What operators have signed for in a chain that was founded with operator keys. */
+export interface OperatorVerdict {
+  /** The keys in force at the head, in order. */
+  readonly inForce: readonly NodeId[];
+  /**
+   * The highest sealed head that an operator vouches for, by a cosignature over it or by an approval of what led to it; genesis where
+   * there is none. Blocks above it that are sealed await an operator.
+   */
+  readonly signed: ChainHead;
+}
+
 export type ChainVerdict =
   | {
       readonly ok: true;
@@ -107,12 +134,14 @@ export type ChainVerdict =
        * such a block: whether it was an operator's will is not in the bytes.
        */
       readonly recoveries: readonly ChainRecovery[];
+      /** Present where the chain was founded with operator keys. */
+      readonly operators?: OperatorVerdict;
     }
   | { readonly ok: false; readonly fault: ChainFault };
 
 /** One piece of a chain on its way from one node to another. */
 export interface ChainRecord {
-  readonly kind: "genesis" | "block" | "seal";
+  readonly kind: "genesis" | "block" | "seal" | "cosignature";
   readonly bytes: Uint8Array;
 }
 
@@ -183,6 +212,21 @@ export interface Attestor {
   /** Decodes a command and checks its proposer's signature, and those of the keys that it lets others succeed. */
   openCommand(bytes: Uint8Array): FormationCommand;
 
+  /** Canonical bytes of what an operator is asked to approve of. */
+  encodeApproval(statement: ApprovalStatement): Uint8Array;
+  /** Decodes and checks the form of such bytes. */
+  readApproval(bytes: Uint8Array): ApprovalStatement;
+  /** This identity's word, as an operator. What it says counts for one head, and nowhere else. */
+  signApproval(statement: ApprovalStatement): OperatorSignature;
+  /** True for a signature under this statement by the key that it names. Whether that key is in force is for the table. */
+  checkApproval(statement: ApprovalStatement, signature: OperatorSignature): boolean;
+  /** This identity's signature, as an operator, under a head. */
+  cosign(clusterId: ClusterId, head: ChainHead): Cosignature;
+  /** Canonical bytes of a cosignature. */
+  encodeCosignature(cosignature: Cosignature): Uint8Array;
+  /** Decodes a cosignature and checks that the key which it names made it for this cluster. */
+  openCosignature(bytes: Uint8Array, clusterId: ClusterId): Cosignature;
+
   /** The block of one transition. Deterministic: every replica makes the same bytes. */
   makeBlock(input: BlockInput): Block;
 
@@ -197,11 +241,12 @@ export interface Attestor {
   /** Decodes a seal and checks it against the voters who must sign it: the leader and a majority of them did. */
   openSeal(bytes: Uint8Array, clusterId: ClusterId, voters: ReadonlySet<NodeId>): Seal;
 
-  /** A chain file: genesis, blocks and seals in order. */
+  /** A chain file: genesis, blocks, seals and cosignatures in order. */
   exportChain(parts: {
     readonly genesis: Uint8Array;
     readonly blocks: readonly Uint8Array[];
     readonly seals: readonly Uint8Array[];
+    readonly cosignatures?: readonly Uint8Array[];
   }): Uint8Array;
   /** Judges a chain file by its bytes and the cluster id alone. Never throws for any bytes. */
   verifyChain(bytes: Uint8Array, clusterId: ClusterId): ChainVerdict;
