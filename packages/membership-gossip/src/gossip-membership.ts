@@ -29,6 +29,8 @@ import { memberOf, viewOf } from "./views.ts";
 export const gossipProtocol: Protocol = Object.freeze({ name: "/revoada/gossip/1", channel: "gossip" });
 
 const gaugeEveryRounds = 10;
+/** Peers with a connection that a leaving node tells at most, besides those who hear its signs of life. */
+const farewellsMax = 128;
 const statuses = ["alive", "suspect", "dead", "left"] as const;
 
 /**
@@ -376,7 +378,13 @@ class GossipMembership implements Membership {
     const { frame, peers } = this.#core.leave(this.#now());
     this.#stopTimers();
     this.#perform();
-    const farewells = peers.map((peer) =>
+    // Whoever has a connection to this node would see it break off, and find a closed door behind it.
+    const connected = this.#options.transport
+      .statistics()
+      .filter((peer) => peer.connected.includes("gossip"))
+      .map(({ peer }) => peer);
+    const told = new Set([...peers, ...connected.slice(0, farewellsMax)]);
+    const farewells = [...told].map((peer) =>
       this.#options.transport.request(peer, gossipProtocol, frame, {
         signal: this.#abort.signal,
         timeoutMs: options.timeoutMs,

@@ -145,10 +145,16 @@ test("closed evidence by one is enough against nobody whom one hears oneself, ev
     core.tick(now(nowMs));
     core.round(now(nowMs));
   }
-  tell(core, 1, [signedVerdict(1, 2, "suspect")], 1_000);
-  beat(core, 2, ++sequence, 1_050);
-  tell(core, 1, [signedVerdict(1, 2, "closed", { sequence: 2 })], 1_060);
+  tell(core, 1, [signedVerdict(1, 2, "closed")], 1_000);
   expect(status(core, 2)).toBe("alive");
+  core.round(now(1_000));
+  beat(core, 2, ++sequence, 1_050);
+  core.round(now(1_100));
+  tell(core, 1, [signedVerdict(1, 2, "closed", { sequence: 2 })], 1_110);
+  expect(status(core, 2)).toBe("alive");
+  // What this node finds for itself needs nobody else.
+  core.closed(id(2), { generation, incarnation: 0 }, now(1_120));
+  expect(core.member(id(2))?.standing).toMatchObject({ status: "dead", evidence: "closed" });
 });
 
 test("a shut door is knocked at by those who observe the subject, when another found it shut", () => {

@@ -22,6 +22,7 @@ export function fromHex(text: string): Uint8Array {
 
 /** Lexicographic order of byte strings; 0 where they are equal. */
 export function compareBytes(left: Uint8Array, right: Uint8Array): number {
+  if (left === right) return 0;
   const shared = Math.min(left.length, right.length);
   for (let index = 0; index < shared; index++) {
     const difference = (left[index] ?? 0) - (right[index] ?? 0);

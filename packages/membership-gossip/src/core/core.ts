@@ -99,7 +99,7 @@ export class GossipCore {
     this.pushOwnRecord();
   }
 
-  /** Says good-bye. The frame is for those who should hear it first. */
+  /** Says good-bye. The frame is for those who should hear it first: whoever hears its signs of life would miss them first. */
   leave(now: Now): { readonly frame: Uint8Array; readonly peers: readonly NodeId[] } {
     this.#at(now);
     if (!this.left) {
@@ -107,7 +107,10 @@ export class GossipCore {
       this.#intake.publish();
     }
     const frame = this.#voice.encode({ type: "exchange", items: this.#intake.ownItems(), wants: [] });
-    return { frame, peers: this.#voice.audience() };
+    const { heartbeats, self } = this.#voice;
+    const peers = new Set([...heartbeats.audience(this.#judge.plan, now.nowMs), ...this.#voice.audience()]);
+    peers.delete(self);
+    return { frame, peers: [...peers] };
   }
 
   /** Tells what the local node says of itself to a few at once, without waiting for a round. */
@@ -167,15 +170,18 @@ export class GossipCore {
     const { store, self, now } = this.#voice;
     store.graves.sweep(now.wallMs);
     store.forgetUnwelcome();
-    const hasDoor = this.#options.isKnown !== undefined;
-    for (let place = store.list.length - 1; place >= 0; place--) {
-      const subject = store.list[place];
-      if (subject === undefined || subject.id === self) continue;
-      const { status, record } = subject;
-      if (hasDoor && !store.admits(subject.id)) this.#remove(subject, undefined);
-      else if ((status === "dead" || status === "left") && record.notAfterMs < now.wallMs)
-        this.#remove(subject, now.wallMs);
-    }
+    if (this.#options.isKnown !== undefined)
+      for (const subject of store.subjects.values())
+        if (subject.id !== self && !store.admits(subject.id)) this.#remove(subject, undefined);
+    for (const id of this.#judge.dead) this.#bury(store.subjects.get(id));
+    for (const subject of store.departed) this.#bury(subject);
+  }
+
+  /** Forgets one of the dead or departed, once nobody takes in what it said any more. */
+  #bury(subject: Subject | undefined): void {
+    const { self, now } = this.#voice;
+    if (subject === undefined || subject.id === self || subject.record.notAfterMs >= now.wallMs) return;
+    this.#remove(subject, now.wallMs);
   }
 
   #remove(subject: Subject, graveAtWallMs: number | undefined): void {

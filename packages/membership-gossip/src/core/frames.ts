@@ -1,11 +1,9 @@
-import { encode } from "cborg";
 import type { ClusterId } from "@revoada/fabric";
-import { readBeat } from "./beat-frame.ts";
-import { fromHex, toHex } from "./bytes.ts";
+import { fromHex } from "./bytes.ts";
+import { FrameReader, FrameWriter } from "./frame-bytes.ts";
 import type { SignedItem } from "./items.ts";
 import { limits } from "./limits.ts";
 import { Refusal } from "./refusal.ts";
-import { asBytes, asBytesUpTo, asCounter, asList, asTuple, decodeStrictly } from "./shape.ts";
 import { tagBytes } from "./tags.ts";
 
 /** What a node holds of one subject, in about 28 bytes. */
@@ -15,8 +13,9 @@ export interface DigestEntry {
   readonly generation: number;
   readonly incarnation: number;
   readonly version: number;
-  /** Names exactly what is held: the head, its pages, and what observers say. */
-  readonly tag: Uint8Array;
+  /** Name exactly what is held, in 64 bits: the head, its pages, and what observers say. */
+  readonly tagHigh: number;
+  readonly tagLow: number;
 }
 
 /** Up to where a subject is buried at the sender: nothing at or below is taken in there. */
@@ -57,33 +56,11 @@ export type Frame =
 
 const frameVersion = 1;
 const kinds = { open: 1, digest: 2, exchange: 3, news: 4, beat: 5, watch: 6, word: 7 } as const;
-
-function encodeItems(items: readonly SignedItem[]): unknown[] {
-  return items.map((item) => [item.payload, item.signature]);
-}
-
-function body(frame: Frame): unknown[] {
-  switch (frame.type) {
-    case "open":
-      return [frame.buckets, encodeItems(frame.items)];
-    case "digest":
-      return [
-        [...frame.complete],
-        frame.entries.map((e) => [fromHex(e.prefix), e.generation, e.incarnation, e.version, e.tag]),
-        frame.graves.map((g) => [fromHex(g.prefix), g.generation, g.incarnation]),
-        encodeItems(frame.items),
-      ];
-    case "exchange":
-      return [encodeItems(frame.items), frame.wants.map(({ prefix, pages }) => [fromHex(prefix), [...pages]])];
-    case "news":
-    case "word":
-      return [encodeItems(frame.items)];
-    case "beat":
-      return [frame.generation, frame.incarnation, frame.sequence];
-    case "watch":
-      return [];
-  }
-}
+/** How many fields follow version, cluster and kind. */
+const arity = { open: 2, digest: 4, exchange: 2, news: 1, beat: 3, watch: 0, word: 1 } as const;
+const types: ReadonlyMap<number, Frame["type"]> = new Map(
+  (Object.keys(kinds) as Frame["type"][]).map((type) => [kinds[type], type]),
+);
 
 let lastCluster: { readonly id: ClusterId; readonly bytes: Uint8Array } = {
   id: "" as ClusterId,
@@ -96,110 +73,169 @@ function bytesOf(clusterId: ClusterId): Uint8Array {
   return lastCluster.bytes;
 }
 
-/** One frame as bytes: version, cluster, kind, body. */
+// --- writing ------------------------------------------------------------------------------------------------------------
+
+function writeItems(to: FrameWriter, items: readonly SignedItem[]): void {
+  to.list(items.length);
+  for (const { payload, signature } of items) {
+    to.list(2);
+    to.bytes(payload);
+    to.bytes(signature);
+  }
+}
+
+function writeDigest(to: FrameWriter, frame: Extract<Frame, { type: "digest" }>): void {
+  to.list(frame.complete.length);
+  for (const bucket of frame.complete) to.counter(bucket);
+  to.list(frame.entries.length);
+  for (const { prefix, generation, incarnation, version, tagHigh, tagLow } of frame.entries) {
+    to.list(5);
+    to.prefix(prefix);
+    to.counter(generation);
+    to.counter(incarnation);
+    to.counter(version);
+    to.eight(tagHigh, tagLow);
+  }
+  to.list(frame.graves.length);
+  for (const { prefix, generation, incarnation } of frame.graves) {
+    to.list(3);
+    to.prefix(prefix);
+    to.counter(generation);
+    to.counter(incarnation);
+  }
+  writeItems(to, frame.items);
+}
+
+function writeWants(to: FrameWriter, wants: readonly Wish[]): void {
+  to.list(wants.length);
+  for (const { prefix, pages } of wants) {
+    to.list(2);
+    to.prefix(prefix);
+    to.list(pages.length);
+    for (const page of pages) to.counter(page);
+  }
+}
+
+function writeBody(to: FrameWriter, frame: Frame): void {
+  switch (frame.type) {
+    case "open":
+      to.bytes(frame.buckets);
+      writeItems(to, frame.items);
+      return;
+    case "digest":
+      writeDigest(to, frame);
+      return;
+    case "exchange":
+      writeItems(to, frame.items);
+      writeWants(to, frame.wants);
+      return;
+    case "news":
+    case "word":
+      writeItems(to, frame.items);
+      return;
+    case "beat":
+      to.counter(frame.generation);
+      to.counter(frame.incarnation);
+      to.counter(frame.sequence);
+      return;
+    case "watch":
+  }
+}
+
+const writer = new FrameWriter();
+
+/** One frame as bytes, in CBOR: version, cluster, kind, body. */
 export function encodeFrame(clusterId: ClusterId, frame: Frame): Uint8Array {
-  return encode([frameVersion, bytesOf(clusterId), kinds[frame.type], ...body(frame)]);
+  writer.list(3 + arity[frame.type]);
+  writer.counter(frameVersion);
+  writer.bytes(bytesOf(clusterId));
+  writer.counter(kinds[frame.type]);
+  writeBody(writer, frame);
+  return writer.take();
 }
 
-function decodeItems(value: unknown): readonly SignedItem[] {
-  return asList(value, limits.itemsPerFrameMax).map((raw) => {
-    const [payload, signature] = asTuple(raw, 2);
-    return { payload: asBytesUpTo(payload, limits.recordMaxBytes), signature: asBytes(signature, 64) };
+// --- reading ------------------------------------------------------------------------------------------------------------
+
+function readItems(from: FrameReader): readonly SignedItem[] {
+  return from.listOf(limits.itemsPerFrameMax, () => {
+    from.tuple(2);
+    return { payload: from.bytesUpTo(limits.recordMaxBytes), signature: from.bytes(64) };
   });
 }
 
-function decodeEntries(value: unknown): readonly DigestEntry[] {
-  return asList(value, limits.digestEntriesMax).map((raw) => {
-    const [prefix, generation, incarnation, version, tag] = asTuple(raw, 5);
-    return {
-      prefix: asPrefix(prefix),
-      generation: asCounter(generation),
-      incarnation: asCounter(incarnation),
-      version: asCounter(version),
-      tag: asBytes(tag, tagBytes),
-    };
+function readEntries(from: FrameReader): readonly DigestEntry[] {
+  return from.listOf(limits.digestEntriesMax, () => {
+    from.tuple(5);
+    const prefix = from.prefix();
+    const [generation, incarnation, version] = [from.counter(), from.counter(), from.counter()];
+    from.eight();
+    return { prefix, generation, incarnation, version, tagHigh: from.int32(), tagLow: from.int32() };
   });
 }
 
-function decodeGraves(value: unknown): readonly GraveEntry[] {
-  return asList(value, limits.digestEntriesMax).map((raw) => {
-    const [prefix, generation, incarnation] = asTuple(raw, 3);
-    return { prefix: asPrefix(prefix), generation: asCounter(generation), incarnation: asCounter(incarnation) };
+function readGraves(from: FrameReader): readonly GraveEntry[] {
+  return from.listOf(limits.digestEntriesMax, () => {
+    from.tuple(3);
+    return { prefix: from.prefix(), generation: from.counter(), incarnation: from.counter() };
   });
 }
 
-function asPrefix(value: unknown): string {
-  return toHex(asBytes(value, 8));
-}
-
-function decodeWants(value: unknown): readonly Wish[] {
+function readWants(from: FrameReader): readonly Wish[] {
   let named = 0;
-  return asList(value, limits.wantsMax).map((raw) => {
-    const [prefix, pages] = asTuple(raw, 2);
-    const numbers = asList(pages, limits.pagesMax).map(asCounter);
-    named += numbers.length;
+  return from.listOf(limits.wantsMax, () => {
+    from.tuple(2);
+    const prefix = from.prefix();
+    const pages = from.listOf(limits.pagesMax, () => from.counter());
+    named += pages.length;
     if (named > limits.wantedPagesMax) throw new Refusal("oversize", `${named} pages are asked for`);
-    return { prefix: asPrefix(prefix), pages: numbers };
+    return { prefix, pages };
   });
 }
 
-function decodeBuckets(value: unknown): readonly number[] {
-  return asList(value, limits.bucketCount).map((raw) => {
-    const bucket = asCounter(raw);
+function readBuckets(from: FrameReader): readonly number[] {
+  return from.listOf(limits.bucketCount, () => {
+    const bucket = from.counter();
     if (bucket >= limits.bucketCount) throw new Refusal("malformed", "no such bucket");
     return bucket;
   });
 }
 
-function decodeBody(kind: unknown, fields: readonly unknown[]): Frame {
-  switch (kind) {
-    case kinds.open: {
-      const [buckets, items] = asTuple(fields, 2);
-      return { type: "open", buckets: asBytes(buckets, limits.bucketCount * tagBytes), items: decodeItems(items) };
-    }
-    case kinds.digest: {
-      const [complete, entries, graves, items] = asTuple(fields, 4);
+function readBody(type: Frame["type"], from: FrameReader): Frame {
+  switch (type) {
+    case "open":
+      return { type, buckets: from.bytes(limits.bucketCount * tagBytes), items: readItems(from) };
+    case "digest":
       return {
-        type: "digest",
-        complete: decodeBuckets(complete),
-        entries: decodeEntries(entries),
-        graves: decodeGraves(graves),
-        items: decodeItems(items),
+        type,
+        complete: readBuckets(from),
+        entries: readEntries(from),
+        graves: readGraves(from),
+        items: readItems(from),
       };
-    }
-    case kinds.exchange: {
-      const [items, wants] = asTuple(fields, 2);
-      return { type: "exchange", items: decodeItems(items), wants: decodeWants(wants) };
-    }
-    case kinds.news:
-      return { type: "news", items: decodeItems(asTuple(fields, 1)[0]) };
-    case kinds.word:
-      return { type: "word", items: decodeItems(asTuple(fields, 1)[0]) };
-    case kinds.beat: {
-      const [generation, incarnation, sequence] = asTuple(fields, 3);
-      return {
-        type: "beat",
-        generation: asCounter(generation),
-        incarnation: asCounter(incarnation),
-        sequence: asCounter(sequence),
-      };
-    }
-    case kinds.watch:
-      asTuple(fields, 0);
-      return { type: "watch" };
-    default:
-      throw new Refusal("malformed", "an unknown kind of frame");
+    case "exchange":
+      return { type, items: readItems(from), wants: readWants(from) };
+    case "news":
+    case "word":
+      return { type, items: readItems(from) };
+    case "beat":
+      return { type, generation: from.counter(), incarnation: from.counter(), sequence: from.counter() };
+    case "watch":
+      return { type };
   }
 }
 
 /** Reads hostile bytes: bounds first, then shape. Throws {@link Refusal}. */
 export function decodeFrame(bytes: Uint8Array, clusterId: ClusterId): Frame {
-  const own = bytesOf(clusterId);
-  const beat = readBeat(bytes, own, frameVersion, kinds.beat);
-  if (beat !== undefined) return beat;
-  const [version, cluster, kind, ...fields] = decodeStrictly(bytes, limits.frameMaxBytes);
-  if (version !== frameVersion) throw new Refusal("version", "a frame of a format that is not known here");
-  if (asBytes(cluster, 32).some((byte, index) => byte !== own[index]))
-    throw new Refusal("cluster", "a frame of another cluster");
-  return decodeBody(kind, fields);
+  if (bytes.length > limits.frameMaxBytes)
+    throw new Refusal("oversize", `${bytes.length} bytes where ${limits.frameMaxBytes} are allowed`);
+  const from = new FrameReader(bytes);
+  const fields = from.list(Number.MAX_SAFE_INTEGER);
+  if (from.counter() !== frameVersion) throw new Refusal("version", "a frame of a format that is not known here");
+  if (!from.same(bytesOf(clusterId))) throw new Refusal("cluster", "a frame of another cluster");
+  const type = types.get(from.counter());
+  if (type === undefined) throw new Refusal("malformed", "an unknown kind of frame");
+  if (fields !== 3 + arity[type]) throw new Refusal("malformed", `a list of ${fields} for ${type}`);
+  const frame = readBody(type, from);
+  from.finish();
+  return frame;
 }

@@ -119,15 +119,14 @@ export class Intake {
   take(peer: NodeId, items: readonly SignedItem[], shared = true): void {
     for (const item of items) {
       const outcome = this.#voice.store.apply(item, this.#voice.now, shared);
-      this.#absorb(peer, outcome);
+      if (outcome.type === "ignored") this.#voice.news.heardAgain(item);
+      else this.#absorb(peer, outcome);
       if (outcome.type === "refused" && (outcome.reason === "signature" || outcome.reason === "malformed")) return;
     }
   }
 
-  #absorb(peer: NodeId, outcome: Outcome): void {
+  #absorb(peer: NodeId, outcome: Exclude<Outcome, { readonly type: "ignored" }>): void {
     switch (outcome.type) {
-      case "ignored":
-        return;
       case "refused":
         this.#voice.tell({ type: "refused", reason: outcome.reason, peer, detail: outcome.detail });
         return;

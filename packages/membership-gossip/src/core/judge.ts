@@ -93,7 +93,7 @@ export class Judge {
       return subject !== undefined && this.#isCandidate(subject) ? subject : undefined;
     };
     this.#plan = new ObserverPlan(
-      store.list.filter((subject) => this.#isCandidate(subject)),
+      [...store.subjects.values()].filter((subject) => this.#isCandidate(subject)),
       find,
     );
     const lagMs = this.#options.health.lagMs(nowMs);
@@ -184,9 +184,13 @@ export class Judge {
       const subject = store.subjects.get(id);
       if (subject === undefined) continue;
       if (subject.record.status !== "left") tracker.evaluate(circumstances);
-      if (tracker.hearing !== "heard" && subject.verdicts.size === 0) this.review(subject, nowMs);
+      if (tracker.hearing !== "heard" && !store.unsettled.has(subject)) this.review(subject, nowMs);
     }
-    for (const subject of [...store.judged]) if (subject.id !== self) this.review(subject, nowMs);
+    for (const subject of [...store.unsettled]) {
+      // The dead stay dead until they say otherwise themselves: only whoever listens to them has something to say.
+      const isOver = subject.deadAt !== undefined && !this.#trackers.has(subject.id);
+      if (subject.id !== self && !isOver) this.review(subject, nowMs);
+    }
   }
 
   /** Says what this node thinks of the subject where that has changed, and draws the conclusion. */
@@ -268,9 +272,10 @@ export class Judge {
     const said = subject.verdicts.get(this.#options.self)?.verdict.opinion;
     const count = this.#countAccusers(subject, said === "silent" || said === "closed", nowMs);
     const needed = this.accusersNeeded;
-    // One foreign word is not enough against one's own ears, however few nodes there are.
-    if (count.closed >= (said === "heard" ? 2 : needed)) return { status: "dead", evidence: "closed" };
-    if (count.vouching > 0 || this.#hears(subject, nowMs)) return { status: "alive", evidence: undefined };
+    const hears = this.#hears(subject, nowMs);
+    // One foreign word is not enough against one's own ears, however few nodes there are: this node knocks at the door itself then.
+    if (count.closed >= (said === "heard" || hears ? 2 : needed)) return { status: "dead", evidence: "closed" };
+    if (count.vouching > 0 || hears) return { status: "alive", evidence: undefined };
     if (count.dead >= needed) return { status: "dead", evidence: "silent" };
     const accusedHere = said !== undefined && accuses(said);
     const suspect = accusedHere || subject.awaitingBeats || count.accusing >= needed;

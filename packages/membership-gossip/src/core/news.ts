@@ -10,22 +10,47 @@ interface Entry {
   roundsLeft: number;
 }
 
-/** What was learnt lately and rides along with every round until it must be everywhere. The newest goes first. */
+/** What hearing an item again counts for, in rounds that it has ridden along. */
+const heardAgainRounds = 0.5;
+
+/**
+ * What was learnt lately and rides along with every round until it must be everywhere. The newest goes first.
+ *
+ * Whatever others tell once more is known around here already: it is dropped the sooner the more of them do (Demers et al., rumour
+ * mongering with feedback and a counter). So news costs little once it is everywhere, however many rounds it might take to get there.
+ */
 export class News {
   readonly #items = new Map<string, Entry>();
+  /** The same by the beginning of the signature. */
+  readonly #bySignature = new Map<number, Entry>();
 
   /** `key` names what the item is about: a newer one replaces an older one. */
   add(key: string, entry: Pick<Entry, "item" | "bucket" | "afterHeads">, population: number): void {
-    this.#items.delete(key);
+    this.#drop(key);
     // Push and pull together reach everybody in about log₃ of them; whatever is missed then is found by the digests.
-    this.#items.set(key, { ...entry, roundsLeft: Math.ceil(Math.log2(population + 1) / 2) + 3 });
+    const added = { ...entry, roundsLeft: Math.ceil(Math.log2(population + 1) / 2) + 3 };
+    this.#items.set(key, added);
+    this.#bySignature.set(nameOf(entry.item), added);
     const oldest = this.#items.keys().next();
-    if (this.#items.size > limits.itemsPerFrameMax && oldest.done !== true) this.#items.delete(oldest.value);
+    if (this.#items.size > limits.itemsPerFrameMax && oldest.done !== true) this.#drop(oldest.value);
+  }
+
+  #drop(key: string): void {
+    const entry = this.#items.get(key);
+    if (entry === undefined) return;
+    this.#items.delete(key);
+    this.#bySignature.delete(nameOf(entry.item));
+  }
+
+  /** Somebody else has told it too. */
+  heardAgain(item: SignedItem): void {
+    const entry = this.#bySignature.get(nameOf(item));
+    if (entry !== undefined) entry.roundsLeft -= heardAgainRounds;
   }
 
   /** Drops all news about a subject. */
   remove(id: string): void {
-    for (const key of this.#items.keys()) if (key.startsWith(id)) this.#items.delete(key);
+    for (const key of this.#items.keys()) if (key.startsWith(id)) this.#drop(key);
   }
 
   /** What fits into a frame; only of the buckets that differ, where the other side has told its own. */
@@ -44,7 +69,14 @@ export class News {
   age(): void {
     for (const [key, entry] of this.#items) {
       entry.roundsLeft -= 1;
-      if (entry.roundsLeft <= 0) this.#items.delete(key);
+      if (entry.roundsLeft <= 0) this.#drop(key);
     }
   }
+}
+
+/** 48 bits that no two items share by chance; a clash only ends one of them a little sooner. */
+function nameOf({ signature }: SignedItem): number {
+  let name = 0;
+  for (let index = 0; index < 6; index++) name = name * 256 + (signature[index] ?? 0);
+  return name;
 }

@@ -10,7 +10,7 @@ export interface Candidate {
 }
 
 /** 32 bits of an id, as a signed integer. Ids are public keys, so any 32 of their bits are as good as a hash. */
-export function idHash(id: NodeId): number {
+export function idHash(id: string): number {
   return Number.parseInt(id.slice(0, 8), 16) | 0;
 }
 

@@ -3,6 +3,7 @@ import type { DigestEntry, Frame, GraveEntry, Wish } from "./frames.ts";
 import { covers } from "./graves.ts";
 import { compareRecords, type SignedItem } from "./items.ts";
 import { limits } from "./limits.ts";
+import { idHash } from "./observers.ts";
 import { bucketOf, type GossipStore } from "./store.ts";
 import { prefixOf, type Subject } from "./subject.ts";
 import { equalTags, tagBytes } from "./tags.ts";
@@ -65,7 +66,8 @@ function listedBytes(counters: readonly number[], withTag: boolean): number {
 
 function entryOf(subject: Subject): DigestEntry {
   const { generation, incarnation, version } = subject.record;
-  return { prefix: prefixOf(subject.id), generation, incarnation, version, tag: subject.tag() };
+  const { tagHigh, tagLow } = subject;
+  return { prefix: prefixOf(subject.id), generation, incarnation, version, tagHigh, tagLow };
 }
 
 /**
@@ -80,14 +82,12 @@ export function makeDigest(
   random: Random,
 ): Pick<Extract<Frame, { type: "digest" }>, "complete" | "entries" | "graves"> {
   if (differing.size === 0) return { complete: [], entries: [], graves: [] };
-  const byBucket = new Map<number, Subject[]>([...differing].map((bucket) => [bucket, []]));
-  for (const subject of store.list) byBucket.get(bucketOf(subject.id))?.push(subject);
   const complete: number[] = [];
   const entries: DigestEntry[] = [];
   let bytesLeft: number = limits.entriesBudgetBytes;
-  for (const [bucket, subjects] of rotate([...byBucket], random)) {
+  for (const bucket of rotate([...differing], random)) {
     let whole = true;
-    for (const subject of rotate(subjects, random)) {
+    for (const subject of rotate(store.inBucket(bucket), random)) {
       const entry = entryOf(subject);
       bytesLeft -= listedBytes([entry.generation, entry.incarnation, entry.version], true);
       whole = bytesLeft >= 0 && entries.length < limits.digestEntriesMax;
@@ -123,17 +123,27 @@ export interface ExchangePlan {
   readonly wants: readonly Wish[];
 }
 
-/** The subjects that a digest may speak of, by the names that it uses. */
-function subjectsByPrefix(
-  store: GossipStore,
-  digest: Extract<Frame, { type: "digest" }>,
-): ReadonlyMap<string, Subject> {
-  const buckets = new Set(digest.complete);
-  for (const { prefix } of digest.entries) buckets.add(bucketOf(prefix));
-  const found = new Map<string, Subject>();
-  if (buckets.size === 0) return found;
-  for (const subject of store.list) if (buckets.has(bucketOf(subject.id))) found.set(prefixOf(subject.id), subject);
-  return found;
+/** Finds members by the names that digests use, bucket by bucket as they are asked for. */
+class ByPrefix {
+  readonly #store: GossipStore;
+  readonly #buckets = new Map<number, ReadonlyMap<number, Subject>>();
+
+  constructor(store: GossipStore) {
+    this.#store = store;
+  }
+
+  find(prefix: string): Subject | undefined {
+    const bucket = bucketOf(prefix);
+    let byHash = this.#buckets.get(bucket);
+    if (byHash === undefined) {
+      byHash = new Map(this.#store.inBucket(bucket).map((subject) => [subject.hash, subject]));
+      this.#buckets.set(bucket, byHash);
+    }
+    const found = byHash.get(idHash(prefix));
+    if (found === undefined || found.id.startsWith(prefix)) return found;
+    // Two of a bucket share half of the prefix: the map holds one of them.
+    return this.#store.inBucket(bucket).find(({ id }) => id.startsWith(prefix));
+  }
 }
 
 /** Compares a digest with what is held here. */
@@ -144,28 +154,29 @@ export function planExchange(
 ): ExchangePlan {
   const push: Subject[] = [];
   const wants: Wish[] = [];
-  const subjects = subjectsByPrefix(store, digest);
-  const listed = new Set<string>();
+  const members = new ByPrefix(store);
+  const listed = new Set<Subject>();
   for (const entry of digest.entries) {
-    listed.add(entry.prefix);
-    const subject = subjects.get(entry.prefix);
+    const subject = members.find(entry.prefix);
     if (subject === undefined) {
       if (store.wants(entry.prefix, entry.generation, entry.incarnation))
         wants.push({ prefix: entry.prefix, pages: [] });
       continue;
     }
+    listed.add(subject);
     const order = compareRecords(entry, subject.record);
-    if (order === 0 && equalTags(entry.tag, subject.tag())) continue;
+    if (order === 0 && entry.tagHigh === subject.tagHigh && entry.tagLow === subject.tagLow) continue;
     // With the same head it is pages or verdicts that differ: missing pages are asked for by number.
     if (order >= 0) wants.push({ prefix: entry.prefix, pages: order === 0 ? subject.missingPages() : [] });
     if (order <= 0) push.push(subject);
   }
   const buried = new Map(digest.graves.map((grave) => [grave.prefix, grave]));
-  const complete = new Set(digest.complete);
-  for (const [prefix, subject] of subjects) {
-    if (listed.has(prefix) || !complete.has(bucketOf(prefix))) continue;
-    if (!covers(buried.get(prefix), subject.record.generation, subject.record.incarnation)) push.push(subject);
-  }
+  for (const bucket of new Set(digest.complete))
+    for (const subject of store.inBucket(bucket)) {
+      const { generation, incarnation } = subject.record;
+      if (!listed.has(subject) && !covers(buried.get(prefixOf(subject.id)), generation, incarnation))
+        push.push(subject);
+    }
   return { push: rotate(push, random), wants: bounded(rotate(wants, random)) };
 }
 
@@ -178,11 +189,9 @@ function bounded(wants: readonly Wish[]): readonly Wish[] {
 export function grant(store: GossipStore, wants: readonly Wish[]): readonly SignedItem[] {
   const basket = new ItemBasket();
   if (wants.length === 0) return basket.items;
-  const buckets = new Set(wants.map(({ prefix }) => bucketOf(prefix)));
-  const subjects = new Map<string, Subject>();
-  for (const subject of store.list) if (buckets.has(bucketOf(subject.id))) subjects.set(prefixOf(subject.id), subject);
+  const members = new ByPrefix(store);
   for (const { prefix, pages } of wants) {
-    const subject = subjects.get(prefix);
+    const subject = members.find(prefix);
     if (subject === undefined) continue;
     if (!(pages.length === 0 ? basket.addSubject(subject) : basket.addPages(subject, pages))) break;
   }

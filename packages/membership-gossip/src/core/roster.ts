@@ -23,14 +23,14 @@ export function sampleMembers(
   random: Random,
   wanted: (subject: Subject) => boolean,
 ): readonly Subject[] {
-  const { list } = store;
-  if (list.length > drawnFrom) {
+  const { size } = store.subjects;
+  if (size > drawnFrom) {
     const chosen = new Set<Subject>();
     for (let draw = 0; draw < 8 * count && chosen.size < count; draw++) {
-      const subject = list[random.uint32() % list.length];
+      const subject = store.at(random.uint32() % size);
       if (subject !== undefined && wanted(subject)) chosen.add(subject);
     }
     if (chosen.size === count) return [...chosen];
   }
-  return sample(list.filter(wanted), count, random);
+  return sample([...store.subjects.values()].filter(wanted), count, random);
 }

@@ -2,6 +2,7 @@ import type { ClusterId, NodeId, SignatureVerifier } from "@revoada/fabric";
 import { compareBytes } from "./bytes.ts";
 import { Graveyard } from "./graves.ts";
 import {
+  accuses,
   compareRecords,
   compareVerdicts,
   type GossipRecord,
@@ -12,7 +13,7 @@ import {
 import { limits } from "./limits.ts";
 import type { Reader } from "./reader.ts";
 import { Refusal, type RefusalReason } from "./refusal.ts";
-import { type HeldPage, type HeldVerdict, prefixOf, Subject } from "./subject.ts";
+import { type HeldPage, type HeldVerdict, noVerdicts, prefixOf, Subject } from "./subject.ts";
 import { tagBytes, toggleTag } from "./tags.ts";
 
 /** What became of an item that came in. */
@@ -56,6 +57,16 @@ export function bucketOf(id: string): number {
 }
 
 /**
+ * True where some of what is said accuses, or the local node itself says anything: only then does the time that passes change what
+ * follows from it. What was said and taken back stays known, and is looked at no more.
+ */
+function isUnsettled(verdicts: ReadonlyMap<NodeId, HeldVerdict>, self: NodeId): boolean {
+  for (const [observer, { verdict }] of verdicts)
+    if (accuses(verdict.opinion) || (observer === self && verdict.opinion !== "none")) return true;
+  return false;
+}
+
+/**
  * All signed statements that a node holds: head and pages of each node, the verdicts about it, and the graves.
  *
  * The store believes nothing unsigned and judges nobody: it keeps the newest of each origin and drops what is older, expired,
@@ -63,10 +74,12 @@ export function bucketOf(id: string): number {
  */
 export class GossipStore {
   readonly subjects: Map<NodeId, Subject> = new Map();
-  /** The same in a list, so that some can be drawn at random. */
-  readonly list: Subject[] = [];
-  /** Those of whom somebody has said something. */
-  readonly judged: Set<Subject> = new Set();
+  /** The same by the bucket that each belongs to, so that a digest of one bucket looks at no others. */
+  readonly buckets: readonly Subject[][] = Array.from({ length: limits.bucketCount }, () => []);
+  /** Those whose standing may change with time alone; see {@link isUnsettled}. */
+  readonly unsettled: Set<Subject> = new Set();
+  /** Those who said good-bye, until they are forgotten. */
+  readonly departed: Set<Subject> = new Set();
   readonly graves: Graveyard = new Graveyard();
   /** Fingerprints of everything held, bucket by bucket. */
   readonly tags: Uint8Array = new Uint8Array(limits.bucketCount * tagBytes);
@@ -174,29 +187,55 @@ export class GossipStore {
     }
     const subject = new Subject(record, item);
     this.subjects.set(record.id, subject);
-    subject.place = this.list.push(subject) - 1;
-    toggleTag(this.tags, bucketOf(record.id) * tagBytes, item);
+    subject.place = this.#bucket(subject).push(subject) - 1;
+    if (record.status === "left") this.departed.add(subject);
+    this.#toggle(subject);
     return subject;
   }
 
-  #toggleAll(subject: Subject): void {
-    const offset = bucketOf(subject.id) * tagBytes;
-    for (const item of subject.items()) toggleTag(this.tags, offset, item);
+  /** The members of one bucket, in no particular order. */
+  inBucket(bucket: number): readonly Subject[] {
+    return this.buckets[bucket] ?? [];
+  }
+
+  #bucket(subject: Subject): Subject[] {
+    return this.buckets[bucketOf(subject.id)] ?? [];
+  }
+
+  /** The member at one of as many places as there are members, in no particular order. */
+  at(place: number): Subject | undefined {
+    let left = place;
+    for (const bucket of this.buckets) {
+      if (left < bucket.length) return bucket[left];
+      left -= bucket.length;
+    }
+    return undefined;
+  }
+
+  /** Puts what is held of a subject into the fingerprint of its bucket, or takes it out again. */
+  #toggle({ id, tagHigh, tagLow }: Subject): void {
+    toggleTag(this.tags, bucketOf(id) * tagBytes, tagHigh, tagLow);
+  }
+
+  /** What is held of a subject has changed. */
+  #retag(subject: Subject): void {
+    this.#toggle(subject);
+    subject.retag();
+    this.#toggle(subject);
   }
 
   #replace(subject: Subject, record: GossipRecord, item: SignedItem): void {
-    this.#toggleAll(subject);
     const reborn = record.generation !== subject.record.generation;
     const renewed = reborn || record.incarnation !== subject.record.incarnation;
     subject.record = record;
     subject.item = item;
     if (reborn) subject.pages = [];
     else if (subject.pages.length > record.pages.length) subject.pages = subject.pages.slice(0, record.pages.length);
-    if (renewed) {
-      subject.verdicts = new Map();
-      this.judged.delete(subject);
-    }
-    this.#toggleAll(subject);
+    if (renewed && subject.verdicts.size > 0) subject.verdicts = noVerdicts;
+    if (renewed) this.unsettled.delete(subject);
+    if (record.status === "left") this.departed.add(subject);
+    else this.departed.delete(subject);
+    this.#retag(subject);
   }
 
   // --- pages ------------------------------------------------------------------------------------------------------------
@@ -219,12 +258,11 @@ export class GossipStore {
   }
 
   putPage(subject: Subject, held: HeldPage): void {
-    this.#toggleAll(subject);
     const pages = [...subject.pages];
     while (pages.length < held.page.number) pages.push(undefined);
     pages[held.page.number - 1] = held;
     subject.pages = pages;
-    this.#toggleAll(subject);
+    this.#retag(subject);
   }
 
   // --- verdicts ---------------------------------------------------------------------------------------------------------
@@ -285,23 +323,24 @@ export class GossipStore {
   }
 
   #setVerdicts(subject: Subject, verdicts: ReadonlyMap<NodeId, HeldVerdict>): void {
-    this.#toggleAll(subject);
     subject.verdicts = verdicts;
-    this.#toggleAll(subject);
-    if (verdicts.size > 0) this.judged.add(subject);
-    else this.judged.delete(subject);
+    this.#retag(subject);
+    if (isUnsettled(verdicts, this.#options.self)) this.unsettled.add(subject);
+    else this.unsettled.delete(subject);
   }
 
   /** Takes a subject out, with a grave in its place where `wallMs` is given. */
   remove(id: NodeId, graveAtWallMs?: number): boolean {
     const subject = this.subjects.get(id);
     if (subject === undefined || id === this.#options.self) return false;
-    this.#toggleAll(subject);
+    this.#toggle(subject);
     this.subjects.delete(id);
-    this.judged.delete(subject);
-    const last = this.list.pop();
+    this.unsettled.delete(subject);
+    this.departed.delete(subject);
+    const bucket = this.#bucket(subject);
+    const last = bucket.pop();
     if (last !== undefined && last !== subject) {
-      this.list[subject.place] = last;
+      bucket[subject.place] = last;
       last.place = subject.place;
     }
     if (graveAtWallMs !== undefined) {

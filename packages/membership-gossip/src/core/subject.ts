@@ -1,7 +1,7 @@
 import type { DeathEvidence, MemberStatus, NodeId } from "@revoada/fabric";
 import type { GossipRecord, Page, SignedItem, Verdict } from "./items.ts";
 import { idHash } from "./observers.ts";
-import { tagBytes, toggleTag } from "./tags.ts";
+import { tagHighOf, tagLowOf } from "./tags.ts";
 
 /** What a node makes of another, from its own ears and from the verdicts that it holds. */
 export interface Standing {
@@ -31,7 +31,7 @@ export interface HeldPage {
   readonly item: SignedItem;
 }
 
-const noVerdicts: ReadonlyMap<NodeId, HeldVerdict> = new Map();
+export const noVerdicts: ReadonlyMap<NodeId, HeldVerdict> = new Map();
 const noPages: readonly (HeldPage | undefined)[] = [];
 const noKeys: ReadonlyMap<string, string> = new Map();
 
@@ -52,7 +52,10 @@ export class Subject implements Standing {
   pages: readonly (HeldPage | undefined)[] = noPages;
   /** The latest verdict of each observer, all about the record's (generation, incarnation). */
   verdicts: ReadonlyMap<NodeId, HeldVerdict> = noVerdicts;
-  /** Where it stands in the store's list. */
+  /** The fingerprint, in two halves, of exactly what {@link items} gives. */
+  tagHigh = 0;
+  tagLow = 0;
+  /** Where it stands in its bucket. */
   place = 0;
   /** False until it has been judged for the first time. */
   judged = false;
@@ -67,6 +70,7 @@ export class Subject implements Standing {
     this.hash = idHash(record.id);
     this.record = record;
     this.item = item;
+    this.retag();
   }
 
   get zone(): string {
@@ -112,11 +116,17 @@ export class Subject implements Standing {
     for (const held of this.verdicts.values()) if (held.shared) yield held.item;
   }
 
-  /** Names exactly what {@link items} gives. */
-  tag(): Uint8Array {
-    const tag = new Uint8Array(tagBytes);
-    for (const item of this.items()) toggleTag(tag, 0, item);
-    return tag;
+  /** Works the tag out again after something has changed. */
+  retag(): void {
+    let [high, low] = [tagHighOf(this.item), tagLowOf(this.item)];
+    const toggle = (item: SignedItem): void => {
+      high ^= tagHighOf(item);
+      low ^= tagLowOf(item);
+    };
+    for (const held of this.pages) if (this.#isCurrent(held)) toggle(held.item);
+    for (const held of this.verdicts.values()) if (held.shared) toggle(held.item);
+    this.tagHigh = high;
+    this.tagLow = low;
   }
 }
 

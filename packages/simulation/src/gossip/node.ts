@@ -122,7 +122,7 @@ export class GossipNode {
 
   leave(): void {
     const { frame, peers } = this.core.leave(this.now());
-    for (const peer of peers) this.#world.request(this, peer, frame, () => {});
+    for (const peer of new Set([...peers, ...this.#listening])) this.#world.request(this, peer, frame, () => {});
     this.#perform();
     this.isUp = false;
   }
@@ -195,6 +195,7 @@ export class GossipNode {
         if (effect.status !== undefined) this.#noteStatus(effect.id, effect.status.from, effect.status.to);
         return;
       case "probe":
+        this.#world.suspected(this, effect.id);
         if (this.#world.refuses(effect.id)) this.connectionClosed(effect.id);
         return;
       case "refused":

@@ -48,6 +48,8 @@ export interface GossipRunResult {
 
 /** How many times the ideal the mean of a spread may take. */
 const idealFactor = 1.5;
+/** How many are cut off at most: as many as share a rack. */
+const cutOffMax = 20;
 const heavyWeather = { loss: 0.3, duplication: 0.05, latencyMs: [1, 60] } as const;
 
 export function mean(values: readonly number[]): number {
@@ -133,20 +135,32 @@ export function measureIdle(world: GossipWorld): GossipIdle {
   };
 }
 
-/** A tenth of the nodes stand still for less than a suspicion takes, in heavy weather. Nobody may be dead for that. */
+const stallMs = 1_000;
+
+/**
+ * A tenth of the nodes stand still for less than a suspicion takes, in heavy weather. Nobody may be dead for that, and they hold nothing
+ * against anybody for about as long again. What they suspect later is due to the weather, as with everybody else.
+ */
 function stallSome(world: GossipWorld): void {
   world.weather = heavyWeather;
   world.sightings.length = 0;
+  world.accusations.length = 0;
   const stalled = world.random.shuffle(world.nodes).slice(0, Math.max(1, Math.floor(world.nodes.length / 10)));
-  for (const node of stalled) world.stall(node.number, 1_000);
+  for (const node of stalled) world.stall(node.number, stallMs);
+  const doubtUntilMs = world.calendar.nowMs + 1.9 * stallMs;
   world.advance(4_000);
   world.weather = fairWeather;
+  const dead = world.sightings.find(({ status }) => status === "dead");
+  require(dead === undefined, "who stalls briefly does not die", () => JSON.stringify(dead));
   const numbers = new Set(stalled.map(({ number }) => number));
-  // Whoever stood still may hear from others who else did.
-  const judged = world.sightings.find(
-    ({ status, observer, member }) => status === "dead" || (numbers.has(observer) && !numbers.has(member)),
-  );
-  require(judged === undefined, "who stalls briefly neither dies nor accuses", () => JSON.stringify(judged));
+  const early = world.accusations.find(({ atMs, observer }) => numbers.has(observer) && atMs < doubtUntilMs);
+  require(early === undefined, "who stalled doubts itself first", () => JSON.stringify(early));
+  const late = world.accusations.filter(({ atMs, member }) => atMs >= doubtUntilMs && !numbers.has(member));
+  const perHead = (isStalled: boolean, heads: number): number =>
+    late.filter(({ observer }) => numbers.has(observer) === isStalled).length / heads;
+  const [theirs, usual] = [perHead(true, stalled.length), perHead(false, world.nodes.length - stalled.length)];
+  require(theirs <= 1.5 * usual + 1, "who stalled accuses no more readily than others", () =>
+    `${theirs.toFixed(2)} accusations each, ${usual.toFixed(2)} of each other node`);
   require(world.until(() => world.isWhole, 20_000) !== undefined, "a stall heals", () => "somebody is not alive");
 }
 
@@ -181,7 +195,50 @@ function silenceOne(world: GossipWorld): number {
   return tookMs ?? Number.NaN;
 }
 
-/** Runs one world from one seed: idle, news, stalls, kills and a long silence. Whatever it breaks is in the result. */
+/** A few are cut off for longer than a suspicion takes: the many see them dead and nobody of their own, and all is whole once healed. */
+function cutSomeOff(world: GossipWorld): void {
+  const count = Math.max(1, Math.min(cutOffMax, Math.floor(world.nodes.length / 10)));
+  const numbers = world.random.shuffle(world.nodes.map(({ number }) => number));
+  const [few, many] = [numbers.slice(0, count), numbers.slice(count)];
+  const isFew = new Set(few);
+  world.sightings.length = 0;
+  world.split(few, many);
+  const seen = (): boolean => many.every((observer) => few.every((member) => world.sees(observer, member) === "dead"));
+  const tookMs = world.until(seen, 10_000, 50);
+  require(tookMs !== undefined, "those cut off are known dead to the others", () => `${few.join(", ")} are not`);
+  require(tookMs !== undefined && tookMs >= world.strategy.suspicionMs, "silence is no death before suspicionMs", () =>
+    `dead after ${tookMs} ms`);
+  const wrong = world.sightings.find(
+    ({ status, observer, member }) => status === "dead" && isFew.has(observer) === isFew.has(member),
+  );
+  require(wrong === undefined, "a partition kills nobody on one's own side", () => JSON.stringify(wrong));
+  world.heal();
+  require(world.until(() => world.isWhole, 60_000, 50) !== undefined, "a healed partition is whole again", () =>
+    "somebody is not alive");
+}
+
+/** Some say good-bye: they are gone for everybody and dead for nobody; then they are back, in a newer generation. */
+function letSomeLeave(world: GossipWorld): void {
+  const leavers = world.random
+    .shuffle(world.nodes)
+    .filter(({ number }) => number !== 0)
+    .slice(0, Math.max(1, Math.min(5, Math.floor(world.nodes.length / 10))))
+    .map(({ number }) => number);
+  world.sightings.length = 0;
+  for (const leaver of leavers) world.leave(leaver);
+  const leftMs = world.until(() => world.allSee(leavers, "left"), 10_000);
+  require(leftMs !== undefined, "who leaves is known to have left everywhere", () => `${leavers.join(", ")} are not`);
+  const dead = world.sightings.find(({ status, member }) => status === "dead" && leavers.includes(member));
+  require(dead === undefined, "leaving is not dying", () => JSON.stringify(dead));
+  for (const leaver of leavers) world.restart(leaver);
+  const backMs = world.until(() => world.isWhole, 30_000, 50);
+  require(backMs !== undefined, "who left and is back is alive everywhere", () => `${leavers.join(", ")} are not`);
+}
+
+/**
+ * Runs one world from one seed: idle, news under loss, stalls, kills and restarts, a long silence, a partition, leaving and being back.
+ * Whatever it breaks is in the result.
+ */
 export function runGossipSeed(options: GossipRunOptions): GossipRunResult {
   const { seed, nodes, losses = [0, 0.1, 0.3], keys = 5 } = options;
   const world = new GossipWorld(options);
@@ -199,6 +256,8 @@ export function runGossipSeed(options: GossipRunOptions): GossipRunResult {
       stallSome(world);
       closedMs = killSome(world);
       silentMs = silenceOne(world);
+      cutSomeOff(world);
+      letSomeLeave(world);
     }
     require(world.largestFrameBytes <= limits.frameMaxBytes, "no frame is larger than allowed", () =>
       `${world.largestFrameBytes} bytes`);

@@ -3,6 +3,7 @@ import type { ClusterId, Identity, NodeId, SignatureVerifier } from "@revoada/fa
 import { seededRandom } from "@revoada/fabric/memory";
 import {
   type Frame,
+  type Item,
   plainReader,
   type Reader,
   type ReadItem,
@@ -72,30 +73,63 @@ const rememberedMax = 60_000;
  */
 export class SharedReader implements Reader {
   readonly #frames = new WeakMap<Uint8Array, Frame>();
-  readonly #items = new Map<number, ReadItem>();
+  readonly #items = new Map<number, KnownItem>();
 
   frame(bytes: Uint8Array, clusterId: ClusterId): Frame {
     const known = this.#frames.get(bytes);
     if (known !== undefined) return known;
-    const frame = plainReader.frame(bytes, clusterId);
+    const read = plainReader.frame(bytes, clusterId);
+    const frame =
+      "items" in read && read.items.length > 0
+        ? { ...read, items: read.items.map((item) => this.#known(item) ?? item) }
+        : read;
     this.#frames.set(bytes, frame);
     return frame;
   }
 
   item(signed: SignedItem, clusterId: ClusterId): ReadItem {
-    const { payload, signature } = signed;
-    let name = 0;
-    for (let index = 0; index < 6; index++) name = name * 256 + (signature[index] ?? 0);
-    const known = this.#items.get(name);
-    if (known !== undefined && isSame(known.signed.signature, signature) && isSame(known.signed.payload, payload))
-      return known;
-    const read = plainReader.item(signed, clusterId);
+    if (signed instanceof KnownItem) return signed;
+    const known = this.#known(signed);
+    if (known !== undefined) return known;
+    const read = new KnownItem(signed, plainReader.item(signed, clusterId).item);
+    const name = nameOf(signed);
     this.#items.delete(name);
     this.#items.set(name, read);
     const oldest = this.#items.keys().next();
     if (this.#items.size > rememberedMax && oldest.done !== true) this.#items.delete(oldest.value);
     return read;
   }
+
+  #known(signed: SignedItem): KnownItem | undefined {
+    const known = this.#items.get(nameOf(signed));
+    return known !== undefined && isSame(known.signature, signed.signature) && isSame(known.payload, signed.payload)
+      ? known
+      : undefined;
+  }
+}
+
+/** An item together with what it says, so that whoever meets it again need not look for that. */
+class KnownItem implements SignedItem, ReadItem {
+  readonly payload: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly item: Item;
+
+  constructor(signed: SignedItem, item: Item) {
+    this.payload = signed.payload;
+    this.signature = signed.signature;
+    this.item = item;
+  }
+
+  get signed(): SignedItem {
+    return this;
+  }
+}
+
+/** The first 6 bytes of the signature, as a number. */
+function nameOf({ signature }: SignedItem): number {
+  let name = 0;
+  for (let index = 0; index < 6; index++) name = name * 256 + (signature[index] ?? 0);
+  return name;
 }
 
 function isSame(left: Uint8Array, right: Uint8Array): boolean {

@@ -12,6 +12,8 @@ export const gossipEvents = [
   "stalls",
   "kills",
   "restarts",
+  "partitions",
+  "leaves",
 ] as const;
 
 export type GossipEvent = (typeof gossipEvents)[number];

@@ -53,6 +53,8 @@ export class GossipWorld {
   readonly nodes: GossipNode[] = [];
   /** Suspicions and deaths, as they were seen; cleared by whoever reads them. */
   readonly sightings: GossipSighting[] = [];
+  /** Whom a node itself came to suspect or was told to knock at, and when; cleared by whoever reads them. */
+  readonly accusations: Omit<GossipSighting, "status">[] = [];
   readonly refusals: Map<string, number> = new Map();
   readonly common: Pick<GossipCoreOptions, "verifier" | "clusterId" | "strategy" | "isKnown" | "reader">;
   readonly #signatures: Signatures;
@@ -176,6 +178,18 @@ export class GossipWorld {
     return node;
   }
 
+  /** It says good-bye, waits a moment for those who hear it, and ends; its kernel closes the connections. */
+  leave(number: number): void {
+    const node = this.node(number);
+    this.totals.leaves += 1;
+    this.trace.record(this.calendar.nowMs, String(number), "leaves");
+    const listeners = node.listeners;
+    node.leave();
+    this.calendar.after(farewellMs, () => {
+      for (const id of listeners) this.#byId.get(id)?.connectionClosed(node.id);
+    });
+  }
+
   stall(number: number, durationMs: number): void {
     this.totals.stalls += 1;
     this.node(number).stall(durationMs);
@@ -189,6 +203,7 @@ export class GossipWorld {
   }
 
   split(left: readonly number[], right: readonly number[]): void {
+    this.totals.partitions += 1;
     for (const one of left)
       for (const other of right) {
         this.cut(one, other);
@@ -265,6 +280,11 @@ export class GossipWorld {
     this.refusals.set(reason, (this.refusals.get(reason) ?? 0) + 1);
   }
 
+  /** A node has come to suspect another itself, whatever others say. */
+  suspected(observer: GossipNode, id: NodeId): void {
+    this.accusations.push({ atMs: this.calendar.nowMs, observer: observer.number, member: this.numberOf(id) });
+  }
+
   /** What `observer` sees of `member`. */
   sees(observer: number, member: number): MemberStatus | "unknown" {
     return this.node(observer).core.member(this.node(member).id)?.standing.status ?? "unknown";
@@ -285,5 +305,7 @@ export class GossipWorld {
 
 /** More rounds than anything is news for among ten thousand. */
 const newsRounds = 12;
+/** How long those whom a leaving node tells have for their answers. */
+const farewellMs = 30;
 /** A beat and a request for beats are the only frames that are this small. */
 const livenessMaxBytes = 80;
