@@ -66,7 +66,7 @@ export class Daemon {
 
   /** Resolves with a client once the daemon answers and `fits`. */
   async until(fits: (status: NodeStatus) => boolean, withinMs = deadlineMs): Promise<NodeStatus> {
-    return until(`${this.directory} to be as it should`, withinMs, async () => {
+    const look = async (): Promise<NodeStatus | undefined> => {
       if (this.#child.exitCode !== null)
         throw new Error(`the daemon ended with ${this.#child.exitCode}:\n${this.#output.err()}`);
       const status = await this.ask((node) => node.status()).catch((error: unknown) => {
@@ -74,7 +74,8 @@ export class Daemon {
         throw error;
       });
       return status !== undefined && fits(status) ? status : undefined;
-    });
+    };
+    return until(`${this.directory} to be as it should`, look, withinMs);
   }
 
   async ask<T>(work: (node: NodeClient) => Promise<T>): Promise<T> {
@@ -88,7 +89,7 @@ export class Daemon {
 
   /** Resolves once the daemon has said so, in its log or elsewhere. */
   async said(words: RegExp): Promise<void> {
-    await until(`${this.directory} to say ${words}`, deadlineMs, async () =>
+    await until(`${this.directory} to say ${words}`, async () =>
       words.test(this.#output.out() + this.#output.err()) ? true : undefined,
     );
   }
@@ -143,7 +144,11 @@ export async function written(node: Daemon): Promise<readonly string[]> {
 }
 
 /** Asks again until there is an answer. */
-async function until<T>(what: string, withinMs: number, ask: () => Promise<T | undefined>): Promise<T> {
+export async function until<T>(
+  what: string,
+  ask: () => Promise<T | undefined>,
+  withinMs: number = deadlineMs,
+): Promise<T> {
   const deadline = performance.now() + withinMs;
   for (;;) {
     const answer = await ask();
