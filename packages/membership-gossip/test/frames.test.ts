@@ -110,8 +110,8 @@ test("every frame comes back as it was sent", () => {
 test("every frame is the one encoding in CBOR of what it holds", () => {
   fc.assert(
     fc.property(frame, (sent) => {
-      const bytes = encodeFrame(clusterId, sent);
-      expect(new Uint8Array(encode(decode(bytes)))).toEqual(bytes);
+      const sentBytes = encodeFrame(clusterId, sent);
+      expect(new Uint8Array(encode(decode(sentBytes)))).toEqual(sentBytes);
     }),
   );
 });
