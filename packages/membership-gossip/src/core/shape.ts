@@ -53,13 +53,6 @@ export function asBytes(value: unknown, length: number): Uint8Array {
   return value;
 }
 
-/** Bytes of at most `maxLength`. */
-export function asBytesUpTo(value: unknown, maxLength: number): Uint8Array {
-  if (!(value instanceof Uint8Array)) throw new Refusal("malformed", "not bytes");
-  if (value.length > maxLength) throw new Refusal("oversize", `${value.length} bytes where ${maxLength} are allowed`);
-  return value;
-}
-
 /** A node id from its 32 bytes. */
 export function asNodeId(value: unknown): NodeId {
   return toHex(asBytes(value, 32)) as NodeId;
