@@ -4,28 +4,39 @@ import {
   type CatalogTransaction,
   type Clock,
   type ClusterId,
+  type Fence,
   InvalidValueError,
   InvariantError,
+  type Leadership,
+  type LeaseId,
+  type LeaseOptions,
+  type Leases,
+  LeasesUnsupportedError,
   type Logger,
   type MachineStore,
   type Metrics,
+  noLeases,
+  parseFence,
   type RangeRequest,
   type RangeResult,
   type ReadOptions,
   type Revision,
   silentLogger,
   silentMetrics,
+  type Term,
   type TransactionResult,
   type WatchBatch,
 } from "@revoada/fabric";
 import { checkTransaction, writes } from "./core/check-transaction.ts";
-import { encodeCommand, type CatalogCommand } from "./core/command.ts";
+import { encodeCommand, usesLeases, type CatalogCommand } from "./core/command.ts";
 import { evaluate } from "./core/evaluate.ts";
 import { catalogLimits, keyFault, rangeFault } from "./core/limits.ts";
 import { readEntry, readRange } from "./core/read.ts";
 import type { CatalogState } from "./core/records.ts";
 import { decodeOutcome, type CommandOutcome } from "./core/result.ts";
 import { CatalogCompactedError, CatalogFutureRevisionError, CatalogInvalidResultError } from "./errors.ts";
+import { Lessor } from "./lessor.ts";
+import { LocalLeases } from "./local-leases.ts";
 import type { CatalogMachine } from "./machine.ts";
 import { errorOf } from "./refusal.ts";
 import { restoreCommands } from "./restore.ts";
@@ -40,11 +51,18 @@ export interface CatalogOptions {
   /** Has a command committed and applied, and brings back what the machine answered. Rejects as `Consensus.propose` does. */
   readonly propose: (
     command: Uint8Array,
-    options: { readonly signal?: AbortSignal; readonly timeoutMs?: number },
+    options: {
+      readonly signal?: AbortSignal;
+      readonly timeoutMs?: number;
+      /** What a replica has to know of to apply the command; absent where every release does. */
+      readonly needs?: "leases";
+    },
   ) => Promise<Uint8Array>;
   /** Resolves once the store holds all that was acknowledged before the call. */
   readonly readBarrier: (options: { readonly signal?: AbortSignal }) => Promise<unknown>;
   readonly clock: Clock;
+  /** Who counts the time of leases; without it the catalog has no leases and takes no fences. */
+  readonly leadership?: Leadership;
   /** Milliseconds since this replica last knew itself current; 0 where it is not told. */
   readonly ageMs?: () => number;
   /** Written into snapshots, for those who find one. */
@@ -58,8 +76,13 @@ export interface CatalogOptions {
 
 /** A catalog that can be let go of. */
 export interface CatalogFront extends Catalog, Disposable {
-  /** Ends every watch and its timer. What is in the store stays. */
+  /** Ends every watch and its timer, and the counting of leases. What is in the store stays. */
   close(): void;
+  /** Answers what another replica's `Leadership.ask` brought here. Rejects with `CATALOG_LEASES_UNSUPPORTED` where there are no leases. */
+  answerLease(
+    request: Uint8Array,
+    options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number },
+  ): Promise<Uint8Array>;
 }
 
 /**
@@ -98,6 +121,8 @@ function checkCounter(name: string, value: number | undefined): void {
 const mebibyte = 1_048_576;
 
 class LocalFront implements CatalogFront {
+  readonly leases: Leases;
+  readonly #localLeases: LocalLeases | undefined;
   readonly #options: CatalogOptions;
   readonly #store: MachineStore;
   readonly #hub: WatchHub;
@@ -120,6 +145,34 @@ class LocalFront implements CatalogFront {
       committed: () => this.#hub.committed(),
       restored: () => this.#hub.restored(),
     });
+    this.#localLeases = this.#createLeases();
+    this.leases = this.#localLeases ?? noLeases;
+  }
+
+  #createLeases(): LocalLeases | undefined {
+    const { leadership, machine, store, clock, readBarrier } = this.#options;
+    if (leadership === undefined) return undefined;
+    const expire = async (term: Term, leases: readonly LeaseId[]): Promise<readonly LeaseId[]> => {
+      const outcome = await this.#propose({ type: "expire", term, leases }, {});
+      if (outcome.type !== "ended") throw unexpected(outcome);
+      return outcome.leases;
+    };
+    const [logger, metrics] = [this.#logger, this.#metrics];
+    const lessor = new Lessor({ store, machine, clock, leadership, expire, logger, metrics });
+    return new LocalLeases({
+      store,
+      machine,
+      clock,
+      lessor,
+      leadership,
+      propose: (command, options) => this.#propose(command, options),
+      readBarrier: ({ signal }) => readBarrier(signalOf(signal)),
+    });
+  }
+
+  async answerLease(request: Uint8Array, options: LeaseOptions = {}): Promise<Uint8Array> {
+    if (this.#localLeases === undefined) throw new LeasesUnsupportedError();
+    return this.#localLeases.answer(request, options);
   }
 
   revision(): Revision {
@@ -159,6 +212,7 @@ class LocalFront implements CatalogFront {
   ): Promise<TransactionResult> {
     const fault = checkTransaction(transaction);
     if (fault !== undefined) throw errorOf(fault);
+    if (!this.leases.supported && usesLeases({ type: "txn", transaction })) throw new LeasesUnsupportedError();
     if (!writes(transaction)) return this.#read(transaction, options.signal);
     const outcome = await this.#propose({ type: "txn", transaction }, options);
     if (outcome.type !== "txn") throw unexpected(outcome);
@@ -179,11 +233,19 @@ class LocalFront implements CatalogFront {
     return { [Symbol.asyncIterator]: () => this.#hub.watch(range, from, request.signal) };
   }
 
-  async compact(revision: Revision, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+  async compact(
+    revision: Revision,
+    options: { readonly signal?: AbortSignal; readonly fence?: Fence } = {},
+  ): Promise<void> {
     checkCounter("revision", revision);
+    const fence = options.fence === undefined ? {} : { fence: parseFence(options.fence) };
+    if (!this.leases.supported && options.fence !== undefined) throw new LeasesUnsupportedError();
     for (;;) {
       options.signal?.throwIfAborted();
-      const outcome = await this.#propose({ type: "compact", revision, sweep: catalogLimits.sweep }, options);
+      const outcome = await this.#propose(
+        { type: "compact", revision, sweep: catalogLimits.sweep, ...fence },
+        signalOf(options.signal),
+      );
       if (outcome.type !== "compacted") throw unexpected(outcome);
       if (outcome.done) return;
     }
@@ -228,6 +290,7 @@ class LocalFront implements CatalogFront {
   }
 
   close(): void {
+    this.#localLeases?.close();
     this.#unsubscribe();
     this.#hub.close();
   }
@@ -261,6 +324,7 @@ class LocalFront implements CatalogFront {
     const answer = await this.#options.propose(bytes, {
       ...signalOf(signal),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      ...(usesLeases(command) ? { needs: "leases" } : {}),
     });
     const outcome = decodeOutcome(answer);
     if (outcome === undefined)

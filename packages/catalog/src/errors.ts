@@ -45,6 +45,48 @@ export class CatalogFutureRevisionError extends FabricError {
   }
 }
 
+/** The lease has ended, or there has never been one of this id. */
+export class CatalogLeaseNotFoundError extends FabricError {
+  constructor(message: string) {
+    super("CATALOG_LEASE_NOT_FOUND", message);
+  }
+}
+
+/** More leases, more keys of one, or another duration than there may be. */
+export class CatalogLeaseLimitError extends FabricError {
+  constructor(message: string) {
+    super("CATALOG_LEASE_LIMIT", message);
+  }
+}
+
+/** Somebody else holds the duty. Retryable: it becomes free when its lease ends. */
+export class CatalogDutyHeldError extends FabricError {
+  constructor(message: string) {
+    super("CATALOG_DUTY_HELD", message, { retryable: true });
+  }
+}
+
+/** The duty is not held under the token that the write came with: somebody else may have taken over. Nothing was written. */
+export class CatalogFencedError extends FabricError {
+  constructor(message: string) {
+    super("CATALOG_FENCED", message);
+  }
+}
+
+/** The lease is over and its end is not committed yet: nobody can say whether it will be. Retryable. */
+export class LeaseUndecidedError extends FabricError {
+  constructor(id: number) {
+    super("RAFT_NO_QUORUM", `whether lease ${id} has ended is not decided yet`, { retryable: true });
+  }
+}
+
+/** Another node leads than the one that was asked to count time. Retryable. */
+export class LeaseNotLeaderError extends FabricError {
+  constructor(message = "this node does not lead: it counts no leases") {
+    super("RAFT_NOT_LEADER", message, { retryable: true });
+  }
+}
+
 /** Bytes that are not a command of the catalog, or that are out of place. */
 export class CatalogInvalidCommandError extends FabricError {
   constructor(message: string) {

@@ -9,10 +9,14 @@
 export { catalog, type CatalogFront, type CatalogOptions } from "./catalog.ts";
 export {
   CatalogCompactedError,
+  CatalogDutyHeldError,
+  CatalogFencedError,
   CatalogFutureRevisionError,
   CatalogInvalidCommandError,
   CatalogInvalidResultError,
   CatalogInvalidTransactionError,
+  CatalogLeaseLimitError,
+  CatalogLeaseNotFoundError,
   CatalogNewerFormatError,
   CatalogReadOnlyError,
   CatalogRestoreSupersededError,
@@ -22,9 +26,11 @@ export {
   CatalogStoreCorruptError,
   CatalogStoreFailedError,
   CatalogTooLargeError,
+  LeaseNotLeaderError,
+  LeaseUndecidedError,
 } from "./errors.ts";
 export { catalogLimits } from "./core/limits.ts";
 export { localCatalog, type LocalCatalogOptions } from "./local-catalog.ts";
-export { catalogMachine, type CatalogMachine, type CatalogMachineListener } from "./machine.ts";
+export { catalogMachine, type CatalogMachine, type CatalogMachineListener, type LeaseChange } from "./machine.ts";
 export { memoryStore } from "./store/memory-store.ts";
 export type { WatchLimits } from "./watch-hub.ts";

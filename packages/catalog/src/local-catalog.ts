@@ -1,6 +1,7 @@
-import type { ApplyContext, Clock, ClusterId, Logger, LogIndex, MachineStore, Term } from "@revoada/fabric";
+import type { ApplyContext, Clock, ClusterId, Leadership, Logger, LogIndex, MachineStore, Term } from "@revoada/fabric";
 import { systemClock } from "@revoada/fabric/node";
 import { catalog, type CatalogFront } from "./catalog.ts";
+import { LeaseNotLeaderError } from "./errors.ts";
 import { catalogMachine } from "./machine.ts";
 import { memoryStore } from "./store/memory-store.ts";
 import type { WatchLimits } from "./watch-hub.ts";
@@ -18,6 +19,18 @@ export interface LocalCatalogOptions {
 
 /** Stands for the cluster that there is none. */
 const noCluster = "0".repeat(64) as ClusterId;
+
+const onlyTerm = 1 as Term;
+
+/** One process leads always, and nobody has to be asked. */
+const alone: Leadership = {
+  term: () => onlyTerm,
+  onChange: () => () => undefined,
+  confirm: async () => onlyTerm,
+  ask: async () => {
+    throw new LeaseNotLeaderError();
+  },
+};
 
 /**
  * Makes a catalog of one process with no log: each command is applied at once. For tests, examples and tools.
@@ -37,13 +50,14 @@ export function localCatalog(options: LocalCatalogOptions = {}): CatalogFront {
     machine,
     store,
     clock: options.clock ?? systemClock(),
+    leadership: alone,
     readBarrier: async () => {},
     propose: async (command, { signal }) => {
       signal?.throwIfAborted();
       const context: ApplyContext = {
         clusterId: noCluster,
         index: ++index as LogIndex,
-        term: 1 as Term,
+        term: onlyTerm,
         timeMs: 0,
         writable: options.writable?.() ?? true,
       };

@@ -2,12 +2,17 @@ import { FabricError } from "@revoada/fabric";
 import type { Refusal } from "./core/result.ts";
 import {
   CatalogCompactedError,
+  CatalogDutyHeldError,
+  CatalogFencedError,
   CatalogFutureRevisionError,
   CatalogInvalidCommandError,
   CatalogInvalidTransactionError,
+  CatalogLeaseLimitError,
+  CatalogLeaseNotFoundError,
   CatalogReadOnlyError,
   CatalogRestoreSupersededError,
   CatalogTooLargeError,
+  LeaseNotLeaderError,
 } from "./errors.ts";
 
 /** The error that callers get for a refusal. A code that this release does not know stays what it is. */
@@ -27,6 +32,16 @@ export function errorOf({ code, message, numbers = [0, 0] }: Refusal): FabricErr
       return new CatalogInvalidCommandError(message);
     case "CATALOG_RESTORE_SUPERSEDED":
       return new CatalogRestoreSupersededError();
+    case "CATALOG_LEASE_NOT_FOUND":
+      return new CatalogLeaseNotFoundError(message);
+    case "CATALOG_LEASE_LIMIT":
+      return new CatalogLeaseLimitError(message);
+    case "CATALOG_DUTY_HELD":
+      return new CatalogDutyHeldError(message);
+    case "CATALOG_FENCED":
+      return new CatalogFencedError(message);
+    case "RAFT_NOT_LEADER":
+      return new LeaseNotLeaderError(message);
     default:
       return new FabricError(code, message);
   }

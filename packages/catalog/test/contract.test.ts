@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { localCatalog, memoryStore } from "@revoada/catalog";
 import { lmdbStore } from "@revoada/catalog/lmdb";
 import { catalogContract, virtualTime, type CatalogFixture } from "@revoada/fabric/contract/catalog";
-import { virtualClock } from "@revoada/fabric/memory";
+import { virtualClock, type VirtualClock } from "@revoada/fabric/memory";
 import type { MachineStore } from "@revoada/fabric";
 import { afterAll, describe, test } from "vitest";
 
@@ -17,14 +17,15 @@ const stores: readonly { readonly name: string; open(): Promise<MachineStore> }[
   { name: "LMDB", open: () => lmdbStore({ directory: join(root, String(directories++)) }) },
 ];
 
-/** Real files take real time: what waits is looked at again after each turn, without sleeping. */
+/** Real files take real time: what waits is looked at again after each turn, without sleeping. The clock is virtual all the same. */
 async function turns<T>(promise: Promise<T>): Promise<T> {
   return promise;
 }
 
-async function untilTurn(condition: () => boolean): Promise<void> {
+async function untilTurn(clock: VirtualClock, condition: () => boolean): Promise<void> {
   for (let turn = 0; !condition(); turn++) {
     if (turn > 100_000) throw new Error("the condition did not come true");
+    await clock.advanceAsync(25);
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
@@ -35,7 +36,7 @@ describe.each(stores)("the contract of a catalog, over $name", ({ name, open }) 
     const store = await open();
     const catalog = localCatalog({ store, clock });
     return {
-      time: name === "memory" ? virtualTime(clock) : { run: turns, until: untilTurn },
+      time: name === "memory" ? virtualTime(clock) : { run: turns, until: (condition) => untilTurn(clock, condition) },
       catalog,
       async [Symbol.asyncDispose]() {
         catalog.close();

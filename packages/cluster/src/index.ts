@@ -46,5 +46,6 @@ export type {
   ConsensusParts,
   MembershipParts,
   RemoteFaceParts,
+  ServedCatalog,
 } from "./parts.ts";
 export type { RunningCluster } from "./running.ts";

@@ -9,6 +9,7 @@ import type {
   FormatRegistry,
   Genesis,
   Hash,
+  Leadership,
   Logger,
   MachineStore,
   Membership,
@@ -50,18 +51,29 @@ export interface CatalogParts {
   readonly store: MachineStore;
   readonly propose: (
     command: Uint8Array,
-    options: { readonly signal?: AbortSignal; readonly timeoutMs?: number },
+    options: { readonly signal?: AbortSignal; readonly timeoutMs?: number; readonly needs?: "leases" },
   ) => Promise<Uint8Array>;
+  /** Who counts the time of leases. */
+  readonly leadership: Leadership;
   readonly readBarrier: (options: { readonly signal?: AbortSignal }) => Promise<void>;
   /** Milliseconds since this replica last knew itself current. */
   readonly ageMs: () => number;
+}
+
+/** A catalog that a cluster serves. */
+export interface ServedCatalog extends Catalog, Disposable {
+  /** Answers what another replica asks this one as the leader, about a lease: bytes of its own `Leadership.ask`. */
+  answerLease(
+    request: Uint8Array,
+    options: { readonly signal?: AbortSignal; readonly timeoutMs?: number },
+  ): Promise<Uint8Array>;
 }
 
 /** The deterministic half of a catalog and its front. They meet in the store. */
 export interface CatalogLayer {
   readonly machine: SubMachine;
   /** Disposed of when the cluster shuts down. */
-  create(parts: CatalogParts): Catalog & Disposable;
+  create(parts: CatalogParts): ServedCatalog;
 }
 
 /** The implementations that a cluster is composed of. Factories are called at start, in order, and never at construction. */

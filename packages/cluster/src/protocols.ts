@@ -2,7 +2,10 @@ import type { Protocol } from "@revoada/fabric";
 
 /** The cluster's own protocols. Their names carry their versions. */
 export const protocols: Readonly<
-  Record<"seal" | "chain" | "sealed" | "join" | "admit" | "proof" | "depart" | "succeed" | "operator", Protocol>
+  Record<
+    "seal" | "chain" | "sealed" | "join" | "admit" | "proof" | "depart" | "succeed" | "operator" | "lease",
+    Protocol
+  >
 > = {
   /** Leader → voter: sign this head. */
   seal: { name: "/revoada/seal/1", channel: "consensus" },
@@ -22,4 +25,6 @@ export const protocols: Readonly<
   depart: { name: "/revoada/depart/1", channel: "gossip" },
   /** A voter → leader: an operator's order about a node. */
   operator: { name: "/revoada/operator/1", channel: "gossip" },
+  /** A replica → leader: renew this lease, or say how long it has. */
+  lease: { name: "/revoada/lease/1", channel: "gossip" },
 };

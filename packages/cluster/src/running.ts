@@ -23,6 +23,7 @@ import { AdmissionProofs } from "./chain/proof.ts";
 import { Sealer } from "./chain/sealer.ts";
 import { decodeCanonical, encodeCanonical } from "./codec.ts";
 import type { ClusterDeclaration } from "./declaration.ts";
+import { LogLeadership } from "./duties/leadership.ts";
 import { Door } from "./door/door.ts";
 import { CommandRefusedError } from "./errors.ts";
 import { declaredKey, InForce, unadoptedSettings, understandBuiltIn } from "./in-force.ts";
@@ -40,6 +41,9 @@ import type { ReleaseStack } from "./release-stack.ts";
 
 /** The key under which a leader says in gossip that it leads, and in which term. */
 const leadsKey = "leads";
+
+/** How long a leader tries to have its leadership confirmed before it gives another replica an answer about a lease. */
+const leaseAnswerMs = 5_000;
 
 /** Everything of a cluster that exists only while it runs. Built layer by layer; what is built is on the release stack. */
 export class RunningCluster {
@@ -354,16 +358,23 @@ export class RunningCluster {
   }
 
   #createCatalog(layer: CatalogLayer, stack: ReleaseStack): Catalog {
+    const { consensus, transport } = this;
     const catalog = layer.create({
       store: this.store,
-      propose: async (command, options) =>
-        (await this.consensus.propose(sealEnvelope("catalog", command), options)).result,
+      propose: async (command, { needs, ...options }) =>
+        (await this.consensus.propose(sealEnvelope(needs ?? "catalog", command), options)).result,
+      leadership: new LogLeadership({ consensus, transport, leader: () => this.#leader() }),
       readBarrier: async (options) => {
         await this.consensus.readBarrier(options);
       },
       ageMs: () => this.#ageMs(),
     });
     stack.push(() => catalog[Symbol.dispose]());
+    stack.push(
+      transport.handle(protocols.lease, {
+        onRequest: (payload) => catalog.answerLease(payload, { signal: this.#abort.signal, timeoutMs: leaseAnswerMs }),
+      }),
+    );
     return catalog;
   }
 

@@ -4,16 +4,21 @@ import { describe, test } from "vitest";
 import { expectFailures } from "./references/defects.ts";
 import { type CatalogDefect, MemoryCatalog } from "./references/memory-catalog.ts";
 
-async function fixture(defect?: CatalogDefect): Promise<CatalogFixture> {
+async function fixture(defect?: CatalogDefect, hasLeases = true): Promise<CatalogFixture> {
+  const clock = virtualClock();
   return {
-    time: virtualTime(virtualClock()),
-    catalog: new MemoryCatalog(defect),
+    time: virtualTime(clock),
+    catalog: new MemoryCatalog(defect, hasLeases ? clock : undefined),
     async [Symbol.asyncDispose]() {},
   };
 }
 
 describe("a catalog in memory", () => {
   for (const { name, run } of catalogContract(() => fixture())) test(name, run);
+});
+
+describe("a catalog in memory without leases", () => {
+  for (const { name, run } of catalogContract(() => fixture(undefined, false))) test(name, run);
 });
 
 const defects: Readonly<Record<CatalogDefect, readonly string[]>> = {
@@ -41,6 +46,17 @@ const defects: Readonly<Record<CatalogDefect, readonly string[]>> = {
   "takes two writes of a key": ["two writes of one key"],
   "never ends a watch": ["a watch that is aborted ends"],
   "writes through refused transactions": ["two writes of one key"],
+  "keeps the keys of ended leases": ["the keys of a revoked lease go"],
+  "deletes the keys of a lease one by one": ["the keys of a revoked lease go"],
+  "renews nothing": ["a lease that is not renewed expires"],
+  "never lets a lease expire": ["a lease that is not renewed expires", "a duty becomes free"],
+  "gives one duty to everybody": ["a duty is held by one lease"],
+  "grants one token twice": ["a duty is held by one lease", "a write of the holder is taken"],
+  "takes writes of former holders": ["a write of the holder is taken", "a fence names its duty"],
+  "takes leases that there are none of": ["a lease that there is none of"],
+  "forgets who holds what": ["a duty is held by one lease", "those who listen"],
+  "tells nobody of duties": ["those who listen"],
+  "takes leases of any duration": ["a duration beyond the bounds"],
 };
 
 describe("a catalog that is broken on purpose is found out: it", () => {

@@ -1,4 +1,10 @@
-import type { CatalogOperation, CatalogTransaction, Compare } from "@revoada/fabric";
+import {
+  isFabricError,
+  parseFence,
+  type CatalogOperation,
+  type CatalogTransaction,
+  type Compare,
+} from "@revoada/fabric";
 import { compareBytes, inRange } from "./bytes.ts";
 import { catalogLimits, keyFault, rangeFault } from "./limits.ts";
 import type { Refusal } from "./result.ts";
@@ -22,11 +28,28 @@ function faultOf(fault: "empty" | "too long" | undefined, length: number): Refus
   return tooLarge(`a key of ${length} bytes is longer than ${catalogLimits.keyBytes}, zero bytes counting twice`);
 }
 
+function isLeaseId(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 1;
+}
+
+/** A fence that could not be granted to anybody would be read back from the log as no command. */
+function checkFence({ fence }: CatalogTransaction): Refusal | undefined {
+  if (fence === undefined) return undefined;
+  try {
+    parseFence(fence);
+    return undefined;
+  } catch (error) {
+    if (!isFabricError(error)) throw error;
+    return invalid(error.message);
+  }
+}
+
 function checkOperation(operation: CatalogOperation): Refusal | undefined {
   const { key } = operation;
   if (operation.type !== "put") {
     return faultOf(rangeFault(key, operation.end), Math.max(key.length, operation.end?.length ?? 0));
   }
+  if (operation.lease !== undefined && !isLeaseId(operation.lease)) return invalid("a lease is no whole number from 1");
   if (operation.value.length > catalogLimits.valueBytes) {
     return tooLarge(`a value of ${operation.value.length} bytes is larger than ${catalogLimits.valueBytes}`);
   }
@@ -87,5 +110,5 @@ export function checkTransaction(transaction: CatalogTransaction): Refusal | und
   if (bytes > catalogLimits.transactionBytes) {
     return tooLarge(`a transaction of ${bytes} bytes is larger than ${catalogLimits.transactionBytes}`);
   }
-  return checkDuplicates(then) ?? checkDuplicates(otherwise);
+  return checkFence(transaction) ?? checkDuplicates(then) ?? checkDuplicates(otherwise);
 }

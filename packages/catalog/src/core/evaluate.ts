@@ -8,6 +8,7 @@ import type {
   StoreReader,
 } from "@revoada/fabric";
 import { boundsOf, compareBytes, equalBytes, type KeyRange } from "./bytes.ts";
+import { fenceRefusal, leaseNotFound, readLease } from "./lease-records.ts";
 import { catalogLimits } from "./limits.ts";
 import { currentKeys, entryOf, readCurrent, readEntry } from "./read.ts";
 import type { CatalogState } from "./records.ts";
@@ -22,8 +23,11 @@ export type Change =
       readonly value: Uint8Array;
       readonly createRevision: number;
       readonly version: number;
+      readonly lease?: number | undefined;
+      /** The lease that the key was attached to before. */
+      readonly leaseBefore?: number | undefined;
     }
-  | { readonly type: "delete"; readonly key: Uint8Array };
+  | { readonly type: "delete"; readonly key: Uint8Array; readonly leaseBefore?: number | undefined };
 
 export interface Evaluation {
   readonly succeeded: boolean;
@@ -62,6 +66,8 @@ class BranchRun {
   readonly #pending = new SortedMap<Change>();
   readonly #changes: Change[] = [];
   readonly #results: OperationResult[] = [];
+  /** How many keys each lease gets; those that it loses are not set off. */
+  readonly #attached = new Map<number, number>();
   #resultBytes = 0;
   #previousBytes = 0;
 
@@ -81,14 +87,12 @@ class BranchRun {
   run(operation: CatalogOperation): Refusal | undefined {
     switch (operation.type) {
       case "put":
-        this.#put(operation.key, operation.value);
-        break;
+        return this.#put(operation);
       case "delete":
         return this.#delete({ start: operation.key, end: operation.end });
       case "get":
         return this.#get({ start: operation.key, end: operation.end }, operation.limit ?? Number.POSITIVE_INFINITY);
     }
-    return undefined;
   }
 
   #add(change: Change): void {
@@ -96,8 +100,10 @@ class BranchRun {
     this.#changes.push(change);
   }
 
-  #put(key: Uint8Array, value: Uint8Array): void {
+  #put({ key, value, lease }: Extract<CatalogOperation, { type: "put" }>): Refusal | undefined {
     const record = readCurrent(this.#reader, this.#state, key);
+    const fault = lease === undefined || lease === record?.lease ? undefined : this.#attach(lease);
+    if (fault !== undefined) return fault;
     const created = this.#state.revision + 1;
     this.#add({
       type: "put",
@@ -105,21 +111,33 @@ class BranchRun {
       value,
       createRevision: record?.createRevision ?? created,
       version: (record?.version ?? 0) + 1,
+      lease,
+      leaseBefore: record?.lease,
     });
     const previous = record === undefined ? undefined : readEntry(this.#reader, this.#state, key);
     this.#previousBytes += previous?.value.length ?? 0;
     const told = previous !== undefined && this.#previousBytes <= catalogLimits.previousBytes;
     this.#results.push(told ? { type: "put", previous } : { type: "put" });
+    return undefined;
+  }
+
+  #attach(id: number): Refusal | undefined {
+    const lease = readLease(this.#reader, id);
+    if (lease === undefined) return leaseNotFound(id);
+    const attached = (this.#attached.get(id) ?? 0) + 1;
+    this.#attached.set(id, attached);
+    if (lease.keys + attached <= catalogLimits.leaseKeys) return undefined;
+    return { code: "CATALOG_LEASE_LIMIT", message: `lease ${id} would have more than ${catalogLimits.leaseKeys} keys` };
   }
 
   #delete(range: KeyRange): Refusal | undefined {
     let deleted = 0;
-    for (const { key } of currentKeys(this.#reader, this.#state, range)) {
+    for (const { key, record } of currentKeys(this.#reader, this.#state, range)) {
       if (this.#pending.get(key) !== undefined) continue;
       if (this.#changes.length >= catalogLimits.changes) {
         return { code: "CATALOG_TOO_LARGE", message: `more than ${catalogLimits.changes} keys would change` };
       }
-      this.#add({ type: "delete", key });
+      this.#add({ type: "delete", key, leaseBefore: record.lease });
       deleted++;
     }
     this.#results.push({ type: "delete", deleted });
@@ -163,11 +181,11 @@ class BranchRun {
   }
 
   #entryOf(change: Extract<Change, { type: "put" }>): CatalogEntry {
-    const { createRevision, version } = change;
+    const { createRevision, version, lease } = change;
     return entryOf(
       this.#state,
       change.key,
-      { createRevision, modRevision: this.#state.revision + 1, version, place: 0 },
+      { createRevision, modRevision: this.#state.revision + 1, version, place: 0, lease },
       change.value,
     );
   }
@@ -179,6 +197,8 @@ export function evaluate(
   state: CatalogState,
   transaction: CatalogTransaction,
 ): Evaluation | { readonly refusal: Refusal } {
+  const fenced = fenceRefusal(reader, transaction.fence);
+  if (fenced !== undefined) return { refusal: fenced };
   const succeeded = transaction.compare.every((compare) => holds(reader, state, compare));
   const run = new BranchRun(reader, state);
   for (const operation of succeeded ? transaction.then : transaction.else) {

@@ -19,6 +19,16 @@ export const catalogLimits = {
   stagedBytes: 1_000_000,
   /** Records that one command sweeps out of history. */
   sweep: 4_096,
+  /** Leases that are kept at a time. */
+  leases: 65_536,
+  /** Keys that may be attached to one lease. */
+  leaseKeys: 16_384,
+  leaseTtlMinMs: 1_000,
+  leaseTtlMaxMs: 2_592_000_000,
+  /** Characters of the text that says who holds a lease. */
+  holderLength: 128,
+  /** Leases that one command may let expire. */
+  expiries: 256,
 } as const;
 
 /** Longest bound of a range, in bytes: no stored key is longer. */

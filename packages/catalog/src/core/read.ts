@@ -1,4 +1,11 @@
-import { InvariantError, type CatalogEntry, type CatalogEvent, type Revision, type StoreReader } from "@revoada/fabric";
+import {
+  InvariantError,
+  type CatalogEntry,
+  type CatalogEvent,
+  type LeaseId,
+  type Revision,
+  type StoreReader,
+} from "@revoada/fabric";
 import { boundsOf, inRange, successor, type KeyRange } from "./bytes.ts";
 import {
   decodeCurrent,
@@ -46,6 +53,7 @@ export function entryOf(state: CatalogState, key: Uint8Array, record: CurrentRec
     createRevision: told(state, record.createRevision),
     modRevision: told(state, record.modRevision),
     version: record.version,
+    ...(record.lease === undefined ? {} : { lease: record.lease as LeaseId }),
   };
 }
 

@@ -4,6 +4,9 @@ import { decodeCanonical, encodeCanonical, isBytes, isCounter } from "./cbor.ts"
 import type { Slot } from "./store-keys.ts";
 
 const recordVersion = 1;
+/** Records of keys that are attached to a lease carry its id as well. All others are written as they always were. */
+const leasedVersion = 2;
+const leaseBytes = 8;
 
 /** What the catalog knows of itself, stored under one key and changed by every command. */
 export interface CatalogState {
@@ -81,11 +84,16 @@ export interface CurrentRecord {
   readonly modRevision: number;
   readonly version: number;
   readonly place: number;
+  readonly lease?: number | undefined;
 }
 
+const currentBytes = 29;
+
 export function encodeCurrent(record: CurrentRecord): Uint8Array {
-  const bytes = new Uint8Array(29);
-  bytes[0] = recordVersion;
+  const { lease } = record;
+  const bytes = new Uint8Array(currentBytes + (lease === undefined ? 0 : leaseBytes));
+  bytes[0] = lease === undefined ? recordVersion : leasedVersion;
+  if (lease !== undefined) writeCounter(bytes, currentBytes, lease);
   writeCounter(bytes, 1, record.createRevision);
   writeCounter(bytes, 9, record.modRevision);
   writeCounter(bytes, 17, record.version);
@@ -94,12 +102,16 @@ export function encodeCurrent(record: CurrentRecord): Uint8Array {
 }
 
 export function decodeCurrent(bytes: Uint8Array): CurrentRecord {
-  if (bytes.length !== 29 || bytes[0] !== recordVersion) throw corrupt("key record");
+  const isLeased = bytes[0] === leasedVersion;
+  const length = currentBytes + (isLeased ? leaseBytes : 0);
+  if (bytes.length !== length || (!isLeased && bytes[0] !== recordVersion)) throw corrupt("key record");
+  const lease = isLeased ? readCounter(bytes, currentBytes) : undefined;
   const createRevision = readCounter(bytes, 1);
   const modRevision = readCounter(bytes, 9);
   const version = readCounter(bytes, 17);
   if (createRevision === undefined || modRevision === undefined || version === undefined) throw corrupt("key record");
-  return { createRevision, modRevision, version, place: readUint32(bytes, 25) };
+  const record = { createRevision, modRevision, version, place: readUint32(bytes, 25) };
+  return lease === undefined ? record : { ...record, lease };
 }
 
 /** One change of one key, as history keeps it. */
@@ -110,39 +122,48 @@ export type HistoryRecord =
       readonly createRevision: number;
       readonly version: number;
       readonly value: Uint8Array;
+      readonly lease?: number | undefined;
     }
   | { readonly type: "delete"; readonly key: Uint8Array };
 
 const putKind = 0;
 const deleteKind = 1;
 
+const historyHead = 20;
+
 export function encodeHistory(record: HistoryRecord): Uint8Array {
   const valueLength = record.type === "put" ? record.value.length : 0;
-  const bytes = new Uint8Array(20 + record.key.length + valueLength);
-  bytes[0] = recordVersion;
+  const lease = record.type === "put" ? record.lease : undefined;
+  const head = historyHead + (lease === undefined ? 0 : leaseBytes);
+  const bytes = new Uint8Array(head + record.key.length + valueLength);
+  bytes[0] = lease === undefined ? recordVersion : leasedVersion;
   bytes[1] = record.type === "put" ? putKind : deleteKind;
   bytes[2] = record.key.length >>> 8;
   bytes[3] = record.key.length;
   if (record.type === "put") {
     writeCounter(bytes, 4, record.createRevision);
     writeCounter(bytes, 12, record.version);
-    bytes.set(record.value, 20 + record.key.length);
+    if (lease !== undefined) writeCounter(bytes, historyHead, lease);
+    bytes.set(record.value, head + record.key.length);
   }
-  bytes.set(record.key, 20);
+  bytes.set(record.key, head);
   return bytes;
 }
 
 /** Key and value are parts of the bytes, not copies. */
 export function decodeHistory(bytes: Uint8Array): HistoryRecord {
-  if (bytes.length < 20 || bytes[0] !== recordVersion) throw corrupt("history record");
-  const keyEnd = 20 + (bytes[2] as number) * 256 + (bytes[3] as number);
+  const isLeased = bytes[0] === leasedVersion;
+  const head = historyHead + (isLeased ? leaseBytes : 0);
+  if (bytes.length < head || (!isLeased && bytes[0] !== recordVersion)) throw corrupt("history record");
+  const keyEnd = head + (bytes[2] as number) * 256 + (bytes[3] as number);
   if (keyEnd > bytes.length) throw corrupt("history record");
-  const key = bytes.subarray(20, keyEnd);
+  const key = bytes.subarray(head, keyEnd);
   if (bytes[1] === deleteKind) return { type: "delete", key };
   const createRevision = readCounter(bytes, 4);
   const version = readCounter(bytes, 12);
   if (bytes[1] !== putKind || createRevision === undefined || version === undefined) throw corrupt("history record");
-  return { type: "put", key, createRevision, version, value: bytes.subarray(keyEnd) };
+  const record = { type: "put", key, createRevision, version, value: bytes.subarray(keyEnd) } as const;
+  return isLeased ? { ...record, lease: readCounter(bytes, historyHead) } : record;
 }
 
 /** What (key, revision) points to. */

@@ -1,4 +1,13 @@
-import type { CatalogEntry, OperationResult, Revision, TransactionResult } from "@revoada/fabric";
+import type {
+  CatalogEntry,
+  Lease,
+  LeaseId,
+  LogIndex,
+  OperationResult,
+  Revision,
+  Term,
+  TransactionResult,
+} from "@revoada/fabric";
 import { decodeCanonical, encodeCanonical, isBytes, isCounter } from "./cbor.ts";
 
 /** Why a command was not carried out. `numbers` are those of the message, for the error that callers get. */
@@ -10,7 +19,13 @@ export interface Refusal {
     | "CATALOG_COMPACTED"
     | "CATALOG_FUTURE_REVISION"
     | "CATALOG_INVALID_COMMAND"
-    | "CATALOG_RESTORE_SUPERSEDED";
+    | "CATALOG_RESTORE_SUPERSEDED"
+    | "CATALOG_LEASE_NOT_FOUND"
+    | "CATALOG_LEASE_LIMIT"
+    | "CATALOG_DUTY_HELD"
+    | "CATALOG_FENCED"
+    | "CATALOG_EXPIRY_REFUSED"
+    | "RAFT_NOT_LEADER";
   readonly message: string;
   readonly numbers?: readonly [number, number];
 }
@@ -20,13 +35,40 @@ export type CommandOutcome =
   | { readonly type: "txn"; readonly result: TransactionResult }
   | { readonly type: "compacted"; readonly floor: number; readonly done: boolean }
   | { readonly type: "staged" }
-  | { readonly type: "restored"; readonly revision: number };
+  | { readonly type: "restored"; readonly revision: number }
+  | { readonly type: "granted"; readonly lease: Lease }
+  /** These leases have ended. */
+  | { readonly type: "ended"; readonly leases: readonly LeaseId[]; readonly revision: number }
+  /** What a leader answers, without an entry of the log: how long the lease has. */
+  | { readonly type: "counted"; readonly remainingMs: number };
 
 const resultVersion = 1;
-const kinds = { refused: 0, txn: 1, compacted: 2, staged: 3, restored: 4 } as const;
+const kinds = { refused: 0, txn: 1, compacted: 2, staged: 3, restored: 4, granted: 5, ended: 6, counted: 7 } as const;
 
-function entryFields(entry: CatalogEntry): readonly unknown[] {
-  return [entry.key, entry.value, entry.createRevision, entry.modRevision, entry.version];
+function entryFields({ key, value, createRevision, modRevision, version, lease }: CatalogEntry): readonly unknown[] {
+  const fields = [key, value, createRevision, modRevision, version];
+  return lease === undefined ? fields : [...fields, lease];
+}
+
+export function leaseFields({ id, ttlMs, keys, token, duty, holder }: Lease): readonly unknown[] {
+  return [id, ttlMs, keys, token.term, token.index, duty ?? null, holder ?? null];
+}
+
+export function decodeLease(value: unknown): Lease | undefined {
+  if (!Array.isArray(value) || value.length !== 7) return undefined;
+  const [duty, holder] = (value as unknown[]).slice(5);
+  const numbers = (value as unknown[]).slice(0, 5);
+  if (!numbers.every(isCounter)) return undefined;
+  if ((duty !== null && typeof duty !== "string") || (holder !== null && typeof holder !== "string")) return undefined;
+  const [id, ttlMs, keys, term, index] = numbers as [number, number, number, number, number];
+  return {
+    id: id as LeaseId,
+    ttlMs,
+    keys,
+    token: { term: term as Term, index: index as LogIndex },
+    ...(duty === null ? {} : { duty }),
+    ...(holder === null ? {} : { holder }),
+  };
 }
 
 function resultFields(result: OperationResult): readonly unknown[] {
@@ -54,6 +96,12 @@ function outcomeFields(outcome: CommandOutcome): readonly unknown[] {
       return [];
     case "restored":
       return [outcome.revision];
+    case "granted":
+      return [leaseFields(outcome.lease)];
+    case "ended":
+      return [outcome.leases, outcome.revision];
+    case "counted":
+      return [outcome.remainingMs];
   }
 }
 
@@ -62,16 +110,18 @@ export function encodeOutcome(outcome: CommandOutcome): Uint8Array {
 }
 
 function decodeEntry(value: unknown): CatalogEntry | undefined {
-  if (!Array.isArray(value) || value.length !== 5) return undefined;
-  const [key, bytes, createRevision, modRevision, version] = value as unknown[];
+  if (!Array.isArray(value) || value.length < 5 || value.length > 6) return undefined;
+  const [key, bytes, createRevision, modRevision, version, lease] = value as unknown[];
   if (!isBytes(key) || !isBytes(bytes) || !isCounter(version)) return undefined;
   if (!isCounter(createRevision) || !isCounter(modRevision)) return undefined;
+  if (value.length === 6 && !isCounter(lease)) return undefined;
   return {
     key,
     value: bytes,
     createRevision: createRevision as Revision,
     modRevision: modRevision as Revision,
     version,
+    ...(lease === undefined ? {} : { lease: lease as LeaseId }),
   };
 }
 
@@ -127,6 +177,18 @@ export function decodeOutcome(bytes: Uint8Array): CommandOutcome | undefined {
     case kinds.restored:
       return isCounter(fields[0]) ? { type: "restored", revision: fields[0] } : undefined;
     default:
-      return undefined;
+      return decodeLeaseOutcome(all[1], fields);
   }
+}
+
+function decodeLeaseOutcome(kind: unknown, [first, second]: readonly unknown[]): CommandOutcome | undefined {
+  if (kind === kinds.granted) {
+    const lease = decodeLease(first);
+    return lease === undefined ? undefined : { type: "granted", lease };
+  }
+  if (kind === kinds.ended) {
+    if (!Array.isArray(first) || !(first as unknown[]).every(isCounter) || !isCounter(second)) return undefined;
+    return { type: "ended", leases: first as LeaseId[], revision: second };
+  }
+  return kind === kinds.counted && isCounter(first) ? { type: "counted", remainingMs: first } : undefined;
 }

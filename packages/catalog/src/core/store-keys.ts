@@ -23,10 +23,25 @@ export const slotTrees: Readonly<Record<Slot, SlotTrees>> = {
   1: { current: "catalog/1/current", history: "catalog/1/history", versions: "catalog/1/versions" },
 };
 
-export const allTrees: readonly string[] = [metaTree, ...Object.values(slotTrees[0]), ...Object.values(slotTrees[1])];
+/** Lease id → record. */
+export const leasesTree = "catalog/leases";
+/** (lease id, key) → nothing, for the keys of the slot in use. */
+export const leaseKeysTree = "catalog/lease-keys";
+/** Duty → the id of the lease that holds it. */
+export const dutiesTree = "catalog/duties";
+
+export const allTrees: readonly string[] = [
+  metaTree,
+  ...Object.values(slotTrees[0]),
+  ...Object.values(slotTrees[1]),
+  leasesTree,
+  leaseKeysTree,
+  dutiesTree,
+];
 
 export const stateKey: Uint8Array = new TextEncoder().encode("state");
 export const stageKey: Uint8Array = new TextEncoder().encode("stage");
+export const leasesKey: Uint8Array = new TextEncoder().encode("leases");
 
 /** Key of a history record: 8 bytes of revision, 4 bytes of place within it. */
 export function historyKey(revision: number, place: number): Uint8Array {

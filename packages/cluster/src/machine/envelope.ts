@@ -9,6 +9,8 @@ export const commandKinds = {
   catalog: 5,
   decided: 6,
   cosignature: 7,
+  /** A catalog command that has to do with leases: a replica of before them stops here instead of refusing what others take. */
+  leases: 8,
 } as const;
 export type CommandKind = keyof typeof commandKinds;
 

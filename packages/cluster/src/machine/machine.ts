@@ -186,6 +186,7 @@ export class ClusterMachine implements StateMachine<Uint8Array, Uint8Array> {
       case "token":
         return this.#tokens.apply(transaction, body, context);
       case "catalog":
+      case "leases":
         return this.#catalog.apply(transaction, body, context);
     }
   }

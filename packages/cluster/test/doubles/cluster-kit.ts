@@ -5,12 +5,12 @@ import {
   type ClusterLayers,
   type ClusterOrigin,
   type Joined,
+  type ServedCatalog,
 } from "@revoada/cluster";
 import {
   prescribedHomelab,
   replicasOf,
   type Attestor,
-  type Catalog,
   type FabricFace,
   type FormatRegistry,
   type Genesis,
@@ -215,9 +215,9 @@ export class TestNode {
     return transport;
   }
 
-  #catalog(): Catalog & Disposable {
+  #catalog(): ServedCatalog {
     this.ledger.take("catalog");
-    return { [Symbol.dispose]: () => this.ledger.give("catalog") } as Catalog & Disposable;
+    return { [Symbol.dispose]: () => this.ledger.give("catalog") } as ServedCatalog;
   }
 
   #face(name: string, face: FabricFace): TestFace {

@@ -10,6 +10,7 @@
  */
 import type { Catalog } from "../seams/catalog.ts";
 import { type ContractCase, contractCases, type ContractTime } from "./case.ts";
+import { leaseCases } from "./catalog/leases.ts";
 import { lifeCases } from "./catalog/life.ts";
 import { rangeCases } from "./catalog/ranges.ts";
 import { transactionCases } from "./catalog/transactions.ts";
@@ -25,5 +26,5 @@ export interface CatalogFixture extends AsyncDisposable {
 
 /** The cases, each over a fixture of its own. */
 export function catalogContract(create: () => Promise<CatalogFixture>): readonly ContractCase[] {
-  return contractCases(create, { ...transactionCases, ...rangeCases, ...watchCases, ...lifeCases });
+  return contractCases(create, { ...transactionCases, ...rangeCases, ...watchCases, ...lifeCases, ...leaseCases });
 }

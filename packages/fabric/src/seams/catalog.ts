@@ -1,4 +1,5 @@
 import type { Revision } from "../ids.ts";
+import type { Fence, LeaseId, Leases } from "./lease.ts";
 
 /** One key's value at a revision. */
 export interface CatalogEntry {
@@ -8,6 +9,8 @@ export interface CatalogEntry {
   readonly modRevision: Revision;
   /** 1 at creation, +1 per change, starting again after a deletion. */
   readonly version: number;
+  /** The lease that this value was put with; absent where it was put without one. */
+  readonly lease?: LeaseId;
 }
 
 /** A condition on one key. A missing key has createRevision, modRevision and version 0. */
@@ -21,7 +24,13 @@ export type Compare =
   | { readonly key: Uint8Array; readonly target: "value"; readonly is: "=" | "!="; readonly value: Uint8Array };
 
 export type CatalogOperation =
-  | { readonly type: "put"; readonly key: Uint8Array; readonly value: Uint8Array }
+  | {
+      readonly type: "put";
+      readonly key: Uint8Array;
+      readonly value: Uint8Array;
+      /** Attaches the key to this lease, and to no other; a put without one detaches it. */
+      readonly lease?: LeaseId;
+    }
   | { readonly type: "delete"; readonly key: Uint8Array; /** Exclusive end of a range. */ readonly end?: Uint8Array }
   | { readonly type: "get"; readonly key: Uint8Array; readonly end?: Uint8Array; readonly limit?: number };
 
@@ -29,6 +38,8 @@ export interface CatalogTransaction {
   readonly compare: readonly Compare[];
   readonly then: readonly CatalogOperation[];
   readonly else: readonly CatalogOperation[];
+  /** Judged before the conditions. Where it does not hold, neither branch runs and the transaction rejects with `CATALOG_FENCED`. */
+  readonly fence?: Fence;
 }
 
 export type OperationResult =
@@ -100,9 +111,11 @@ export type WatchBatch =
  * The replicated resource catalog: every revision of every key until compacted.
  *
  * Writes reject as `Consensus.propose` does, and with `CATALOG_READ_ONLY` while the cluster forms, `CATALOG_TOO_LARGE` beyond
- * 1 MiB a value, 4 MiB and 1,024 operations a transaction, `CATALOG_INVALID_TRANSACTION` for duplicate writes of one key.
+ * 1 MiB a value, 4 MiB and 1,024 operations a transaction, `CATALOG_INVALID_TRANSACTION` for duplicate writes of one key,
+ * `CATALOG_LEASE_NOT_FOUND` and `CATALOG_LEASE_LIMIT` for puts with a lease, `CATALOG_FENCED` under a fence that does not hold.
  */
 export interface Catalog {
+  readonly leases: Leases;
   revision(): Revision;
   compactedRevision(): Revision;
   get(key: Uint8Array, options?: ReadOptions): Promise<CatalogEntry | undefined>;
@@ -122,7 +135,7 @@ export interface Catalog {
     readonly signal: AbortSignal;
   }): AsyncIterable<WatchBatch>;
   /** Drops history below `revision`; the newest value of each key stays. */
-  compact(revision: Revision, options?: { readonly signal?: AbortSignal }): Promise<void>;
+  compact(revision: Revision, options?: { readonly signal?: AbortSignal; readonly fence?: Fence }): Promise<void>;
   /** Counts of live keys, of watchers, and of revisions kept. */
   counts(): { readonly keys: number; readonly watchers: number; readonly history: number };
   /** All entries at one revision, as a self-contained checked stream. */

@@ -6,7 +6,13 @@ import {
   type CatalogOperation,
   type CatalogTransaction,
   type Compare,
+  type Clock,
   FabricError,
+  type Fence,
+  type LeaseId,
+  type Leases,
+  LeasesUnsupportedError,
+  noLeases,
   type OperationResult,
   type RangeRequest,
   type RangeResult,
@@ -14,9 +20,11 @@ import {
   type TransactionResult,
   type WatchBatch,
 } from "@revoada/fabric";
+import { type LeaseDefect, MemoryLeases } from "./memory-leases.ts";
 
 /** Ways in which the reference can be broken on purpose. */
 export type CatalogDefect =
+  | LeaseDefect
   | "makes a revision for nothing"
   | "goes on counting versions after a deletion"
   | "lets every comparison hold"
@@ -67,9 +75,21 @@ export class MemoryCatalog implements Catalog {
   #restoredAt = 0;
   #wakers: (() => void)[] = [];
   #watchers = 0;
+  readonly #leases: MemoryLeases | undefined;
+  readonly leases: Leases;
 
-  constructor(defect?: CatalogDefect) {
+  /** Has leases where it is given a clock to count them by. */
+  constructor(defect?: CatalogDefect, clock?: Clock) {
     this.#defect = defect;
+    const host = {
+      keysOf: (lease: LeaseId) => this.#select(this.#now, Uint8Array.of(0), undefined, lease).map(({ key }) => key),
+      remove: async (keys: readonly Uint8Array[]) => {
+        await this.txn({ compare: [], then: keys.map((key) => ({ type: "delete", key })), else: [] });
+      },
+      revision: () => this.revision(),
+    };
+    this.#leases = clock === undefined ? undefined : new MemoryLeases(host, clock, defect);
+    this.leases = this.#leases ?? noLeases;
   }
 
   revision(): Revision {
@@ -97,7 +117,8 @@ export class MemoryCatalog implements Catalog {
     };
   }
 
-  async txn({ compare, then, else: otherwise }: CatalogTransaction): Promise<TransactionResult> {
+  async txn({ compare, then, else: otherwise, fence }: CatalogTransaction): Promise<TransactionResult> {
+    this.#checkLeases([...then, ...otherwise], fence);
     const succeeded = compare.every((condition) => this.#holds(condition));
     const operations = succeeded ? then : otherwise;
     this.#check(operations);
@@ -145,7 +166,8 @@ export class MemoryCatalog implements Catalog {
     }
   }
 
-  async compact(revision: Revision): Promise<void> {
+  async compact(revision: Revision, { fence }: { readonly fence?: Fence } = {}): Promise<void> {
+    this.#checkLeases([], fence);
     if (revision > this.#revision) throw new FabricError("CATALOG_FUTURE_REVISION", `${revision} is still to come`);
     if (revision <= this.#floor) return;
     this.#base = this.#picture(revision);
@@ -226,8 +248,17 @@ export class MemoryCatalog implements Catalog {
       yield { type: "events", revision, events: told };
   }
 
-  #select(table: Table, start: Uint8Array, end: Uint8Array | undefined): readonly CatalogEntry[] {
-    const found = [...table.values()].filter(({ key }) => within(key, start, end));
+  #checkLeases(operations: readonly CatalogOperation[], fence: Fence | undefined): void {
+    const wanted = operations.flatMap((one) => (one.type === "put" && one.lease !== undefined ? [one.lease] : []));
+    if (wanted.length === 0 && fence === undefined) return;
+    if (this.#leases === undefined) throw new LeasesUnsupportedError();
+    this.#leases.check(wanted, fence);
+  }
+
+  #select(table: Table, start: Uint8Array, end: Uint8Array | undefined, lease?: LeaseId): readonly CatalogEntry[] {
+    const found = [...table.values()].filter((entry) =>
+      lease === undefined ? within(entry.key, start, end) : entry.lease === lease,
+    );
     if (this.#defect === "gives keys as they came") return found;
     return found.toSorted((left, right) => Buffer.compare(left.key, right.key));
   }
@@ -313,6 +344,7 @@ export class MemoryCatalog implements Catalog {
       createRevision: previous?.createRevision ?? revision,
       modRevision: revision,
       version: (previous?.version ?? remembered) + 1,
+      ...(operation.lease === undefined ? {} : { lease: operation.lease }),
     };
     table.set(key, entry);
     events.push({ type: "put", entry, ...(previous === undefined ? {} : { previous }) });

@@ -6,6 +6,8 @@ import {
   type CatalogTransaction,
   type Compare,
   FabricError,
+  type Leases,
+  noLeases,
   type OperationResult,
   type RangeRequest,
   type RangeResult,
@@ -30,6 +32,7 @@ function inRange(key: Uint8Array, start: Uint8Array, end: Uint8Array | undefined
 
 /** A catalog that keeps everything in arrays and looks through all of it: slow, and simple enough to be believed. */
 export class MemoryCatalog implements Catalog {
+  readonly leases: Leases = noLeases;
   /** Called before each transaction is looked at, so that a test can come first. */
   beforeTxn: (() => void) | undefined;
   /** What the next transaction rejects with. */
