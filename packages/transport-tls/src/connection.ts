@@ -108,7 +108,11 @@ export class Connection {
     });
     wire.onEnd = (reason, cause) => this.#onWireEnd(reason, cause);
     wire.onDrain = () => this.#streams.pump();
-    wire.redirect(maxFrameBytes, (body) => this.#onFrame(decodeFrame(body)));
+    wire.redirect(
+      maxFrameBytes,
+      (body, placed) => this.#onFrame(decodeFrame(body, placed)),
+      (head, bodyBytes) => this.#streams.placeFor(head, bodyBytes),
+    );
   }
 
   /** Asks and waits. Rejects with `TRANSPORT_BACKPRESSURE`, `_TOO_LARGE`, `_TIMEOUT`, `_CLOSED`, or what the handler threw. */

@@ -155,6 +155,13 @@ export class PeerStream implements Duplex {
     next.resolve();
   }
 
+  /** Where the next segment of the message under way belongs; undefined where it has no buffer or the segment does not fit in it. */
+  placeFor(payloadBytes: number): Uint8Array | undefined {
+    const { buffer, filled } = this.#assembly ?? {};
+    if (buffer === undefined || filled === undefined || filled + payloadBytes > buffer.length) return undefined;
+    return buffer.subarray(filled, filled + payloadBytes);
+  }
+
   /** Takes a segment from the wire; says whether its bytes are still needed. Throws `TRANSPORT_PROTOCOL_VIOLATION`. */
   onData(totalBytes: number | undefined, last: boolean, payload: Uint8Array): "done" | "keeps" {
     if (this.#broken !== undefined) return "done";
@@ -173,7 +180,8 @@ export class PeerStream implements Duplex {
     assembly.filled = end;
     const { buffer } = assembly;
     if (buffer === undefined) assembly.parts.push(payload);
-    else buffer.set(payload, offset);
+    // What was placed lies there already.
+    else if (payload.buffer !== buffer.buffer) buffer.set(payload, offset);
     if (complete) {
       this.#assembly = undefined;
       this.#incoming.push({ message: buffer ?? joined(assembly.parts), largeBytes: assembly.largeBytes });

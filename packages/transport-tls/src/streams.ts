@@ -1,5 +1,12 @@
 import type { NodeId } from "@revoada/fabric";
-import { dataHeaderBytes, encodeControl, type Failure, type Frame, writeDataHeader } from "./core/frame.ts";
+import {
+  dataHeaderBytes,
+  encodeControl,
+  type Failure,
+  type Frame,
+  peekSegment,
+  writeDataHeader,
+} from "./core/frame.ts";
 import { BackpressureError, type ClosedError, ProtocolViolationError } from "./errors.ts";
 import type { TransportLimits } from "./limits.ts";
 import { PeerStream, type StreamCarrier } from "./stream.ts";
@@ -80,6 +87,12 @@ export class Streams implements StreamCarrier {
 
   refuse(id: number, failure: Failure): void {
     this.#control({ kind: "stream-abort", id, failure });
+  }
+
+  /** Where a segment that begins to arrive belongs, if its message has a buffer. */
+  placeFor(head: Uint8Array, bodyBytes: number): Uint8Array | undefined {
+    const segment = peekSegment(head, bodyBytes);
+    return segment && this.#open.get(segment.id)?.placeFor(segment.payloadBytes);
   }
 
   /** Takes a segment; says whether its bytes are still needed. Throws `TRANSPORT_PROTOCOL_VIOLATION`. */

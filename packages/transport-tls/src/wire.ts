@@ -1,7 +1,7 @@
 import type { TLSSocket } from "node:tls";
 import type { Clock, NodeId, TransportChannel } from "@revoada/fabric";
 import { bindingBytes, maxGreetingBytes } from "./core/greeting.ts";
-import { FrameReader, type FrameSink } from "./core/frame-reader.ts";
+import { type FramePlacer, FrameReader, type FrameSink } from "./core/frame-reader.ts";
 import { Outbox } from "./outbox.ts";
 
 /** Why a connection is over; as in the transport's events. */
@@ -29,6 +29,8 @@ const exporterLabel = "EXPORTER-Channel-Binding";
 
 /** Input taken before other connections get their turn: the kernel has up to 2 MiB more of it at hand, which takes milliseconds. */
 const readBurstBytes = 128 * 1024;
+/** Likewise for frames: the smallest take more time than their bytes say. */
+const readBurstFrames = 2048;
 
 const closedCodes = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED", "ENOTCONN"]);
 const silentCodes = new Set(["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ENETDOWN", "EHOSTDOWN"]);
@@ -51,6 +53,7 @@ export class Wire {
   readonly #lingerMs: number;
   readonly #reader: FrameReader;
   #burstBytes = 0;
+  #framesBefore = 0;
   #ended = false;
 
   constructor(
@@ -100,8 +103,8 @@ export class Wire {
   }
 
   /** Gives the frames that follow to another sink. */
-  redirect(maxBytes: number, sink: FrameSink): void {
-    this.#reader.redirect(maxBytes, sink);
+  redirect(maxBytes: number, sink: FrameSink, placer: FramePlacer): void {
+    this.#reader.redirect(maxBytes, sink, placer);
   }
 
   /** Ends the connection; what is queued is still written out when the end is `local`. */
@@ -124,11 +127,12 @@ export class Wire {
       return this.end("error", error as Error);
     }
     this.#burstBytes += chunk.length;
-    if (this.#burstBytes >= readBurstBytes) this.#yield();
+    if (this.#burstBytes >= readBurstBytes || this.frames - this.#framesBefore >= readBurstFrames) this.#yield();
   }
 
   #yield(): void {
     this.#burstBytes = 0;
+    this.#framesBefore = this.frames;
     this.#socket.pause();
     this.#clock.nextTurn(() => this.#socket.resume());
   }

@@ -2,7 +2,14 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { formatAddress, parseAddress } from "../src/address.ts";
 import { backoffMs } from "../src/core/backoff.ts";
-import { decodeFrame, encodeControl, type Frame, maxFrameBytes } from "../src/core/frame.ts";
+import {
+  decodeFrame,
+  encodeControl,
+  type Frame,
+  maxFrameBytes,
+  peekSegment,
+  writeDataHeader,
+} from "../src/core/frame.ts";
 import { FrameReader } from "../src/core/frame-reader.ts";
 import { decodeGreeting, encodeAnswer, encodeHello, encodeInsist, type Verdict } from "../src/core/greeting.ts";
 import { messageCost, segmentBytes } from "../src/core/segment.ts";
@@ -104,6 +111,49 @@ describe("frames", () => {
       reader.push(Uint8Array.from(prefix.slice(0, 3)));
       expect(() => reader.push(Uint8Array.from(prefix.slice(3)))).toThrow(violation);
     }
+  });
+
+  test("the end of a frame in pieces goes where it was told to go, however it is cut, and other frames are as ever", () => {
+    const payload = Uint8Array.from({ length: 300 }, (_, index) => index % 251);
+    const segment = new Uint8Array(10 + payload.length);
+    writeDataHeader(segment, 0, 7, undefined, true, payload.length);
+    segment.set(payload, 10);
+    const ping = encodeControl({ kind: "ping", token: 5 });
+    const stream = Buffer.concat([ping, segment, ping, segment]);
+    const boundaries = new Set([ping.length, ping.length + segment.length, 2 * ping.length + segment.length]);
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 20 }), (cuts) => {
+        const places: Uint8Array[] = [];
+        const seen: unknown[] = [];
+        const reader = new FrameReader(maxFrameBytes, () => "done");
+        reader.redirect(
+          maxFrameBytes,
+          (body, placed) => {
+            const frame = decodeFrame(body, placed);
+            if (placed !== undefined) expect(placed).toBe(places.at(-1));
+            seen.push(
+              frame.kind === "stream-data" ? [frame.id, frame.last, Uint8Array.from(frame.payload)] : frame.kind,
+            );
+            return "done";
+          },
+          (head, bodyBytes) => {
+            const peeked = peekSegment(head, bodyBytes);
+            if (peeked === undefined) return undefined;
+            expect(peeked).toEqual({ id: 7, payloadBytes: payload.length });
+            places.push(new Uint8Array(peeked.payloadBytes));
+            return places.at(-1);
+          },
+        );
+        for (let offset = 0, turn = 0; offset < stream.length; turn++) {
+          const end = offset + (cuts[turn % cuts.length] as number);
+          reader.push(stream.subarray(offset, end));
+          offset = end;
+          expect(reader.partialBytes > 0).toBe(offset < stream.length && !boundaries.has(offset));
+        }
+        expect(seen).toEqual(["ping", [7, true, payload], "ping", [7, true, payload]]);
+        expect(reader.frames).toBe(4);
+      }),
+    );
   });
 
   test("a claimed length takes no memory before its bytes have come", () => {

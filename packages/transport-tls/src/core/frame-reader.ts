@@ -4,9 +4,21 @@ import { prefixBytes, readUint32 } from "./frame.ts";
 /**
  * Takes the body of one frame: a view into what was received, or bytes of its own when the frame came in pieces.
  *
- * Returns `done` where it has no more use for the bytes, which may then be written over.
+ * Where the end of the body was written to a place that a {@link FramePlacer} named, `placed` is that place and `body` only what stands
+ * before it. Returns `done` where it has no more use for the bytes, which may then be written over.
  */
-export type FrameSink = (body: Uint8Array) => "done" | "keeps";
+export type FrameSink = (body: Uint8Array, placed: Uint8Array | undefined) => "done" | "keeps";
+
+/**
+ * Says where the end of a frame may be written at once as it arrives, or undefined where it may be anywhere.
+ *
+ * `head` is the beginning of a body of `bodyBytes`. The place must be shorter than the body, by no more than `head` is long.
+ */
+export type FramePlacer = (head: Uint8Array, bodyBytes: number) => Uint8Array | undefined;
+
+/** What of a body has come goes to a placer from this length on: the fields of a stream's segment. */
+const headBytes = 6;
+const nowhere: FramePlacer = () => undefined;
 
 /** Up to this size a frame in pieces gets its whole buffer at once; a larger one only grows as its bytes arrive. */
 const eagerBytes = 1024 * 1024;
@@ -20,6 +32,9 @@ export class FrameReader {
   readonly #allocate: (bytes: number) => Uint8Array;
   #maxBytes: number;
   #sink: FrameSink;
+  #placer: FramePlacer = nowhere;
+  /** Where the rest of the incomplete frame goes, and what came before it. Only the first `#filled` bytes of it are valid. */
+  #place: { readonly head: Uint8Array; readonly target: Uint8Array } | undefined;
   /** Bytes of the incomplete frame, prefix included; only the first `#filled` are valid. */
   #partial: Uint8Array | undefined;
   #filled = 0;
@@ -46,32 +61,36 @@ export class FrameReader {
 
   /** Bytes of a frame that has begun and has not ended; 0 between frames. */
   get partialBytes(): number {
+    if (this.#place !== undefined) return prefixBytes + this.#place.head.length + this.#filled;
     return this.#partial === undefined ? 0 : this.#filled;
   }
 
   /** Gives the frames that follow, also those of the chunk being read, to another sink under another limit. */
-  redirect(maxBytes: number, sink: FrameSink): void {
+  redirect(maxBytes: number, sink: FrameSink, placer: FramePlacer = nowhere): void {
     this.#maxBytes = maxBytes;
     this.#sink = sink;
+    this.#placer = placer;
   }
 
   /** Drops what is held and ignores all that follows. */
   stop(): void {
     this.#stopped = true;
     this.#partial = undefined;
+    this.#place = undefined;
     this.#spare = undefined;
   }
 
   /** Takes the next bytes and hands out each frame that they complete. Throws `TRANSPORT_PROTOCOL_VIOLATION`. */
   push(chunk: Uint8Array): void {
-    let offset = this.#partial === undefined ? 0 : this.#resume(chunk);
-    while (!this.#stopped && this.#partial === undefined && offset < chunk.length) {
+    let offset =
+      this.#place !== undefined ? this.#fillPlace(chunk) : this.#partial === undefined ? 0 : this.#resume(chunk);
+    while (!this.#stopped && offset < chunk.length) {
       const available = chunk.length - offset;
       if (available < prefixBytes) return this.#keep(chunk, offset, prefixBytes);
       const end = offset + prefixBytes + this.#check(readUint32(chunk, offset));
       if (end > chunk.length) return this.#keep(chunk, offset, end - offset);
       this.#frames += 1;
-      this.#sink(chunk.subarray(offset + prefixBytes, end));
+      this.#sink(chunk.subarray(offset + prefixBytes, end), undefined);
       offset = end;
     }
   }
@@ -85,9 +104,36 @@ export class FrameReader {
 
   #keep(chunk: Uint8Array, offset: number, needed: number): void {
     const rest = chunk.subarray(offset);
+    if (rest.length >= prefixBytes + headBytes && this.#begin(rest.subarray(prefixBytes), needed - prefixBytes)) return;
     this.#partial = this.#take(Math.max(rest.length, Math.min(needed, eagerBytes)));
     this.#partial.set(rest);
     this.#filled = rest.length;
+  }
+
+  /** Begins a frame of which the end has a place; false where it has none. */
+  #begin(body: Uint8Array, bodyBytes: number): boolean {
+    const target = this.#placer(body, bodyBytes);
+    if (target === undefined) return false;
+    const fields = bodyBytes - target.length;
+    this.#place = { head: body.slice(0, fields), target };
+    target.set(body.subarray(fields));
+    this.#filled = body.length - fields;
+    return true;
+  }
+
+  /** Completes the frame that has a place from the start of `chunk`; returns how many of its bytes were taken. */
+  #fillPlace(chunk: Uint8Array): number {
+    const { head, target } = this.#place as { readonly head: Uint8Array; readonly target: Uint8Array };
+    const missing = target.length - this.#filled;
+    const taken = Math.min(missing, chunk.length);
+    target.set(taken === chunk.length ? chunk : chunk.subarray(0, taken), this.#filled);
+    this.#filled += taken;
+    if (taken === missing) {
+      this.#place = undefined;
+      this.#frames += 1;
+      this.#sink(head, target);
+    }
+    return taken;
   }
 
   /** Completes the frame in pieces from the start of `chunk`; returns how many of its bytes were taken. */
@@ -106,7 +152,7 @@ export class FrameReader {
       const whole = this.#partial as Uint8Array;
       this.#partial = undefined;
       this.#frames += 1;
-      const verdict = this.#sink(whole.subarray(prefixBytes, needed));
+      const verdict = this.#sink(whole.subarray(prefixBytes, needed), undefined);
       if (verdict === "done" && !this.#stopped) this.#spare = whole;
     }
     return taken + missing;

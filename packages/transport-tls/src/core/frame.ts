@@ -241,11 +241,11 @@ function truncateUtf8(text: string): Uint8Array {
 }
 
 /**
- * Decodes a frame's body (what follows the length prefix).
+ * Decodes a frame's body (what follows the length prefix). `placed` is the payload of a stream's segment of which `body` holds the fields only.
  *
  * Throws `TRANSPORT_PROTOCOL_VIOLATION` for an unknown kind, a wrong length, or a field out of its bounds.
  */
-export function decodeFrame(body: Uint8Array): Frame {
+export function decodeFrame(body: Uint8Array, placed?: Uint8Array): Frame {
   const kind = body[0];
   switch (kind) {
     case kinds.request:
@@ -258,7 +258,7 @@ export function decodeFrame(body: Uint8Array): Frame {
       atLeast(body, 3);
       return { kind: "message", protocol: readUint16(body, 1), payload: payloadOf(body, 3) };
     case kinds.streamData:
-      return decodeData(body);
+      return decodeData(body, placed);
     case kinds.streamCredit:
       exactly(body, 9);
       return { kind: "stream-credit", id: readUint32(body, 1), creditBytes: readUint32(body, 5) };
@@ -296,7 +296,19 @@ export function decodeFrame(body: Uint8Array): Frame {
   }
 }
 
-function decodeData(body: Uint8Array): Frame {
+/**
+ * Reads the fields of a stream's segment from the beginning of its body, for a receiver that wants to know where its bytes belong before they
+ * have come: undefined for any other frame and for the first segment of a message.
+ */
+export function peekSegment(
+  head: Uint8Array,
+  bodyBytes: number,
+): { readonly id: number; readonly payloadBytes: number } | undefined {
+  if (head[0] !== kinds.streamData || ((head[5] as number) & dataFirst) !== 0) return undefined;
+  return { id: readUint32(head, 1), payloadBytes: bodyBytes - 6 };
+}
+
+function decodeData(body: Uint8Array, placed: Uint8Array | undefined): Frame {
   atLeast(body, 6);
   const flags = body[5] as number;
   if (flags > 3) throw new ProtocolViolationError(`stream segment with unknown flags ${flags}`);
@@ -312,7 +324,7 @@ function decodeData(body: Uint8Array): Frame {
     id: readUint32(body, 1),
     totalBytes,
     last: (flags & dataLast) !== 0,
-    payload: payloadOf(body, start),
+    payload: placed ?? payloadOf(body, start),
   };
 }
 
