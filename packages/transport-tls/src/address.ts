@@ -23,3 +23,23 @@ export function parseAddress(address: unknown): HostPort | undefined {
 export function formatAddress(host: string, port: number): Address {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
+
+const mappedPrefix = "::ffff:";
+
+/**
+ * Who a remote address belongs to, where that counts: an IPv4 address by itself, of IPv6 the network of 64 bits, in which one host may
+ * have as many addresses as it likes. `remote` is as sockets tell it.
+ */
+export function sourceOf(remote: string): string {
+  if (remote.startsWith(mappedPrefix)) return remote.slice(mappedPrefix.length);
+  if (!remote.includes(":")) return remote;
+  const [whole] = remote.split("%") as [string];
+  const [left, right] = whole.split("::") as [string, string | undefined];
+  const groups = left === "" ? [] : left.split(":");
+  if (right !== undefined) {
+    const tail = right === "" ? [] : right.split(":");
+    while (groups.length + tail.length < 8) groups.push("0");
+    groups.push(...tail);
+  }
+  return `${groups.slice(0, 4).join(":")}::/64`;
+}

@@ -28,6 +28,10 @@ export interface TransportLimits {
   readonly handshakeTimeoutMs: number;
   /** Inbound handshakes under way in the whole transport; beyond it the oldest is dropped. */
   readonly pendingHandshakes: number;
+  /** Inbound handshakes that may begin each second from one address; twice as many from all addresses of strangers together. Others wait. */
+  readonly handshakesPerSecond: number;
+  /** Inbound handshakes that may begin at once from an address that has begun none for a while. */
+  readonly handshakeBurst: number;
   /** Silence after which the peer is asked for a sign of life. */
   readonly pingIntervalMs: number;
   /** How long the peer may take to give it. */
@@ -60,6 +64,8 @@ export const defaultLimits: TransportLimits = {
   dialStaggerMs: 200,
   handshakeTimeoutMs: 3000,
   pendingHandshakes: 128,
+  handshakesPerSecond: 50,
+  handshakeBurst: 16,
   pingIntervalMs: 1000,
   pingTimeoutMs: 4000,
   stallTimeoutMs: 10_000,

@@ -1,10 +1,11 @@
-import type { AddressInfo, Socket } from "node:net";
-import { createServer, type Server, type TLSSocket, type TlsOptions } from "node:tls";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket, type TlsOptions } from "node:tls";
 import type { Address, Clock, Logger, Metrics, NodeId } from "@revoada/fabric";
-import { formatAddress, parseAddress } from "./address.ts";
+import { formatAddress, parseAddress, sourceOf } from "./address.ts";
 import { proofOf } from "./certificate.ts";
 import { AddressInUseError, ListenFailedError, systemCode } from "./errors.ts";
-import { Inbound, type InboundOwner } from "./inbound.ts";
+import { HandshakeGate } from "./handshake-gate.ts";
+import { Inbound } from "./inbound.ts";
 import type { TransportLimits } from "./limits.ts";
 import type { SocketSet } from "./socket-set.ts";
 import { alpnOfChannel, channelOf, type EndReason, Wire } from "./wire.ts";
@@ -27,31 +28,43 @@ const greetingFailures: Readonly<Record<EndReason, string>> = {
   local: "abandoned",
 };
 
+/** RFC 8446, section 5.1: the first byte of a client's first record. */
+const handshakeRecord = 22;
+
+/** What the listener asks of the pool. */
+export interface ListenerOwner {
+  readonly session: Uint8Array;
+  /** The dialler, whose key is proven, has said hello. True where it is admitted. */
+  onHello(inbound: Inbound): boolean;
+  onInsist(inbound: Inbound): void;
+}
+
 interface PendingHandshake {
-  readonly remote: string;
+  readonly source: string;
   readonly startedMs: number;
   readonly drop: () => void;
   readonly settle: () => void;
 }
 
-/** Takes connections in: bounds handshakes in number and time, and lets only proven ed25519 keys say hello. */
+/** Takes connections in: bounds handshakes in number, rate and time, and lets only proven ed25519 keys say hello. */
 export class Listener {
   readonly #options: ListenerOptions;
-  readonly #owner: Omit<InboundOwner, "onSettled" | "onFailed">;
+  readonly #owner: ListenerOwner;
   readonly #onSettled: (inbound: Inbound) => void;
+  readonly #gate: HandshakeGate;
   readonly #servers: Server[] = [];
+  /** Listen nowhere themselves: each is given the connections whose handshake may begin. */
+  readonly #tlsServers: TlsServer[] = [];
   readonly #addresses: Address[] = [];
   /** By remote address and port, which name a TCP connection while it lives; oldest first. */
   readonly #pending = new Map<string, PendingHandshake>();
 
-  constructor(
-    options: ListenerOptions,
-    owner: Omit<InboundOwner, "onSettled" | "onFailed">,
-    onSettled: (inbound: Inbound) => void,
-  ) {
+  constructor(options: ListenerOptions, owner: ListenerOwner, onSettled: (inbound: Inbound) => void) {
+    const { clock, limits } = options;
     this.#options = options;
     this.#owner = owner;
     this.#onSettled = onSettled;
+    this.#gate = new HandshakeGate(clock, { perSecond: limits.handshakesPerSecond, burst: limits.handshakeBurst });
   }
 
   get addresses(): readonly Address[] {
@@ -70,7 +83,7 @@ export class Listener {
 
   /** Presents another certificate from now on. */
   renew(credentials: TlsOptions): void {
-    for (const server of this.#servers) server.setSecureContext(credentials);
+    for (const server of this.#tlsServers) server.setSecureContext(credentials);
   }
 
   /** Stops listening and drops every handshake under way. Connections already welcomed are not touched. */
@@ -84,19 +97,8 @@ export class Listener {
   async #listenOn(address: Address, credentials: TlsOptions): Promise<void> {
     const target = parseAddress(address);
     if (target === undefined) throw new ListenFailedError(address, new Error("not an address"));
-    const server = createServer({
-      ...credentials,
-      ALPNProtocols: Object.values(alpnOfChannel),
-      requestCert: true,
-      rejectUnauthorized: false,
-      noDelay: true,
-    });
-    server.on("connection", (socket: Socket) => this.#onSocket(socket));
-    server.on("secureConnection", (socket) => this.#onSecure(socket));
-    server.on("tlsClientError", (error, socket) => {
-      this.#refused("handshake", systemCode(error), socket);
-      socket.destroy();
-    });
+    const tlsServer = this.#makeTlsServer(credentials);
+    const server = createServer({ noDelay: true }, (socket) => this.#onSocket(socket, tlsServer));
     await new Promise<void>((resolve, reject) => {
       server.once("error", (error) => {
         const inUse = systemCode(error) === "EADDRINUSE";
@@ -107,10 +109,26 @@ export class Listener {
     server.removeAllListeners("error");
     server.on("error", (error) => this.#options.logger.error("listener failed", { address, error }));
     this.#servers.push(server);
+    this.#tlsServers.push(tlsServer);
     this.#addresses.push(formatAddress(target.host, (server.address() as AddressInfo).port));
   }
 
-  #onSocket(socket: Socket): void {
+  #makeTlsServer(credentials: TlsOptions): TlsServer {
+    const server = createTlsServer({
+      ...credentials,
+      ALPNProtocols: Object.values(alpnOfChannel),
+      requestCert: true,
+      rejectUnauthorized: false,
+    });
+    server.on("secureConnection", (socket) => this.#onSecure(socket));
+    server.on("tlsClientError", (error, socket) => {
+      this.#refused("handshake", systemCode(error), socket);
+      socket.destroy();
+    });
+    return server;
+  }
+
+  #onSocket(socket: Socket, tlsServer: TlsServer): void {
     const { clock, limits, sockets } = this.#options;
     sockets.add(socket);
     const key = keyOf(socket);
@@ -122,16 +140,39 @@ export class Listener {
       this.#refused("timeout", "handshake took too long", socket);
       drop();
     });
+    let leave = (): void => {};
     const settle = (): void => {
       cancel();
+      leave();
       this.#pending.delete(key);
     };
     socket.once("close", settle);
-    const remote = socket.remoteAddress ?? "";
-    this.#pending.set(key, { remote, startedMs: clock.monotonicMs(), drop, settle });
+    const source = sourceOf(socket.remoteAddress ?? "");
+    this.#pending.set(key, { source, startedMs: clock.monotonicMs(), drop, settle });
+    // Whoever says nothing costs no handshake.
+    socket.once("readable", () => {
+      if (!this.#pending.has(key)) return;
+      if (socket.readableLength === 0) {
+        this.#refused("abandoned", "closed without a word", socket);
+        return drop();
+      }
+      leave = this.#gate.enter(source, () => this.#begin(socket, tlsServer));
+    });
     if (this.#pending.size <= limits.pendingHandshakes) return;
     this.#refused("capacity", "too many handshakes", socket);
     likeliestStalled([...this.#pending.values()])?.drop();
+  }
+
+  /** Hands a connection over to TLS, with what has come over it. */
+  #begin(socket: Socket, tlsServer: TlsServer): void {
+    const head = socket.read() as Buffer;
+    if (head[0] !== handshakeRecord) {
+      this.#refused("handshake", "no TLS", socket);
+      socket.destroy();
+      return;
+    }
+    socket.unshift(head);
+    tlsServer.emit("connection", socket);
   }
 
   #onSecure(socket: TLSSocket): void {
@@ -155,7 +196,11 @@ export class Listener {
     const { session } = this.#owner;
     const inbound = new Inbound(wire, remainingMs, clock, {
       session,
-      onHello: (hello) => this.#owner.onHello(hello),
+      onHello: (hello) => {
+        const { peer, channel: on } = hello.wire;
+        // On the channel of strangers anybody is admitted, with as many keys as it likes.
+        if (this.#owner.onHello(hello) && on !== "join") this.#gate.admitted(pending.source, `${peer} ${on}`);
+      },
       onInsist: (hello) => this.#owner.onInsist(hello),
       onFailed: (reason, cause) => this.#refused(greetingFailures[reason], cause?.message ?? "before hello", socket),
       onSettled: (settled) => {
@@ -183,9 +228,9 @@ export class Listener {
  */
 function likeliestStalled(pending: readonly PendingHandshake[]): PendingHandshake | undefined {
   const counts = new Map<string, number>();
-  for (const { remote } of pending) counts.set(remote, (counts.get(remote) ?? 0) + 1);
+  for (const { source } of pending) counts.set(source, (counts.get(source) ?? 0) + 1);
   const most = Math.max(...counts.values());
-  return pending.find(({ remote }) => counts.get(remote) === most);
+  return pending.find(({ source }) => counts.get(source) === most);
 }
 
 function keyOf(socket: Socket): string {

@@ -285,10 +285,14 @@ class TlsTransport implements Transport {
         session: this.#host.session,
         onHello: (inbound) => {
           const { peer, channel } = inbound.wire;
+          const admitted = this.#host.admission(peer, channel);
           // A stranger leaves no trace here, however often it comes.
-          if (this.#host.admission(peer, channel)) return slotOf(peer, channel).onHello(inbound);
-          this.#metrics.count("revoada_transport_not_admitted_total", 1, { channel });
-          inbound.refuse("not-admitted");
+          if (admitted) slotOf(peer, channel).onHello(inbound);
+          else {
+            this.#metrics.count("revoada_transport_not_admitted_total", 1, { channel });
+            inbound.refuse("not-admitted");
+          }
+          return admitted;
         },
         onInsist: (inbound) => slotOf(inbound.wire.peer, inbound.wire.channel).onInsist(inbound),
       },
