@@ -1,9 +1,11 @@
-import { isFabricError, type Face, type PlainValue } from "@revoada/fabric";
+import { isFabricError, type Face, type FabricStrategy, type PlainValue } from "@revoada/fabric";
 import { controlClient, type ControlClient } from "@revoada/face-pure-raft";
 import type { ChainReport, ExplainReport } from "./daemon/chain-report.ts";
 import type { HealthReport } from "./daemon/control.ts";
 import type { ShiftReport, TokenLine } from "./daemon/operator-control.ts";
-import type { FormationReport, NodeStatus } from "./daemon/status.ts";
+import type { ReloadReport } from "./daemon/reload.ts";
+import { toPlain, type FormationReport, type NodeStatus } from "./daemon/status.ts";
+import type { DeclarationReport, ProgressReport, SwitchReport } from "./daemon/switch-control.ts";
 import { findSocket } from "./data-directory/data-directory.ts";
 import { NodeUnreachableError } from "./errors.ts";
 
@@ -57,6 +59,20 @@ export interface NodeClient extends AsyncDisposable {
     readonly role?: string;
     readonly dryRun?: boolean;
   }): Promise<ShiftReport>;
+  /** Asks for another declaration, or, with `dryRun`, whether it would be committed. */
+  switchTo(wanted: {
+    readonly topology?: string;
+    readonly minNodes?: number;
+    readonly strategy?: FabricStrategy;
+    readonly withinMs?: number;
+    readonly dryRun?: boolean;
+  }): Promise<SwitchReport>;
+  /** The shifts above a generation, and whether a switch is still under way. */
+  progress(after: number): Promise<ProgressReport>;
+  /** What the cluster is, as the node goes by it. */
+  declaration(): Promise<DeclarationReport>;
+  /** Has the daemon read its settings again. Rejects, with nothing changed, where they are wrong. */
+  reload(): Promise<ReloadReport>;
   /** Takes a node out of the cluster for ever, told by its id or a beginning of it that no other has. */
   removeNode(node: string, options?: { readonly timeoutMs?: number }): Promise<{ readonly removed: string }>;
   /** Resolves once the node's next key is committed; its daemon starts anew under it then. */
@@ -123,6 +139,10 @@ function wrap(client: ControlClient, signal: AbortSignal | undefined): NodeClien
     tokens: async () => (await ask<{ readonly tokens: readonly TokenLine[] }>("token.list")).tokens,
     revokeToken: (id) => ask<{ readonly revoked: string }>("token.revoke", { id }),
     propose: (order) => ask<ShiftReport>("formation.propose", { ...order }),
+    switchTo: (wanted) => ask<SwitchReport>("formation.switch", toPlain(wanted)),
+    progress: (after) => ask<ProgressReport>("formation.progress", { after }),
+    declaration: () => ask<DeclarationReport>("declaration"),
+    reload: () => ask<ReloadReport>("reload"),
     removeNode: (id, { timeoutMs = defaultLeaveTimeoutMs } = {}) =>
       ask<{ readonly removed: string }>("node.remove", { node: id, timeoutMs }, timeoutMs + leaveMarginMs),
     rotateKey: ({ timeoutMs = defaultLeaveTimeoutMs } = {}) =>

@@ -179,6 +179,28 @@ export class ExpectTimeoutError extends FabricError {
   }
 }
 
+/** A node whose settings came from a program, not from a command line and a file. */
+export class NotReloadableError extends FabricError {
+  constructor() {
+    super("NODE_NOT_RELOADABLE", "the settings of this node cannot be read again: it was started by a program");
+  }
+}
+
+/** A switch to another declaration was taken back: the new shape did not stand in time. */
+export class SwitchUndoneError extends FabricError {
+  constructor(reason: string) {
+    super("CLUSTER_SWITCH_UNDONE", `the switch was taken back: ${reason}`);
+  }
+}
+
+/** A switch was neither confirmed nor taken back while it was waited for. */
+export class SwitchUnfinishedError extends FabricError {
+  constructor(waitedMs: number, missing: string | undefined) {
+    const why = missing === undefined ? "" : `: ${missing}`;
+    super("CLUSTER_SWITCH_UNFINISHED", `the new shape does not stand after ${waitedMs} ms${why}`, { retryable: true });
+  }
+}
+
 /** Nothing has an id that begins like this. */
 export class UnknownIdError extends FabricError {
   constructor(what: string, given: string) {

@@ -28,7 +28,7 @@ describe("a node file", () => {
   test("comes back as it was written, with and without what may be missing", () => {
     const { chain: _chain, listen: _listen, ...least } = file;
     expect(decodeNodeFile(encodeNodeFile(least), "node.rvd")).toEqual(least);
-    const most = { ...file, zone: "eu-1", left: true };
+    const most = { ...file, declaration: new Uint8Array([6]), zone: "eu-1", left: true };
     expect(decodeNodeFile(encodeNodeFile(most), "node.rvd")).toEqual(most);
   });
 

@@ -96,6 +96,19 @@ describe("finding others", () => {
     expect(first.finding.addressesOf(idOf(2))).toEqual([]);
   });
 
+  test("looks by what new settings name, and as before where these can never work", async () => {
+    const { finding: made, told } = await finding(1, {});
+    await made.meet(group);
+    expect(made.isLooking).toBe(false);
+    await made.reconfigure(configOf({ seeds: [`${idOf(3)}@127.0.0.1:1`] }));
+    expect(made.isLooking).toBe(true);
+    expect(await told(idOf(3))).toEqual(["127.0.0.1:1"]);
+    await expect(made.reconfigure(configOf({ libp2pListen: "no address" }))).rejects.toThrow();
+    expect(made.addressesOf(idOf(3))).toEqual(["127.0.0.1:1"]);
+    await made.reconfigure(configOf({}));
+    expect(made.isLooking).toBe(false);
+  });
+
   test("leaves those alone who are alive, or do not belong here, or were removed", async () => {
     const seeds = [2, 3, 4, 5].map((name) => `${idOf(name)}@127.0.0.1:${name}`);
     const { finding: made, told, all } = await finding(1, { seeds });

@@ -8,6 +8,8 @@ import type { CliIo } from "../src/cli/io.ts";
 export interface CapturedIo extends CliIo {
   readonly out: () => string;
   readonly err: () => string;
+  /** What SIGHUP does. */
+  readonly hangUp: () => void;
 }
 
 export interface CaptureOptions {
@@ -19,6 +21,7 @@ export interface CaptureOptions {
 
 export function captureIo(options: CaptureOptions = {}): CapturedIo {
   const [out, err]: [Uint8Array[], Uint8Array[]] = [[], []];
+  const hangUps = new Set<() => void>();
   const output = (target: Uint8Array[]): CliIo["stdout"] => ({
     write: (data) => void target.push(Buffer.from(data)),
     isTerminal: options.isTerminal ?? false,
@@ -34,6 +37,13 @@ export function captureIo(options: CaptureOptions = {}): CapturedIo {
     environment: options.environment ?? {},
     workingDirectory: options.workingDirectory ?? tmpdir(),
     signal: new AbortController().signal,
+    onHangUp: (listener) => {
+      hangUps.add(listener);
+      return () => hangUps.delete(listener);
+    },
+    hangUp: () => {
+      for (const listener of hangUps) listener();
+    },
     out: () => text(out),
     err: () => text(err),
   };

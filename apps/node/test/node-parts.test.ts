@@ -138,6 +138,7 @@ test("a status for people says who leads, who is restarting and how it stands", 
         appliedIndex: 8,
         lastIndex: 10,
         quorum: true,
+        quorumSinceMs: 100,
         storage: "ok",
         voters: [self],
         joint: false,
@@ -150,6 +151,8 @@ test("a status for people says who leads, who is restarting and how it stands", 
       chain: { height: 5, head: "d".repeat(64), sealedHeight: 4 },
       condition: "degraded",
       mode: "read-write",
+      switching: { from: "raw/x/solo", to: "raw/x/pair", withinMs: 1000, missing: "1 nodes vote, expected 3" },
+      unadopted: ["consensus.electionTimeoutMs"],
       resources: 12,
       uptimeMs: 3_700_000,
     },
@@ -157,7 +160,9 @@ test("a status for people says who leads, who is restarting and how it stands", 
   );
   expect(text).toContain("degraded, read-write");
   expect(text).toContain("leader in term 3, leader aaaaaaaaaaaa, quorum yes");
-  expect(text).toContain("up         1h1m, version 0.1.0, zone default");
+  expect(text).toContain("switching   from raw/x/solo to raw/x/pair: 1 nodes vote, expected 3");
+  expect(text).toContain("next start  takes up consensus.electionTimeoutMs");
+  expect(text).toContain("up          1h1m, version 0.1.0, zone default");
   expect(text).toMatch(/^\* {2}aaaaaaaaaaaa {2}alive +active +master +voter, leads/m);
   expect(text).toMatch(/^ {3}bbbbbbbbbbbb {2}restarting +active +worker +learner/m);
 });

@@ -109,6 +109,25 @@ describe("logs", () => {
     });
   });
 
+  test("say more or less once that is asked for, those of children too", () => {
+    const io = captureIo();
+    const logger = createLogger(io, "info");
+    const child = logger.child({ layer: "raft" }).child({ group: 1 });
+    logger.setLevel("debug");
+    child.debug("one");
+    logger.setLevel("silent");
+    child.error("two");
+    logger.setLevel("error");
+    child.warn("three");
+    child.error("four");
+    const said = io
+      .err()
+      .trimEnd()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { readonly msg: string }).msg);
+    expect(said).toEqual(["one", "four"]);
+  });
+
   test("never show a secret", () => {
     const io = captureIo();
     createLogger(io, "info").info("x", { token: "rvd1abc", peer: { seed: "s3cret" } });

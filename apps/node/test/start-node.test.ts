@@ -76,6 +76,11 @@ describe("a node in a process of somebody else's", () => {
   });
 });
 
+test("a node whose settings a program gave cannot read them again", async () => {
+  const node = await start(join(temporaryDirectory(), "data"), { ...solo, bootstrap: true });
+  await expect(node.reload()).rejects.toMatchObject({ code: "NODE_NOT_RELOADABLE" });
+});
+
 describe("a node does not start", () => {
   test("with another shape than its cluster has committed", async () => {
     expect(await refusal(await founded(), { topology: "quorum_3m" })).toBe("CLUSTER_DECLARATION_MISMATCH");

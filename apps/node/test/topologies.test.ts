@@ -55,6 +55,16 @@ describe("a topology by the name of its package", () => {
     expect(committedDeclaration(genesis, namedOnly).id()).toBe(`raw/homelab-3node/${name}`);
   });
 
+  test("is loaded with any parameters where its package is allowed, and not where another is", async () => {
+    project();
+    const genesis = { declaration: (await declare({ topology: name })).encode() };
+    const find = await knownTopologies("quorum_3m", ["@example/three-regions"]);
+    expect(committedDeclaration(genesis, find).id()).toBe(`raw/homelab-3node/${name}`);
+    const other = await knownTopologies(undefined, ["@example/three-rivers"]);
+    expect(() => other(name)).toThrow(expect.objectContaining({ code: "TOPOLOGY_UNKNOWN" }));
+    expect((await declare({ topology: name, topologyPackages: ["@example/three-regions"] })).id()).toContain(name);
+  });
+
   test("that is not installed is unknown, and the message says so", async () => {
     await expect(declare({ topology: "@example/nowhere" })).rejects.toMatchObject({
       code: "TOPOLOGY_UNKNOWN",

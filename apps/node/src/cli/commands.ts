@@ -3,14 +3,16 @@ import type { CommandSpec } from "./command.ts";
 import { applyCommand } from "./commands/apply.ts";
 import { chainExportCommand, chainShowCommand, chainVerifyCommand } from "./commands/chain.ts";
 import { configSchemaCommand, configShowCommand, configValidateCommand } from "./commands/config.ts";
-import { formationExplainCommand, formationProposeCommand } from "./commands/formation.ts";
+import { formationExplainCommand, formationProposeCommand, formationSwitchCommand } from "./commands/formation.ts";
 import { keyCreateCommand, keyRotateCommand } from "./commands/key.ts";
 import { identityCommand, versionCommand } from "./commands/local.ts";
 import { leaveCommand, nodeRemoveCommand } from "./commands/node.ts";
 import { recoverCommand } from "./commands/recover.ts";
 import { deleteCommand, getCommand, listCommand, watchCommand } from "./commands/resources.ts";
 import { snapshotRestoreCommand, snapshotSaveCommand } from "./commands/snapshot.ts";
+import { reloadCommand } from "./commands/reload.ts";
 import { formationCommand, healthCommand, statusCommand } from "./commands/status.ts";
+import { strategyApplyCommand, strategyShowCommand } from "./commands/strategy.ts";
 import { tokenCreateCommand, tokenListCommand, tokenRevokeCommand } from "./commands/tokens.ts";
 import { upCommand } from "./commands/up.ts";
 import { walInspectCommand, walRepairCommand, walVerifyCommand } from "./commands/wal.ts";
@@ -39,6 +41,9 @@ export const commands: readonly CommandSpec[] = [
   formationCommand,
   formationExplainCommand,
   formationProposeCommand,
+  formationSwitchCommand,
+  strategyShowCommand,
+  strategyApplyCommand,
   applyCommand,
   getCommand,
   listCommand,
@@ -54,6 +59,7 @@ export const commands: readonly CommandSpec[] = [
   tokenRevokeCommand,
   nodeRemoveCommand,
   leaveCommand,
+  reloadCommand,
   configShowCommand,
   configValidateCommand,
   configSchemaCommand,

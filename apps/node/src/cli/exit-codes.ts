@@ -34,6 +34,7 @@ const byCode: Readonly<Record<string, number>> = {
   NODE_FACE_DOES_NOT_LISTEN: exitCodes.usage,
   NODE_AMBIGUOUS_ID: exitCodes.usage,
   NODE_EXPECT_INVALID: exitCodes.usage,
+  TOPOLOGY_PACKAGE_INVALID: exitCodes.usage,
   NODE_UNKNOWN_ID: exitCodes.notFound,
   NODE_UNREACHABLE: exitCodes.unreachable,
   CONTROL_CLOSED: exitCodes.unreachable,

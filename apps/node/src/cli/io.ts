@@ -17,6 +17,8 @@ export interface CliIo {
   readonly workingDirectory: string;
   /** Aborts when the user interrupts. */
   readonly signal: AbortSignal;
+  /** Calls `listener` on each SIGHUP, which ends the process where nobody listens, until the returned function is called. */
+  readonly onHangUp: (listener: () => void) => () => void;
 }
 
 /** The process's own streams and environment. */
@@ -38,5 +40,9 @@ export function processIo(signal: AbortSignal): CliIo {
     environment: process.env,
     workingDirectory: process.cwd(),
     signal,
+    onHangUp: (listener) => {
+      process.on("SIGHUP", listener);
+      return () => process.off("SIGHUP", listener);
+    },
   };
 }

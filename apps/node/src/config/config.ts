@@ -27,6 +27,7 @@ export interface NodeConfig {
   readonly expectPeers?: string;
   readonly expectSecret?: string;
   readonly topology?: string;
+  readonly topologyPackages?: readonly string[];
   readonly minNodes?: number;
   /** A name, a path, or a value out of a file with the place that it stands at. */
   readonly strategy?: string | FileValue;
@@ -133,6 +134,7 @@ function assemble(find: (name: SettingName) => Found | undefined, workingDirecto
     expectPeers: read("expectPeers"),
     expectSecret: read("expectSecret"),
     topology: read("topology"),
+    topologyPackages: read("topologyPackages"),
     minNodes: read("minNodes"),
     strategy:
       strategy === undefined || strategyPlace === undefined

@@ -84,6 +84,7 @@ const shapes: Readonly<Record<SettingName, Schema>> = {
   expectPeers: path,
   expectSecret: path,
   topology: { type: "string", minLength: 1, maxLength: 214, examples: topologyNames },
+  topologyPackages: texts("names of packages"),
   minNodes: { type: "integer", minimum: 1, maximum: 1024 },
   strategy: {
     anyOf: [

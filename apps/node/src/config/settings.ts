@@ -140,6 +140,7 @@ export interface Settings {
   readonly expectPeers: Setting<string>;
   readonly expectSecret: Setting<string>;
   readonly topology: Setting<string>;
+  readonly topologyPackages: Setting<readonly string[]>;
   readonly minNodes: Setting<number>;
   readonly strategy: Setting<string | Readonly<Record<string, unknown>>>;
   readonly listen: Setting<string>;
@@ -235,6 +236,16 @@ export const settings: Settings = {
       summary: "the shape to found, or the package of one (default: as many masters as the strategy has voters)",
     },
     parse: name,
+  },
+  topologyPackages: {
+    flag: {
+      name: "topology-package",
+      value: "PACKAGE",
+      summary:
+        "a package whose topologies this node may load where its cluster is switched to one; may be given several times",
+      repeatable: true,
+    },
+    parse: list("the name of a package", (value) => void name(value)),
   },
   minNodes: {
     flag: {

@@ -1,5 +1,5 @@
 import { ChainVerifier, ed25519Verifier } from "@revoada/attest-blake3";
-import type { Decision } from "@revoada/cluster";
+import { declarationId, type Decision } from "@revoada/cluster";
 import type { Attestor, ClusterId, FormationCommand, NodeId, Transition } from "@revoada/fabric";
 
 /** One block, as `chain show` tells it. */
@@ -15,6 +15,8 @@ export interface BlockLine {
   readonly replica?: string;
   /** Whose next key this node is, where that was named here. */
   readonly predecessor?: string;
+  /** What the cluster was declared to be here. */
+  readonly declaration?: string;
   readonly reason: string;
   readonly proposer: string;
   readonly timeMs: number;
@@ -83,7 +85,7 @@ export function describeChain(
   };
 }
 
-function placeOf(transition: Transition): Pick<BlockLine, "role" | "replica" | "predecessor"> {
+function placeOf(transition: Transition): Pick<BlockLine, "role" | "replica" | "predecessor" | "declaration"> {
   switch (transition.verb) {
     case "promote":
     case "reassign":
@@ -92,6 +94,8 @@ function placeOf(transition: Transition): Pick<BlockLine, "role" | "replica" | "
       return { replica: transition.replica };
     case "admit":
       return transition.admission.limitedTo === undefined ? {} : { role: transition.admission.limitedTo };
+    case "declare":
+      return { declaration: declarationId(transition.declaration) };
     case "succeed":
       return { predecessor: transition.predecessor };
     default:

@@ -7,9 +7,12 @@ import {
   type LimitedRole,
   type NodeId,
   type PlainValue,
+  type TopologyStrategy,
 } from "@revoada/fabric";
-import { describeChain, type ExplainReport } from "./chain-report.ts";
+import { describeChain, type BlockLine, type ExplainReport } from "./chain-report.ts";
 import { registerOperatorControl, resolveId } from "./operator-control.ts";
+import type { ReloadReport } from "./reload.ts";
+import { registerSwitchControl } from "./switch-control.ts";
 import { describeFormation, toPlain, type NodeStatus } from "./status.ts";
 
 /** What the control methods of a node reach. */
@@ -28,6 +31,10 @@ export interface ControlHost {
   }) => Promise<string>;
   /** Has the next key committed and stops the node, to be started under it. */
   readonly rotateKey: (options: { readonly timeoutMs: number }) => Promise<NodeId>;
+  /** A topology that this node may use. Rejects with `TOPOLOGY_UNKNOWN` or `TOPOLOGY_PACKAGE_INVALID`. */
+  readonly findTopology: (name: string, options: { readonly minNodes?: number }) => Promise<TopologyStrategy>;
+  /** Takes up what the settings say now. */
+  readonly reload: () => Promise<ReloadReport>;
   /** Milliseconds since the epoch, to say which tokens are good now. */
   readonly wallMs: () => number;
 }
@@ -67,7 +74,9 @@ export function registerControl(control: Control, host: ControlHost): void {
     );
     const known = new Set([origin.genesis.founder as string, ...blocks.map(({ node }) => node)]);
     const node = resolveId("node", given, known) as NodeId;
-    return { node, blocks: blocks.filter((block) => block.node === node) };
+    // A switch is told at a node and moves none.
+    const moves = ({ verb }: BlockLine): boolean => !["declare", "confirm", "revert"].includes(verb);
+    return { node, blocks: blocks.filter((block) => block.node === node && moves(block)) };
   });
   control.register("chain.export", () => pieces(cluster.exportChain()));
   answer("token.create", async (parameters, signal) => {
@@ -83,6 +92,8 @@ export function registerControl(control: Control, host: ControlHost): void {
     return { token: await host.createToken({ ttlMs, uses, signal, ...named, ...limits }) };
   });
   registerOperatorControl(answer, cluster, host.wallMs);
+  registerSwitchControl(answer, host);
+  answer("reload", () => host.reload());
   answer("leave", async (parameters) => {
     const fields = new FieldReader(parameters ?? {}, "leave");
     const timeoutMs = wholeNumber(fields, "timeoutMs", defaultLeaveTimeoutMs, 600_000);

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { loadIdentity, loadOrCreateIdentity } from "@revoada/attest-blake3";
-import { Cluster } from "@revoada/cluster";
+import { Cluster, type ClusterDeclaration } from "@revoada/cluster";
 import {
   isFabricError,
   shortId,
@@ -13,9 +13,10 @@ import {
 import { nodeDisk, systemClock, systemRandom } from "@revoada/fabric/node";
 import { lmdbStore } from "@revoada/catalog/lmdb";
 import type { NodeConfig } from "../config/config.ts";
+import type { LogLevel } from "../config/settings.ts";
 import { DataDirectory, dataPaths, readNodeFile } from "../data-directory/data-directory.ts";
 import type { NodeFile } from "../data-directory/node-file.ts";
-import { FaceDoesNotListenError, NodeFailedError, NotInitialisedError } from "../errors.ts";
+import { FaceDoesNotListenError, NodeFailedError, NotInitialisedError, NotReloadableError } from "../errors.ts";
 import { version } from "../version.ts";
 import { advertisedAddresses } from "./addresses.ts";
 import { startAdminServer, type HealthFacts } from "./admin-server.ts";
@@ -26,7 +27,9 @@ import type { Expectation } from "./expect/expectation.ts";
 import { createMetrics, type MetricsRegistry } from "./metrics.ts";
 import { ReleaseStack } from "./release-stack.ts";
 import { groupIdOf, prepareNode, understand, type PreparedNode } from "./prepare.ts";
-import { rawFace } from "./declare.ts";
+import { rawFace, understoodDeclaration } from "./declare.ts";
+import { compareSettings, findingSettings, logReload, type ReloadReport } from "./reload.ts";
+import { knownTopologies } from "./topologies.ts";
 import { measureProcess } from "./process-metrics.ts";
 import { describeStatus, restartingKey, type NodeStatus } from "./status.ts";
 
@@ -50,6 +53,10 @@ export interface RunningNode {
    * goes on running as it was, where the cluster does not agree.
    */
   rotateKey(options: { readonly timeoutMs: number }): Promise<NodeId>;
+  /**
+   * Takes up what the settings say now, as far as a running node can. Rejects with what is wrong with them, and nothing has changed then.
+   */
+  reload(): Promise<ReloadReport>;
   /** Resolves once the node has stopped, with why. */
   readonly ended: Promise<NodeEnd>;
 }
@@ -59,6 +66,10 @@ export interface StartOptions {
   readonly logger: Logger;
   /** Abandons a start that is under way. */
   readonly signal: AbortSignal;
+  /** Reads the settings anew, from where they came from; absent where they cannot be. */
+  readonly reread?: () => Promise<NodeConfig>;
+  /** Changes what is worth a line from now on. */
+  readonly setLogLevel?: (level: LogLevel) => void;
 }
 
 /** How often is looked whether those have come who were to found the cluster. */
@@ -99,9 +110,15 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     taken.defer(() => node.transport.shutdown());
     taken.use(node.finding);
     const store = (): Promise<MachineStore> => lmdbStore({ directory: data.paths.store, logger, metrics });
-    const layers = nodeLayers({ node, advertise: config.advertise, store, disk, clock, random, logger, metrics });
+    const own: { process?: NodeProcess } = {};
+    const layers = nodeLayers({
+      ...{ node, advertise: config.advertise, store, disk, clock, random, logger, metrics },
+      declarations: (bytes) => understoodDeclaration(bytes, own.process?.config ?? config),
+      onDeclared: (declaration) => own.process?.declared(declaration),
+    });
     const cluster = new Cluster(node.declaration, layers);
-    const running = new NodeProcess({ config, data, node, clock, logger, metrics, cluster, admin }, taken);
+    const running = new NodeProcess({ ...options, data, node, clock, metrics, cluster, admin }, taken);
+    own.process = running;
     await running.start();
     return running;
   } catch (error) {
@@ -138,12 +155,10 @@ class AdminDoor {
   }
 }
 
-interface NodeParts {
-  readonly config: NodeConfig;
+interface NodeParts extends Omit<StartOptions, "signal"> {
   readonly data: DataDirectory;
   readonly node: PreparedNode;
   readonly clock: Clock;
-  readonly logger: Logger;
   readonly metrics: MetricsRegistry;
   readonly cluster: Cluster;
   readonly admin: AdminDoor;
@@ -157,12 +172,17 @@ class NodeProcess implements RunningNode {
   readonly #startedMs: number;
   readonly #end: (end: NodeEnd) => void;
   #file: NodeFile;
+  #config: NodeConfig;
+  /** One write after the other, and one reading of the settings after the other. */
+  #saving: Promise<void> = Promise.resolve();
+  #reloading: Promise<unknown> = Promise.resolve();
   #stopping: Promise<void> | undefined;
 
   constructor(parts: NodeParts, taken: ReleaseStack) {
     this.#parts = parts;
     this.#taken = taken;
     this.#file = parts.node.file;
+    this.#config = parts.config;
     this.#startedMs = parts.clock.monotonicMs();
     const { promise, resolve } = Promise.withResolvers<NodeEnd>();
     this.ended = promise;
@@ -170,7 +190,7 @@ class NodeProcess implements RunningNode {
   }
 
   async start(): Promise<void> {
-    const { data, node, cluster, clock, metrics, logger, admin } = this.#parts;
+    const { node, cluster, clock, metrics, logger, admin } = this.#parts;
     this.#taken.defer(measureProcess(metrics, { version, startedMs: clock.wallMs() }));
     await this.#findOthers();
     await cluster.start();
@@ -180,10 +200,7 @@ class NodeProcess implements RunningNode {
     this.#taken.defer(() => this.#abort.abort());
     void node.peers.follow(cluster.running().membership, this.#abort.signal);
     const [listen] = node.transport.listening();
-    if (listen !== undefined && listen !== this.#file.listen) {
-      this.#file = { ...this.#file, listen };
-      await data.writeNode(this.#file);
-    }
+    if (listen !== undefined && listen !== this.#file.listen) await this.#save({ listen });
     const { consensus } = cluster.running();
     this.#taken.defer(consensus.onChange((status) => this.#watchReplica(status.role)));
     this.#watchReplica(consensus.status().role);
@@ -203,6 +220,48 @@ class NodeProcess implements RunningNode {
     });
   }
 
+  get config(): NodeConfig {
+    return this.#config;
+  }
+
+  /** Another declaration is in force: the next start begins with it. */
+  declared(declaration: ClusterDeclaration): void {
+    this.#save({ declaration: declaration.encode() }).catch((error: unknown) =>
+      this.#parts.logger.warn("the declaration in force is not noted; the next start takes it from the log", {
+        error: String(error),
+      }),
+    );
+  }
+
+  #save(change: Partial<NodeFile>): Promise<void> {
+    this.#file = { ...this.#file, ...change };
+    const file = this.#file;
+    const saved = this.#saving.then(() => this.#parts.data.writeNode(file));
+    this.#saving = saved.catch(() => undefined);
+    return saved;
+  }
+
+  /** Takes up what the settings say now, as far as a running node can. Rejects, with nothing changed, where they are wrong. */
+  reload(): Promise<ReloadReport> {
+    const turn = this.#reloading.then(() => this.#reload());
+    this.#reloading = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #reload(): Promise<ReloadReport> {
+    const { reread, cluster, node, setLogLevel, logger } = this.#parts;
+    if (reread === undefined) throw new NotReloadableError();
+    const next = await reread();
+    const { taken, report } = await compareSettings(this.#config, next, cluster.declaration);
+    const looks = report.changed.some(({ name }) => findingSettings.includes(name));
+    if (looks) await node.finding.reconfigure(taken);
+    this.#config = taken;
+    if (report.changed.some(({ name }) => name === "logLevel")) setLogLevel?.(taken.logLevel);
+    await cluster.running().inForce.again();
+    logReload(logger, report);
+    return report;
+  }
+
   status(): NodeStatus {
     const { cluster, config, data, node, clock, admin } = this.#parts;
     return describeStatus(cluster, {
@@ -220,10 +279,10 @@ class NodeProcess implements RunningNode {
   }
 
   async leave(options: { readonly timeoutMs: number }): Promise<void> {
-    const { cluster, data, logger } = this.#parts;
+    const { cluster, logger } = this.#parts;
     logger.info("giving the seat up");
     await cluster.leave(options);
-    await data.writeNode({ ...this.#file, left: true });
+    await this.#save({ left: true });
     // The answer to whoever asked goes out before the socket closes.
     this.#parts.clock.schedule(100, () => {
       this.#stopping ??= this.#stop({ reason: "left" });
@@ -245,8 +304,7 @@ class NodeProcess implements RunningNode {
     const running = cluster.running();
     // From here on this directory's node is the next one. What it has to show for itself, without a log, is the chain that admits it.
     const chain = running.holdsReplica() ? {} : { chain: running.directory.prove(0, maxChainBytes) };
-    this.#file = { ...this.#file, node: identity.id, ...chain };
-    await data.writeNode(this.#file);
+    await this.#save({ node: identity.id, ...chain });
     // The answer to whoever asked goes out before the socket closes.
     clock.schedule(100, () => {
       this.#stopping ??= this.#stop({ reason: "rotated" });
@@ -390,6 +448,9 @@ class NodeProcess implements RunningNode {
         status: () => this.status(),
         leave: (options) => this.leave(options),
         rotateKey: (options) => this.rotateKey(options),
+        findTopology: async (name, options) =>
+          (await knownTopologies(this.#config.topology, this.#config.topologyPackages))(name, options),
+        reload: () => this.reload(),
         createToken: (options) => this.#createToken(options),
         wallMs: () => this.#parts.clock.wallMs(),
       },

@@ -23,22 +23,30 @@ function defaultTopology({ consensus }: FabricStrategy): string {
   return consensus.protocol === "standalone" ? "solo" : `cluster_${consensus.quorumSize}m_nw`;
 }
 
-type Asked = Pick<NodeConfig, "topology" | "minNodes" | "strategy">;
+type Asked = Pick<NodeConfig, "topology" | "topologyPackages" | "minNodes" | "strategy">;
 
 /** The declaration that a founder asks for. Rejects with what is wrong with it, before anything is made. */
 export async function declare(asked: Asked): Promise<ClusterDeclaration> {
   const strategy = await askedStrategy(asked.strategy ?? defaultStrategy);
-  const find = await knownTopologies(asked.topology);
+  const find = await knownTopologies(asked.topology, asked.topologyPackages);
   const topology = find(asked.topology ?? defaultTopology(strategy), minNodesOf(asked));
   return ClusterDeclaration.create(strategy, rawFace, topology);
 }
 
-/** The declaration that genesis carries; its topology is found by `find`. */
+/** The declaration that genesis, or whoever else has it, carries; its topology is found by `find`. */
 export function committedDeclaration(
-  genesis: { readonly declaration: Uint8Array },
+  { declaration }: { readonly declaration: Uint8Array },
   find: FindTopology,
 ): ClusterDeclaration {
-  return ClusterDeclaration.decode(genesis.declaration, find);
+  return ClusterDeclaration.decode(declaration, find);
+}
+
+/** A declaration as a node with these settings understands it. */
+export async function understoodDeclaration(
+  declaration: Uint8Array,
+  { topology, topologyPackages }: Pick<NodeConfig, "topology" | "topologyPackages">,
+): Promise<ClusterDeclaration> {
+  return committedDeclaration({ declaration }, await knownTopologies(topology, topologyPackages));
 }
 
 /**
@@ -61,7 +69,7 @@ function mismatch(given: string, committed: ClusterDeclaration): DeclarationMism
 }
 
 /** A strategy by its name, out of a file, or as it stood in the configuration. */
-async function askedStrategy(asked: NonNullable<NodeConfig["strategy"]>): Promise<FabricStrategy> {
+export async function askedStrategy(asked: NonNullable<NodeConfig["strategy"]>): Promise<FabricStrategy> {
   if (typeof asked !== "string") return strategyOf(asked);
   const prescribed = Object.hasOwn(prescribedStrategies, asked) ? prescribedStrategies[asked] : undefined;
   if (prescribed !== undefined) return prescribed();
@@ -73,7 +81,12 @@ async function askedStrategy(asked: NonNullable<NodeConfig["strategy"]>): Promis
       `unknown strategy ${JSON.stringify(asked)}${hint(asked, known)} (known: ${known.join(", ")}, or a file)`,
     );
   }
-  return strategyOf(await readPlainFile(asked, asked));
+  return strategyInFile(asked, asked);
+}
+
+/** A strategy out of a file. `shownPath` is what messages call it. */
+export async function strategyInFile(shownPath: string, path: string): Promise<FabricStrategy> {
+  return strategyOf(await readPlainFile(shownPath, path));
 }
 
 /** Mistakes are told by file, line and column, and by the path of the field. */

@@ -41,8 +41,11 @@ const dnsPrefix = "dns:";
  */
 export class Finding implements AsyncDisposable {
   readonly #options: FindingOptions;
+  #config: NodeConfig;
   #finder: PeerFinder | undefined;
   #group: Uint8Array | undefined;
+  /** Whom it is to look for, also while it has nothing to look with. */
+  #wanted: Uint8Array | undefined;
   /** Switches one after the other. */
   #turn: Promise<void> = Promise.resolve();
   #isOver = false;
@@ -53,11 +56,12 @@ export class Finding implements AsyncDisposable {
 
   constructor(options: FindingOptions) {
     this.#options = options;
+    this.#config = options.config;
   }
 
   /** True where the configuration names anything to find others by. */
   get isLooking(): boolean {
-    const { seeds = [], discover = [], libp2pListen, libp2pPeers = [] } = this.#options.config;
+    const { seeds = [], discover = [], libp2pListen, libp2pPeers = [] } = this.#config;
     return seeds.length + discover.length + libp2pPeers.length > 0 || libp2pListen !== undefined;
   }
 
@@ -69,6 +73,29 @@ export class Finding implements AsyncDisposable {
     const turn = this.#turn.then(() => this.#meet(group));
     this.#turn = turn.catch(() => {});
     return turn;
+  }
+
+  /** Looks by what these settings name from now on. Rejects with what can never work, and goes on as before then. */
+  reconfigure(config: NodeConfig): Promise<void> {
+    const turn = this.#turn.then(async () => {
+      const before = this.#config;
+      try {
+        await this.#beginAnew(config);
+      } catch (error) {
+        await this.#beginAnew(before);
+        throw error;
+      }
+    });
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #beginAnew(config: NodeConfig): Promise<void> {
+    this.#config = config;
+    this.#group = undefined;
+    await this.#finder?.shutdown();
+    this.#finder = undefined;
+    if (this.#wanted !== undefined) await this.#meet(this.#wanted);
   }
 
   /** Where a node may be: what was found before what is known. */
@@ -101,6 +128,7 @@ export class Finding implements AsyncDisposable {
   }
 
   async #meet(group: Uint8Array): Promise<void> {
+    this.#wanted = group;
     if (!this.isLooking || this.#isOver) return;
     if (this.#group !== undefined && Buffer.compare(this.#group, group) === 0) return;
     await this.#finder?.shutdown();
@@ -127,8 +155,8 @@ export class Finding implements AsyncDisposable {
   }
 
   async #sources(group: Uint8Array): Promise<readonly Discovery[]> {
-    const { config, clock, random, logger, metrics } = this.#options;
-    const { seeds = [], discover = [] } = config;
+    const { clock, random, logger, metrics } = this.#options;
+    const { seeds = [], discover = [] } = this.#config;
     const sources: Discovery[] = [];
     if (seeds.length > 0) sources.push(staticSeeds({ seeds, clock, random, logger, metrics }));
     for (const source of discover) {
@@ -142,8 +170,8 @@ export class Finding implements AsyncDisposable {
 
   /** Only who asks for it has libp2p loaded: it is the larger part of what a node is made of. */
   async #libp2p(group: Uint8Array): Promise<Discovery | undefined> {
-    const { config, seed, transport, clock, random, logger, metrics } = this.#options;
-    const { discover = [], libp2pListen, libp2pPeers = [], listen = defaultListen, advertise } = config;
+    const { seed, transport, clock, random, logger, metrics } = this.#options;
+    const { discover = [], libp2pListen, libp2pPeers = [], listen = defaultListen, advertise } = this.#config;
     const mdns = discover.includes(mdnsSource);
     const dht = libp2pListen !== undefined || libp2pPeers.length > 0;
     if (!mdns && !dht) return undefined;

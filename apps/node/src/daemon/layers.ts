@@ -1,5 +1,5 @@
 import { catalog, catalogMachine } from "@revoada/catalog";
-import type { CatalogLayer, ClusterLayers } from "@revoada/cluster";
+import type { CatalogLayer, ClusterDeclaration, ClusterLayers } from "@revoada/cluster";
 import { raft, walLogStore, type RaftCodec } from "@revoada/consensus-raft";
 import {
   type Clock,
@@ -25,6 +25,9 @@ export interface LayerOptions {
   readonly node: PreparedNode;
   readonly advertise: string | undefined;
   readonly store: () => Promise<MachineStore>;
+  /** Understands a declaration that was committed since the founding. */
+  readonly declarations: (bytes: Uint8Array) => Promise<ClusterDeclaration>;
+  readonly onDeclared: (declaration: ClusterDeclaration) => void;
   readonly disk: Disk;
   readonly clock: Clock;
   readonly random: Random;
@@ -53,6 +56,8 @@ export function nodeLayers(options: LayerOptions): ClusterLayers {
     metrics,
     origin: () => origin,
     store,
+    declarations: options.declarations,
+    onDeclared: options.onDeclared,
     transport: () => transport,
     membership: ({ declaration, genesis, keys, isKnown, peers }) => {
       const membership = gossipMembership({

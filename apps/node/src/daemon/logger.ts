@@ -2,22 +2,32 @@ import type { LogFields, Logger } from "@revoada/fabric";
 import { pino, type DestinationStream, type Logger as Pino } from "pino";
 import type { CliIo } from "../cli/io.ts";
 import { oneLine, painter, type Style } from "../cli/output.ts";
-import type { LogLevel } from "../config/settings.ts";
+import { logLevels, type LogLevel } from "../config/settings.ts";
 
 /** Fields that never show up in a log, wherever they stand. */
 const secrets = ["token", "seed", "privateKey", "*.token", "*.seed", "*.privateKey"];
+
+/** A logger that can be told to say more or less, its children with it. */
+export interface LeveledLogger extends Logger {
+  setLevel(level: LogLevel): void;
+}
+
+/** What the loggers of one process have in common. */
+interface Gate {
+  level: LogLevel;
+}
 
 /** Structured logs on stderr: JSON lines, or one readable line each on a terminal. */
 export function createLogger(
   io: Pick<CliIo, "stderr" | "environment">,
   level: LogLevel,
   fields: LogFields = {},
-): Logger {
+): LeveledLogger {
   const lines: DestinationStream = { write: (line) => io.stderr.write(line) };
   const destination = io.stderr.isTerminal ? readableLines(io) : lines;
   const log = pino(
     {
-      level,
+      level: "debug",
       base: { ...fields },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
@@ -26,7 +36,13 @@ export function createLogger(
     },
     destination,
   );
-  return adapt(log);
+  const gate: Gate = { level };
+  return {
+    ...adapt(log, gate),
+    setLevel: (next) => {
+      gate.level = next;
+    },
+  };
 }
 
 /** Errors may stand in any field of these names; without this only their own enumerable properties would be shown. */
@@ -36,13 +52,19 @@ function shownError(value: unknown): unknown {
   return code === undefined ? value.message : `${code}: ${value.message}`;
 }
 
-function adapt(log: Pino): Logger {
+/** The level is looked up with each line: children of pino's would keep the one that they were made with. */
+function adapt(log: Pino, gate: Gate): Logger {
+  const at =
+    (level: Exclude<LogLevel, "silent">): Logger["info"] =>
+    (message, fields) => {
+      if (logLevels.indexOf(level) >= logLevels.indexOf(gate.level)) log[level](fields ?? {}, message);
+    };
   return {
-    debug: (message, fields) => log.debug(fields ?? {}, message),
-    info: (message, fields) => log.info(fields ?? {}, message),
-    warn: (message, fields) => log.warn(fields ?? {}, message),
-    error: (message, fields) => log.error(fields ?? {}, message),
-    child: (fields) => adapt(log.child(fields)),
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+    child: (fields) => adapt(log.child(fields), gate),
   };
 }
 

@@ -53,7 +53,8 @@ function lineOf(record: TokenRecord, nowMs: number): TokenLine {
   return { id: tokenId, state, usesLeft, expiresMs, role, ...(label === undefined ? {} : { label }) };
 }
 
-type Answer = (method: string, work: (parameters: PlainValue, signal: AbortSignal) => unknown) => void;
+/** Registers one method of the control socket. */
+export type Answer = (method: string, work: (parameters: PlainValue, signal: AbortSignal) => unknown) => void;
 
 /** Registers what operators change: tokens and who belongs to the cluster. `wallMs` only says how tokens look now. */
 export function registerOperatorControl(answer: Answer, cluster: Cluster, wallMs: () => number): void {

@@ -42,8 +42,7 @@ import {
 import { readBounded } from "../files.ts";
 import { version } from "../version.ts";
 import { advertisedAddresses } from "./addresses.ts";
-import { checkDeclaration, committedDeclaration, declare } from "./declare.ts";
-import { knownTopologies } from "./topologies.ts";
+import { checkDeclaration, declare, understoodDeclaration } from "./declare.ts";
 import { insist } from "./insist.ts";
 import { Expectation } from "./expect/expectation.ts";
 import type { ExpectSurroundings } from "./expect/protocol.ts";
@@ -243,7 +242,7 @@ async function comeBack(options: PrepareOptions, parts: Parts, file: NodeFile): 
   const genesis = parts.attestor.openGenesis(file.genesis);
   if (genesis.clusterId !== file.cluster)
     throw new OtherClusterError(data.paths.directory, genesis.clusterId, file.cluster);
-  const declaration = committedDeclaration(genesis, await knownTopologies(config.topology));
+  const declaration = await understoodDeclaration(file.declaration ?? genesis.declaration, config);
   await checkDeclaration(config, declaration);
   if (config.bootstrap || config.join !== undefined) {
     logger.info("the data directory has its cluster already; it goes on", { cluster: shortId(file.cluster) });
@@ -377,7 +376,7 @@ async function enter(
     const isEarly = expectation !== undefined || finding.isLooking;
     const joined = await insist(ask, { clock, signal, patienceMs, isEarly });
     const { genesis, chain } = joined;
-    const declaration = committedDeclaration(genesis, await knownTopologies(config.topology));
+    const declaration = await understoodDeclaration(joined.declaration, config);
     await checkDeclaration(config, declaration);
     for (const peer of joined.peers) {
       if (peer.id === identity.identity.id) continue;
@@ -392,6 +391,7 @@ async function enter(
       store: log.recovered.storeId,
       generation,
       genesis: genesis.bytes,
+      declaration: joined.declaration,
       chain,
       ...(joined.recoveries.length === 0 ? {} : { recoveries: joined.recoveries }),
     };

@@ -42,6 +42,8 @@ export interface NodeStatus {
     readonly appliedIndex: number;
     readonly lastIndex: number;
     readonly quorum: boolean;
+    /** How long `quorum` has been what it is. */
+    readonly quorumSinceMs: number;
     readonly storage: string;
     /** Who votes by the log's own configuration; it follows the formation in one joint change. */
     readonly voters: readonly NodeId[];
@@ -52,6 +54,12 @@ export interface NodeStatus {
   readonly chain: { readonly height: number; readonly head: string; readonly sealedHeight: number };
   readonly condition: ClusterHealth["condition"];
   readonly mode: ClusterHealth["mode"];
+  /** Present while the cluster is on its way to another declaration. */
+  readonly switching?: ClusterHealth["switching"];
+  /** Settings of the strategy in force that this node takes up with its next start. */
+  readonly unadopted: readonly string[];
+  /** Why this node does not go by the declaration in force; absent where it does. */
+  readonly refusal?: string;
   readonly resources: number;
   readonly uptimeMs: number;
 }
@@ -75,6 +83,7 @@ export function describeStatus(cluster: Cluster, facts: NodeFacts): NodeStatus {
   const formation = cluster.formation();
   const consensus = running.consensus.status();
   const leader = consensus.leader ?? running.likelyLeader();
+  const { refusal } = running.inForce;
   const record = formation.nodes.get(health.node);
   return {
     id: health.node,
@@ -100,6 +109,7 @@ export function describeStatus(cluster: Cluster, facts: NodeFacts): NodeStatus {
       appliedIndex: consensus.appliedIndex,
       lastIndex: consensus.lastIndex,
       quorum: consensus.quorum,
+      quorumSinceMs: Math.round(consensus.quorumSinceMs),
       storage: consensus.storage,
       voters: consensus.configuration.voters.map(({ id }) => id),
       joint: consensus.configuration.outgoing !== undefined,
@@ -109,6 +119,9 @@ export function describeStatus(cluster: Cluster, facts: NodeFacts): NodeStatus {
     chain: health.chain,
     condition: health.condition,
     mode: health.mode,
+    ...(health.switching === undefined ? {} : { switching: health.switching }),
+    unadopted: health.unadopted,
+    ...(refusal === undefined ? {} : { refusal }),
     resources: health.resources,
     uptimeMs: Math.round(facts.uptimeMs),
   };

@@ -84,19 +84,29 @@ function make(named: NamedPackage, loaded: TopologyPackage, options: TopologyPac
 }
 
 /**
- * The topologies that a node knows: the built-in ones and the package that its own settings name. What a cluster's declaration
- * names is never loaded only because it says so. Rejects with `TOPOLOGY_PACKAGE_INVALID`; a package that is not installed is
- * `TOPOLOGY_UNKNOWN` once it is asked for.
+ * The topologies that a node knows: the built-in ones and the packages that its own settings name, `asked` with the very parameters that
+ * were asked for, `allowed` with any. What a cluster's declaration names is never loaded only because it says so. Rejects with
+ * `TOPOLOGY_PACKAGE_INVALID`; a package that is not installed is `TOPOLOGY_UNKNOWN` once it is asked for.
  */
-export async function knownTopologies(asked: string | undefined): Promise<FindTopology> {
-  const named = asked === undefined || isBuiltIn(asked) ? undefined : parseName(asked);
-  const path = named === undefined ? undefined : locate(named.package);
-  const loaded = named === undefined || path === undefined ? undefined : await load(named, path);
+export async function knownTopologies(
+  asked: string | undefined,
+  allowed: readonly string[] = [],
+): Promise<FindTopology> {
+  const loaded = new Map<string, TopologyPackage>();
+  for (const name of [...(asked === undefined ? [] : [asked]), ...allowed]) {
+    const named = isBuiltIn(name) ? undefined : parseName(name);
+    const path = named === undefined ? undefined : locate(named.package);
+    if (named !== undefined && path !== undefined && !loaded.has(named.package))
+      loaded.set(named.package, await load(named, path));
+  }
   return (name, options = {}) => {
     if (isBuiltIn(name)) return topologyByName(name, options);
-    if (named !== undefined && loaded !== undefined && name === asked)
-      return make(named, loaded, { name, parameters: named.parameters, ...options });
-    return unknown(name, asked);
+    const named = parseName(name);
+    const found = named === undefined ? undefined : loaded.get(named.package);
+    const isNamed = name === asked || (named !== undefined && allowed.includes(named.package));
+    if (named !== undefined && found !== undefined && isNamed)
+      return make(named, found, { name, parameters: named.parameters, ...options });
+    return unknown(name, isNamed);
   };
 }
 
@@ -109,16 +119,15 @@ function isBuiltIn(name: string): boolean {
 }
 
 /** Throws `TOPOLOGY_UNKNOWN`, with what there is to do. */
-function unknown(name: string, asked: string | undefined): never {
+function unknown(name: string, isNamed: boolean): never {
   try {
     topologyByName(name);
   } catch (error) {
     const named = parseName(name);
     if (named === undefined || !isFabricError(error)) throw error;
-    const advice =
-      name === asked
-        ? `and no package ${named.package} is installed here`
-        : `if it is a package, install ${named.package} and say --topology ${JSON.stringify(name)}`;
+    const advice = isNamed
+      ? `and no package ${named.package} is installed here`
+      : `if it is a package, install ${named.package} and say --topology ${JSON.stringify(name)}, or --topology-package ${named.package}`;
     throw new FabricError(error.code, `${error.message}; ${advice}`);
   }
   throw new Error(`${name} is known`);

@@ -25,6 +25,8 @@ export interface NodeFile {
   readonly generation: number;
   /** The exact signed bytes. */
   readonly genesis: Uint8Array;
+  /** The declaration that this node went by last; absent where it was never another than that of genesis. */
+  readonly declaration?: Uint8Array;
   /** The sealed chain that came with this node's admission; absent for the founder. */
   readonly chain?: Uint8Array;
   /** The recoveries of its cluster that this node's token said to believe; absent where there were none. */
@@ -41,13 +43,14 @@ const format: FileFormat = { magic: Buffer.from("RVDNODE\0", "latin1"), version:
 
 /** The bytes of a node file. */
 export function encodeNodeFile(file: NodeFile): Uint8Array {
-  const { node, cluster, store, generation, genesis, chain, recoveries, listen, zone, left } = file;
+  const { node, cluster, store, generation, genesis, declaration, chain, recoveries, listen, zone, left } = file;
   const body = encodeCanonical({
     node,
     cluster,
     store,
     generation,
     genesis,
+    ...(declaration === undefined ? {} : { declaration }),
     ...(chain === undefined ? {} : { chain }),
     ...(recoveries === undefined || recoveries.length === 0 ? {} : { recoveries: [...recoveries] }),
     ...(listen === undefined ? {} : { listen }),
@@ -66,7 +69,7 @@ function readBody(body: Uint8Array, path: string): NodeFile {
   try {
     const fields = new FieldReader(decodeCanonical(new Uint8Array(body), { maxBytes: maxBodyBytes }), "node");
     const [genesis, chain, listen] = [fields.take("genesis"), fields.take("chain"), fields.take("listen")];
-    const zone = fields.take("zone");
+    const [zone, declaration] = [fields.take("zone"), fields.take("declaration")];
     if (zone !== undefined && typeof zone !== "string") throw new InvalidValueError("node.zone", zone, "a name");
     const told = fields.take("recoveries");
     if (told !== undefined && !Array.isArray(told)) throw new InvalidValueError("node.recoveries", told, "a list");
@@ -76,6 +79,8 @@ function readBody(body: Uint8Array, path: string): NodeFile {
     if (!Number.isSafeInteger(generation) || generation < 0)
       throw new InvalidValueError("node.generation", generation, "a count");
     if (!(genesis instanceof Uint8Array)) throw new InvalidValueError("node.genesis", genesis, "bytes");
+    if (declaration !== undefined && !(declaration instanceof Uint8Array))
+      throw new InvalidValueError("node.declaration", declaration, "bytes");
     if (chain !== undefined && !(chain instanceof Uint8Array))
       throw new InvalidValueError("node.chain", chain, "bytes");
     if (listen !== undefined && typeof listen !== "string")
@@ -86,6 +91,7 @@ function readBody(body: Uint8Array, path: string): NodeFile {
       store: parseStoreId(fields.take("store"), "node.store"),
       generation,
       genesis,
+      ...(declaration === undefined ? {} : { declaration }),
       ...(chain === undefined ? {} : { chain }),
       ...(recoveries === undefined ? {} : { recoveries }),
       ...(listen === undefined ? {} : { listen }),

@@ -32,6 +32,8 @@ export interface JoinOptions {
 /** What a node needs to start as a member. */
 export interface Joined {
   readonly genesis: Genesis;
+  /** The declaration in force when this node was let in, canonical bytes. */
+  readonly declaration: Uint8Array;
   /** The sealed chain that covers the admission. */
   readonly chain: Uint8Array;
   readonly peers: readonly { readonly id: NodeId; readonly addresses: readonly Address[] }[];
@@ -106,8 +108,10 @@ function checkAnswer({ genesis, chain, peers }: JoinAnswer, { attestor, token }:
   const believes = ({ hash }: { readonly hash: Hash }): boolean => recoveries.includes(hash);
   const follower = attestor.follow(genesis, token.clusterId, { believes });
   follower.advance(decodeAnswer(chain));
-  if (!follower.sealedFormation().nodes.has(attestor.identity.id)) {
+  const { nodes, declared } = follower.sealedFormation();
+  if (!nodes.has(attestor.identity.id)) {
     throw new JoinRefusedError("the chain that was shown does not admit this node", { retryable: true });
   }
-  return { genesis: attestor.openGenesis(genesis), chain, peers, recoveries };
+  const opened = attestor.openGenesis(genesis);
+  return { genesis: opened, declaration: declared?.declaration ?? opened.declaration, chain, peers, recoveries };
 }

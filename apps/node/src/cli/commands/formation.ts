@@ -6,6 +6,8 @@ import { exitCodes } from "../exit-codes.ts";
 import { renderTable, type Cell } from "../output.ts";
 import { clientFlags, show, withNode } from "./common.ts";
 import { placeOf } from "./place.ts";
+import { minNodesOf, strategyNamed } from "./strategy.ts";
+import { runSwitch, switchFlags } from "./switching.ts";
 
 /** The words of the cluster, written down here: a command that only asks a daemon does not load it. */
 const verbs = ["promote", "demote", "reassign", "cordon", "quarantine", "restore", "drain"] as const;
@@ -53,6 +55,40 @@ export const formationProposeCommand: CommandSpec = {
       show(invocation, report, () => renderReport(report));
       return exitCodes.ok;
     }),
+};
+
+/** `revoada formation switch-topology`. */
+export const formationSwitchCommand: CommandSpec = {
+  path: ["formation", "switch-topology"],
+  summary: "give the running cluster another topology; taken back where its shape does not stand in time",
+  details: [
+    "The whole declaration is checked first, as at founding, and refused where fewer nodes are there than the topology needs. Every node goes by",
+    "it without a restart, and each step is told as it is committed. The topology of a package has to be named to every node before, with",
+    "--topology-package. Ask on a master.",
+  ],
+  arguments: [{ name: "NAME", required: true }],
+  flags: [
+    { name: "strategy", value: "NAME|FILE", summary: "the strategy that goes with it", completes: "file" },
+    { name: "min-nodes", value: "N", summary: "how many nodes the topology needs, where it leaves that open" },
+    ...switchFlags,
+  ],
+  examples: [
+    { command: "revoada formation switch-topology quorum_3m", meaning: "workers become standbys" },
+    {
+      command: "revoada formation switch-topology cluster_5m_nw --strategy five.yaml --within 2m",
+      meaning: "five masters that vote, or what there was before",
+    },
+    {
+      command: "revoada formation switch-topology '@example/three-regions?eu=1&us=1&ap=1' --dry-run",
+      meaning: "whether a package's topology would be taken",
+    },
+  ],
+  run: async (invocation) => {
+    const asked = invocation.value("strategy");
+    const strategy = asked === undefined ? {} : { strategy: await strategyNamed(invocation, asked) };
+    const [topology = ""] = invocation.arguments;
+    return runSwitch(invocation, { topology, ...strategy, ...minNodesOf(invocation) });
+  },
 };
 
 function renderInputs(block: BlockLine): string {

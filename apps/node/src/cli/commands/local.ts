@@ -22,7 +22,12 @@ export const identityCommand: CommandSpec = {
     const file = await readNodeFile(paths);
     if (file === undefined) throw new NotInitialisedError(directory);
     const { identity } = await loadIdentity(paths.key);
-    const declaration = committedDeclaration(blake3Attestor(identity).openGenesis(file.genesis), namedOnly).id();
+    const declaration = committedDeclaration(
+      file.declaration === undefined
+        ? blake3Attestor(identity).openGenesis(file.genesis)
+        : { declaration: file.declaration },
+      namedOnly,
+    ).id();
     const facts = {
       node: identity.id,
       cluster: file.cluster,

@@ -25,6 +25,24 @@ function since(milliseconds: number): string {
   return hours < 48 ? `${hours}h${minutes % 60}m` : `${Math.floor(hours / 24)}d${hours % 24}h`;
 }
 
+/** How long there has been none is what an operator wants to know first. */
+function quorumOf({ quorum, quorumSinceMs }: { readonly quorum: boolean; readonly quorumSinceMs: number }): string {
+  return quorum ? "quorum yes" : `quorum no, for ${since(quorumSinceMs)}`;
+}
+
+/** What is under way, and what keeps this node from being part of it: mostly nothing. */
+function declarationFacts(status: NodeStatus): readonly (readonly [string, Cell])[] {
+  const { switching, unadopted, refusal } = status;
+  const facts: (readonly [string, Cell])[] = [];
+  if (switching !== undefined) {
+    const lacks = switching.missing === undefined ? "" : `: ${switching.missing}`;
+    facts.push(["switching", { text: `from ${switching.from} to ${switching.to}${lacks}`, style: "yellow" }]);
+  }
+  if (refusal !== undefined) facts.push(["not followed", { text: refusal, style: "red" }]);
+  if (unadopted.length > 0) facts.push(["next start", { text: `takes up ${unadopted.join(", ")}`, style: "yellow" }]);
+  return facts;
+}
+
 /** A node's status for people. */
 export function renderStatus(status: NodeStatus, paint: Paint): string {
   const { consensus, chain, condition } = status;
@@ -38,10 +56,8 @@ export function renderStatus(status: NodeStatus, paint: Paint): string {
       ["node", `${shortId(status.id)} (${seat})`],
       ["cluster", `${shortId(status.cluster)} ${status.declaration}`],
       ["condition", { text: `${condition}, ${status.mode}`, style: conditionStyles[condition] }],
-      [
-        "consensus",
-        `${consensus.role} in term ${consensus.term}, leader ${leader}, quorum ${consensus.quorum ? "yes" : "no"}`,
-      ],
+      ...declarationFacts(status),
+      ["consensus", `${consensus.role} in term ${consensus.term}, leader ${leader}, ${quorumOf(consensus)}`],
       ["log", `committed ${consensus.commitIndex}, applied ${consensus.appliedIndex}, last ${consensus.lastIndex}`],
       ["chain", `height ${chain.height}, sealed ${chain.sealedHeight}, head ${shortId(chain.head)}`],
       ["resources", String(status.resources)],
@@ -117,7 +133,7 @@ function renderHealth(report: HealthReport, paint: Paint): string {
       ["nodes", count(report.states)],
       [
         "consensus",
-        `${report.consensus.role} in term ${report.consensus.term}, quorum ${report.consensus.quorum ? "yes" : "no"}, storage ${report.consensus.storage}`,
+        `${report.consensus.role} in term ${report.consensus.term}, ${quorumOf(report.consensus)}, storage ${report.consensus.storage}`,
       ],
       ["resources", `${report.resources}, ${report.subscribers} subscribers`],
       ["chain", `height ${report.chain.height}, sealed ${report.chain.sealedHeight}`],
