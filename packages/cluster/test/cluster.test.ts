@@ -228,6 +228,7 @@ describe("a start that fails gives back all that it had taken, and the next one 
     const { cluster, ledger } = kit.founder;
     kit.founder.joined = {
       genesis: kit.genesis,
+      declaration: kit.genesis.declaration,
       chain: Uint8Array.of(0x81, 0x82, 0, 0x41, 1),
       peers: [],
       recoveries: [],
