@@ -20,6 +20,7 @@ import type {
   SubMachine,
   Transport,
 } from "@revoada/fabric";
+import type { Policy } from "@revoada/topology";
 import type { ClusterDeclaration } from "./declaration.ts";
 
 /** What a consensus factory is given. */
@@ -101,6 +102,8 @@ export interface ClusterLayers {
   readonly declarations?: (bytes: Uint8Array) => Promise<ClusterDeclaration>;
   /** Called after this node has taken up another declaration. */
   readonly onDeclared?: (declaration: ClusterDeclaration) => void;
+  /** How the formation loop decides, in order; the reactor's default policies unless told. The same on every node. */
+  readonly policies?: readonly Policy[];
   readonly logger?: Logger;
   readonly metrics?: Metrics;
 }
@@ -115,6 +118,8 @@ export interface ClusterOrigin {
   readonly version: string;
   /** True on the founder's first start. */
   readonly founding: boolean;
+  /** What this node is to be taken for in an upgrade; absent: its version. */
+  readonly upgradeVersion?: string;
   /** A sealed chain to start from, for nodes whose own log does not hold it: the admission that they were given. */
   readonly chain?: Uint8Array;
   /** The recoveries of that chain that the token named: they are believed. */

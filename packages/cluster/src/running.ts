@@ -127,7 +127,18 @@ export class RunningCluster {
     stack.push(() => this.sealer.stop());
     const { consensus, membership, machine, sealer, directory, inForce } = this;
     const logger = this.#logger;
-    this.loop = new FormationLoop({ inForce, attestor, consensus, membership, machine, sealer, clock, logger });
+    this.loop = new FormationLoop({
+      inForce,
+      attestor,
+      consensus,
+      membership,
+      machine,
+      store,
+      sealer,
+      clock,
+      logger,
+      ...(layers.policies === undefined ? {} : { policies: layers.policies }),
+    });
     const tools = this.#operatorTools();
     const door = new Door({ ...tools, store, directory, genesis });
     stack.push(() => door.stop());
@@ -205,6 +216,7 @@ export class RunningCluster {
         [memberKeys.zone, origin.zone],
         [memberKeys.version, origin.version],
         [declaredKey, this.inForce.mark()],
+        ...(origin.upgradeVersion === undefined ? [] : [[memberKeys.upgradeVersion, origin.upgradeVersion] as const]),
       ]),
       isKnown: (id) => this.directory.isKnown(id),
       peers: () => [...this.directory.formation().nodes.keys()],

@@ -173,8 +173,13 @@ export interface Candidate {
   /** The role that it holds now, if any. */
   readonly role?: Role;
   readonly replica: ReplicaKind;
-  /** True for a learner within the trailing-log bound. */
+  /** True for a replica within the trailing-log bound that has been alive for long enough to be given a vote. */
   readonly caughtUp: boolean;
+  /**
+   * Its place among those who could take a new duty, 0 for the first: by zones, then by how steady it has been, then by contact.
+   * Absent where nobody has ranked them.
+   */
+  readonly preference?: number;
   /** The only role that it may be given. Topologies are asked about candidates without a limit only. */
   readonly limitedTo?: LimitedRole;
 }
@@ -203,4 +208,10 @@ export interface ReplicationView {
   readonly configurationGeneration: Generation;
   /** True while a joint change is under way. */
   readonly joint: boolean;
+  /** Milliseconds since the leader last heard of each replica; absent where that is not measured. */
+  readonly silentMs?: ReadonlyMap<NodeId, number>;
+  /** Milliseconds that each replica has been behind the trailing bound without a break; those within it are left out. */
+  readonly behindMs?: ReadonlyMap<NodeId, number>;
+  /** Milliseconds that the leader has had a quorum without a break; absent where that is not measured. */
+  readonly quorumMs?: number;
 }

@@ -1,5 +1,6 @@
 import { describeValue, FabricError } from "./errors.ts";
-import type { FabricStrategy, PlacementStrategy } from "./strategy.ts";
+import { autopilotNumbers } from "./strategy-parse.ts";
+import { quorumSizeOf, type FabricStrategy, type PlacementStrategy } from "./strategy.ts";
 
 /** A number of a strategy that is no number at all, negative, or not whole where it counts whole things. */
 export class StrategyNumberError extends FabricError {
@@ -88,6 +89,7 @@ export function proveLiveness(strategy: FabricStrategy): FabricStrategy {
   }
   provePlacement(strategy.placement);
   proveQuorum(strategy);
+  proveAutopilot(strategy);
   if (membership.failureDetectorTimeoutMs >= strategy.reconciliationCadenceMs) {
     throw new DetectorOutpacedError(membership.failureDetectorTimeoutMs, strategy.reconciliationCadenceMs);
   }
@@ -139,4 +141,19 @@ function proveQuorum({ consensus }: FabricStrategy): void {
   }
   if (quorumSize < 3) throw new QuorumTooSmallError(quorumSize);
   if (quorumSize % 2 === 0) throw new EvenQuorumError(quorumSize);
+}
+
+/** Most replicas that are kept warm: each costs the leader what a voter does. */
+const maxWarmStandbys = 16;
+
+function proveAutopilot(strategy: FabricStrategy): void {
+  const { autopilot } = strategy;
+  if (autopilot === undefined) return;
+  const names = Object.keys(autopilotNumbers) as (keyof typeof autopilotNumbers)[];
+  for (const name of names) {
+    const [value, least] = [autopilot[name], autopilotNumbers[name]];
+    const most = name === "warmStandbys" ? maxWarmStandbys : name === "minQuorum" ? quorumSizeOf(strategy) : maxCadence;
+    if (value === undefined || (Number.isSafeInteger(value) && value >= least && value <= most)) continue;
+    throw new StrategyNumberError(`autopilot.${name}`, value, `a whole number from ${least} to ${most}`);
+  }
 }

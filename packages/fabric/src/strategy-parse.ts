@@ -1,6 +1,7 @@
 import { FieldReader } from "./check.ts";
 import type {
   AttestationStrategy,
+  AutopilotStrategy,
   ConsensusStrategy,
   ContentStrategy,
   FabricStrategy,
@@ -16,6 +17,7 @@ import type {
  */
 export function parseStrategy(value: unknown, source: string): FabricStrategy {
   const fields = new FieldReader(value, source);
+  const autopilot = fields.take("autopilot");
   const strategy: FabricStrategy = {
     name: fields.string("name", { maxLength: 64 }),
     consensus: parseConsensus(fields.take("consensus"), fields.at("consensus")),
@@ -24,6 +26,7 @@ export function parseStrategy(value: unknown, source: string): FabricStrategy {
     attestation: parseAttestation(fields.take("attestation"), fields.at("attestation")),
     placement: parsePlacement(fields.take("placement"), fields.at("placement")),
     reconciliationCadenceMs: fields.number("reconciliationCadenceMs"),
+    ...(autopilot === undefined ? {} : { autopilot: parseAutopilot(autopilot, fields.at("autopilot")) }),
   };
   fields.finish();
   return strategy;
@@ -94,4 +97,37 @@ function placementOf(policy: PlacementStrategy["policy"], fields: FieldReader): 
     case "none":
       return { policy };
   }
+}
+
+/** The numbers of an autopilot, and the least that each may be. */
+export const autopilotNumbers: Readonly<
+  Record<Exclude<keyof AutopilotStrategy, "cleanupDeadNodes" | "redundancyZones" | "upgradeMigration">, number>
+> = {
+  stabilizationMs: 0,
+  maxTrailingEntries: 1,
+  warmStandbys: 0,
+  minQuorum: 1,
+  deadNodeMs: 1,
+  dampingMs: 0,
+  catchUpMs: 1,
+  retryMs: 0,
+  demotingMs: 1,
+};
+
+/** The switches of an autopilot. */
+export const autopilotSwitches: readonly ["cleanupDeadNodes", "redundancyZones", "upgradeMigration"] = [
+  "cleanupDeadNodes",
+  "redundancyZones",
+  "upgradeMigration",
+];
+
+/** Reads an autopilot from an untrusted value. Throws `FABRIC_INVALID_VALUE`, naming the path, the value and what was expected. */
+export function parseAutopilot(value: unknown, path: string): AutopilotStrategy {
+  const fields = new FieldReader(value, path);
+  const parsed: Record<string, number | boolean> = {};
+  for (const name of Object.keys(autopilotNumbers))
+    if (fields.take(name) !== undefined) parsed[name] = fields.number(name);
+  for (const name of autopilotSwitches) if (fields.take(name) !== undefined) parsed[name] = fields.boolean(name);
+  fields.finish();
+  return parsed;
 }

@@ -15,9 +15,17 @@ export {
   replicasOf,
   type FormationStep,
 } from "@revoada/fabric";
-export { topologyReactor, type ReactorOptions, type TopologyReactor } from "./reactor/reactor.ts";
-export { isFormed } from "./reactor/shape.ts";
-export { defaultReactorLimits, memberKeys, type Observation, type ReactorLimits } from "./reactor/situation.ts";
+export { autopilotPolicy } from "./policies/autopilot.ts";
+export { formationPolicy } from "./policies/formation.ts";
+export type { Policy, PolicyContext, PolicyDecision, PolicyDraft } from "./policies/policy.ts";
+export { replacementPolicy } from "./policies/replacement.ts";
+export { isFormed } from "./reactor/desired-shape.ts";
+export { BrokenPolicyError } from "./reactor/draft.ts";
+export { givenUpBy } from "./reactor/given-up.ts";
+export { defaultReactorLimits, reactorLimits, type ReactorLimits } from "./reactor/limits.ts";
+export { compareVersions } from "./reactor/migration.ts";
+export { defaultPolicies, topologyReactor, type ReactorOptions, type TopologyReactor } from "./reactor/reactor.ts";
+export { memberKeys, type Observation } from "./reactor/situation.ts";
 export { BrokenTopologyError, checkedTopology } from "./strategies/checked.ts";
 export { shapedTopology, type Shape } from "./strategies/shape.ts";
 export {

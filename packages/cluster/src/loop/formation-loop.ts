@@ -8,6 +8,7 @@ import {
   type Formation,
   type LogIndex,
   type Logger,
+  type MachineStore,
   type Membership,
   type NodeId,
   type ReplicaId,
@@ -16,11 +17,12 @@ import {
   type TopologyStrategy,
   type Transition,
 } from "@revoada/fabric";
-import { topologyReactor, type TopologyReactor } from "@revoada/topology";
+import { reactorLimits, topologyReactor, type Policy, type TopologyReactor } from "@revoada/topology";
 import type { Sealer } from "../chain/sealer.ts";
 import { CommandRefusedError } from "../errors.ts";
 import { declaredKey, type InForce } from "../in-force.ts";
 import { encodeDecided, encodeDecision } from "../machine/decision.ts";
+import { Hindsight } from "./hindsight.ts";
 import { sealEnvelope } from "../machine/envelope.ts";
 import type { FormationState } from "../machine/formation-machine.ts";
 import type { ClusterMachine } from "../machine/machine.ts";
@@ -34,9 +36,12 @@ export interface FormationLoopOptions {
   readonly consensus: Consensus<Uint8Array, Uint8Array>;
   readonly membership: Membership;
   readonly machine: ClusterMachine;
+  readonly store: MachineStore;
   readonly sealer: Sealer;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** How the reactor decides; its default policies unless told. */
+  readonly policies?: readonly Policy[];
 }
 
 /** Most rounds of observe-and-commit in one tick: a decision often opens the way for the next, and never for endlessly many. */
@@ -53,6 +58,7 @@ export class FormationLoop {
   readonly #options: FormationLoopOptions;
   readonly #switches: SwitchWatch;
   #made: { readonly topology: TopologyStrategy; readonly reactor: TopologyReactor } | undefined;
+  readonly #hindsight: Hindsight;
   readonly #abort = new AbortController();
   #cancelTick: (() => void) | undefined;
   #running: Promise<void> | undefined;
@@ -63,6 +69,7 @@ export class FormationLoop {
   constructor(options: FormationLoopOptions) {
     this.#options = options;
     this.#switches = new SwitchWatch(options.clock, options.inForce);
+    this.#hindsight = new Hindsight(options);
   }
 
   start(): void {
@@ -256,19 +263,29 @@ export class FormationLoop {
 
   #reactor(): TopologyReactor {
     const { topology } = this.#options.inForce.current;
-    if (this.#made?.topology !== topology) this.#made = { topology, reactor: topologyReactor({ topology }) };
+    const { policies } = this.#options;
+    if (this.#made?.topology !== topology) {
+      const reactor = topologyReactor({ topology, ...(policies === undefined ? {} : { policies }) });
+      this.#made = { topology, reactor };
+    }
     return this.#made.reactor;
   }
 
   async #shift(status: ConsensusStatus, state: FormationState): Promise<boolean> {
     const { inForce, membership, clock, logger } = this.#options;
+    const { strategy } = inForce.current;
+    const replication = replicationView(status, state.formation);
     const decisions = this.#reactor().observe({
       view: membership.view(),
       formation: state.formation,
-      replication: replicationView(status, state.formation),
-      strategy: inForce.current.strategy,
+      replication: {
+        ...replication,
+        behindMs: this.#hindsight.behindMs(status.term, replication, reactorLimits(strategy).trailingEntries),
+      },
+      strategy,
       leader: status.id,
       nowMs: Math.max(Math.floor(clock.wallMs()), state.timeMs),
+      givenUp: this.#hindsight.givenUp(state.formation.generation),
     });
     for (const decision of decisions) {
       try {
@@ -315,7 +332,12 @@ function sameReplicas(
 /** What the reactor sees of replication: the log's configuration and how far each replica is. */
 function replicationView(status: ConsensusStatus, formation: Formation): ReplicationView {
   const { configuration } = status;
-  const matchIndex = new Map<NodeId, LogIndex>([...status.progress].map(([id, progress]) => [id, progress.matchIndex]));
+  const matchIndex = new Map<NodeId, LogIndex>();
+  const silentMs = new Map<NodeId, number>();
+  for (const [id, progress] of status.progress) {
+    matchIndex.set(id, progress.matchIndex);
+    silentMs.set(id, progress.silentMs);
+  }
   return {
     commitIndex: status.commitIndex,
     matchIndex,
@@ -323,5 +345,7 @@ function replicationView(status: ConsensusStatus, formation: Formation): Replica
     learners: new Set(configuration.learners.map(({ id }) => id)),
     configurationGeneration: configuration.generation,
     joint: configuration.outgoing !== undefined || !sameReplicas(configuration, replicaIds(formation)),
+    silentMs,
+    quorumMs: status.quorum ? status.quorumSinceMs : 0,
   };
 }

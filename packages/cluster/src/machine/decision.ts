@@ -72,6 +72,16 @@ export function decisionOf(
 ): Decision | undefined {
   const bytes = store.get(trees.decisions, orderedKey(command.baseGeneration));
   if (bytes === undefined || hash(bytes) !== command.decisionHash) return undefined;
+  return readDecision(bytes);
+}
+
+/** The decisions that are kept from a generation on, in order. */
+export function recentDecisions(store: StoreReader, fromGeneration: number): readonly Decision[] {
+  const start = orderedKey(Math.max(0, fromGeneration));
+  return [...store.range(trees.decisions, { start })].map(({ value }) => readDecision(value));
+}
+
+function readDecision(bytes: Uint8Array): Decision {
   const fields = new FieldReader(decodeCanonical(bytes, "decision"), "decision");
   const inputs = fields.take("inputs");
   const kind = fields.string("kind", { maxLength: 64 });

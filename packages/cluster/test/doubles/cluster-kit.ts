@@ -49,7 +49,7 @@ export class ClusterKit {
   readonly clock: VirtualClock = virtualClock();
   readonly network: MemoryNetwork = memoryNetwork({ clock: this.clock, latencyMs: 1 });
   readonly log = new TestLog();
-  readonly gossip = new TestGossip();
+  readonly gossip: TestGossip = new TestGossip(() => this.clock.monotonicMs());
   readonly declaration: ClusterDeclaration = ClusterDeclaration.create(prescribedHomelab(), rawFace, cluster3mnw());
   readonly founder: TestNode = new TestNode(this, "a");
   readonly genesis: Genesis = this.founder.attestor.createGenesis({

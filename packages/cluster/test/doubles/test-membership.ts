@@ -3,13 +3,31 @@ import type { Ledger } from "./ledger.ts";
 
 /** What all nodes of a test know of each other, at once. */
 export class TestGossip {
-  readonly members = new Map<NodeId, Member>();
+  readonly #known = new Map<NodeId, Member>();
+  readonly #sinceMs = new Map<NodeId, number>();
   readonly #listeners = new Set<() => void>();
+  readonly #nowMs: () => number;
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
+  get members(): ReadonlyMap<NodeId, Member> {
+    const nowMs = this.#nowMs();
+    return new Map(
+      [...this.#known].map(([id, member]) => [
+        id,
+        { ...member, statusSinceMs: nowMs - (this.#sinceMs.get(id) ?? nowMs) },
+      ]),
+    );
+  }
 
   /** Says something of a member, to everybody. */
   say(id: NodeId, facts: Partial<Member>): void {
-    const before = this.members.get(id) ?? unknown(id);
-    this.members.set(id, { ...before, ...facts });
+    const before = this.#known.get(id);
+    if (before === undefined || (facts.status ?? before.status) !== before.status)
+      this.#sinceMs.set(id, this.#nowMs());
+    this.#known.set(id, { ...(before ?? unknown(id)), ...facts });
     for (const listener of this.#listeners) listener();
   }
 

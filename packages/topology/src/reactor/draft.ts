@@ -1,22 +1,42 @@
 import {
   applyTransition,
+  FabricError,
+  isFabricError,
+  quorumSizeOf,
+  replicasOf,
   type Formation,
   type NodeId,
   type NodeRecord,
   type ShiftDecision,
   type Transition,
 } from "@revoada/fabric";
+import type { PolicyDecision, PolicyDraft } from "../policies/policy.ts";
+import type { ReactorLimits } from "./limits.ts";
+import { configurationFollows, isReachable, type Observation } from "./situation.ts";
 
-/** The formation as it will be once the decisions made so far are committed. */
-export class Draft {
-  readonly #nowMs: number;
+/** A policy asked for what no policy may; nothing of the whole observation is decided. */
+export class BrokenPolicyError extends FabricError {
+  constructor(policy: string, what: string, cause?: unknown) {
+    super("TOPOLOGY_POLICY_BROKEN", `policy ${policy} ${what}`, cause === undefined ? {} : { cause });
+  }
+}
+
+/** The draft of one observation. What every policy must keep to is held here, whoever wrote the policy. */
+export class Draft implements PolicyDraft {
+  readonly #observation: Observation;
+  readonly #limits: ReactorLimits;
+  readonly #follows: boolean;
   readonly #decisions: ShiftDecision[] = [];
   #formation: Formation;
   #movedReplicas = false;
+  #policy = "";
+  #left = 0;
 
-  constructor(formation: Formation, nowMs: number) {
-    this.#formation = formation;
-    this.#nowMs = nowMs;
+  constructor(observation: Observation, limits: ReactorLimits) {
+    this.#formation = observation.formation;
+    this.#observation = observation;
+    this.#limits = limits;
+    this.#follows = configurationFollows(observation);
   }
 
   get formation(): Formation {
@@ -27,27 +47,66 @@ export class Draft {
     return this.#decisions;
   }
 
-  /** True once a decision moves a replica: the next one has to wait until the log's configuration has followed. */
-  get movedReplicas(): boolean {
-    return this.#movedReplicas;
+  get mayMoveReplicas(): boolean {
+    return this.#follows && !this.#movedReplicas;
   }
 
   record(id: NodeId): NodeRecord | undefined {
     return this.#formation.nodes.get(id);
   }
 
-  /** Takes one decision and applies it to the draft. An empty one, or one whose effect already holds, is dropped. */
-  decide(decision: ShiftDecision): void {
-    let next = this.#formation;
-    for (const transition of decision.transitions) next = applyTransition(next, transition, this.#nowMs);
-    if (next === this.#formation) return;
-    for (const { node } of decision.transitions) {
-      const before = this.#formation.nodes.get(node);
-      if ((before?.replica ?? "none") !== (next.nodes.get(node)?.replica ?? "none")) this.#movedReplicas = true;
-    }
-    this.#formation = next;
-    this.#decisions.push(decision);
+  /** From here on decisions are those of this policy. */
+  enter(policy: string): void {
+    this.#policy = policy;
+    this.#left = this.#limits.maxDecisions;
   }
+
+  decide({ voluntary, ...decision }: PolicyDecision): boolean {
+    if (this.#left === 0) return false;
+    const next = this.#outcome(decision.transitions);
+    if (next === this.#formation) return false;
+    const moves = decision.transitions.some(({ node }) => replicaOf(this.#formation, node) !== replicaOf(next, node));
+    if (moves && !this.mayMoveReplicas) return false;
+    if (moves && !this.#keepsQuorum(next)) return false;
+    if (voluntary === true && decision.transitions.some(({ node }) => !this.#isRested(node))) return false;
+    this.#left -= 1;
+    this.#movedReplicas ||= moves;
+    this.#formation = next;
+    const inputs = { ...decision.inputs, policy: this.#policy, ...(voluntary === true ? { voluntary } : {}) };
+    this.#decisions.push({ ...decision, inputs });
+    return true;
+  }
+
+  #outcome(transitions: readonly Transition[]): Formation {
+    let next = this.#formation;
+    try {
+      for (const transition of transitions) next = applyTransition(next, transition, this.#observation.nowMs);
+    } catch (error) {
+      if (!isFabricError(error)) throw error;
+      throw new BrokenPolicyError(this.#policy, `asked for what the table does not list: ${error.message}`, error);
+    }
+    return next;
+  }
+
+  /** Votes move only to where an odd number of them, not too many, and a majority that can be reached are left. */
+  #keepsQuorum(next: Formation): boolean {
+    const [before, after] = [replicasOf(this.#formation, "voter"), replicasOf(next, "voter")];
+    if (before.join() === after.join()) return true;
+    if (after.length % 2 === 0) return false;
+    if (after.length > Math.max(before.length, quorumSizeOf(this.#observation.strategy))) return false;
+    // The next key of a node is the same machine: it is reached as the one before it was.
+    const reached = after.filter((id) => isReachable(id, this.#observation, this.#limits));
+    return reached.length > after.length / 2;
+  }
+
+  #isRested(id: NodeId): boolean {
+    const record = this.#observation.formation.nodes.get(id);
+    return record !== undefined && this.#observation.nowMs - record.lastShiftMs >= this.#limits.dampingMs;
+  }
+}
+
+function replicaOf(formation: Formation, id: NodeId): NodeRecord["replica"] {
+  return formation.nodes.get(id)?.replica ?? "none";
 }
 
 /** The transition that gives a node this role and, where told, this replica, from the state that it is in. */

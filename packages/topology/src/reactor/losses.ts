@@ -1,10 +1,13 @@
 import { shortId, type NodeId } from "@revoada/fabric";
-import type { Draft } from "./draft.ts";
-import { concerns, isRestarting, memberKeys, storeOf, type Observation, type ReactorLimits } from "./situation.ts";
+import type { PolicyContext } from "../policies/policy.ts";
+import { concerns, isRestarting, memberKeys, storeOf, type Observation } from "./situation.ts";
 
-/** Marks as failed every node that is known dead in the life that the formation knows. Replicas keep their seats. */
-export function evictLost(draft: Draft, observation: Observation, limits: ReactorLimits): void {
-  for (const [id, record] of observation.formation.nodes) {
+/** Marks as failed every node that is known dead in the life that the formation knows, voters first. Replicas keep their seats. */
+export function evictLost({ draft, observation, limits }: PolicyContext): void {
+  const votersFirst = [...observation.formation.nodes].toSorted(
+    ([, a], [, b]) => Number(b.replica === "voter") - Number(a.replica === "voter"),
+  );
+  for (const [id, record] of votersFirst) {
     const member = observation.view.members.get(id);
     if (id === observation.leader || record.state === "failed" || member?.status !== "dead") continue;
     if (!concerns(member, record)) continue;
@@ -24,7 +27,7 @@ export function evictLost(draft: Draft, observation: Observation, limits: Reacto
 }
 
 /** Notes who said good-bye: it gives its seat up once another can take it. */
-export function departLeft(draft: Draft, observation: Observation): void {
+export function departLeft({ draft, observation }: PolicyContext): void {
   for (const [id, record] of draft.formation.nodes) {
     const member = observation.view.members.get(id);
     if (member?.status !== "left" || record.state === "failed" || record.state === "departing") continue;
@@ -39,7 +42,7 @@ export function departLeft(draft: Draft, observation: Observation): void {
 }
 
 /** Takes failed nodes back that live again: with a newer start, or a newer incarnation of the same one. */
-export function readmit(draft: Draft, observation: Observation): void {
+export function readmit({ draft, observation }: PolicyContext): void {
   for (const [id, record] of observation.formation.nodes) {
     const member = observation.view.members.get(id);
     if (record.state !== "failed" || member?.status !== "alive") continue;

@@ -10,6 +10,7 @@ import {
   type ReplicationView,
   type StoreId,
 } from "@revoada/fabric";
+import type { ReactorLimits } from "./limits.ts";
 
 /** Everything that a decision may rest on. */
 export interface Observation {
@@ -21,35 +22,17 @@ export interface Observation {
   readonly leader: NodeId;
   /** The leader's clock, milliseconds since the epoch. */
   readonly nowMs: number;
+  /** Nodes that were given up because they did not catch up, and the committed time of it, as far back as the log's decisions are kept. */
+  readonly givenUp?: ReadonlyMap<NodeId, number>;
 }
-
-/** Bounds and patience of the reactor. */
-export interface ReactorLimits {
-  /** Caught-up learners kept ready beside the voters. */
-  readonly warmStandbys: number;
-  /** How many entries a learner may be behind the commit index and still count as caught up. */
-  readonly trailingEntries: number;
-  /** Least time between two voluntary shifts of one node. */
-  readonly dampingMs: number;
-  /** How long a node that said it would be back keeps its place while it is gone. */
-  readonly restartGraceMs: number;
-  /** How long a failed node without a seat stays in the formation. */
-  readonly forgetAfterMs: number;
-}
-
-export const defaultReactorLimits: ReactorLimits = {
-  warmStandbys: 2,
-  trailingEntries: 4096,
-  dampingMs: 5000,
-  restartGraceMs: 10_000,
-  forgetAfterMs: 72 * 3600 * 1000,
-};
 
 /** Keys that nodes say of themselves and the reactor reads. */
 export const memberKeys = {
   storeId: "store",
   zone: "zone",
   version: "version",
+  /** What a node is to be taken for in an upgrade, where that is not its version. */
+  upgradeVersion: "upgrade-version",
   /** `"1"` from a node that is about to restart and wants to keep its place. */
   restarting: "restarting",
 } as const;
@@ -107,7 +90,27 @@ export function storeOf(member: Member): StoreId | undefined {
   }
 }
 
-/** Who may hold a role: serving, reachable, and either alive and unflagged or already holding one. A key that waits for another's place does not. */
+/**
+ * True for a node that was alive for long enough to be relied on with a vote or a master's role, and that nobody has just given up. A
+ * warm standby mostly has that behind it.
+ */
+export function isSettled(id: NodeId, observation: Observation, limits: ReactorLimits): boolean {
+  if (id === observation.leader) return true;
+  const member = observation.view.members.get(id);
+  if (member?.status !== "alive" || member.statusSinceMs < limits.stabilizationMs) return false;
+  return !isGivenUp(id, observation, limits);
+}
+
+/** True for a while after a node was given up for not catching up. */
+export function isGivenUp(id: NodeId, { givenUp, nowMs }: Observation, limits: ReactorLimits): boolean {
+  const sinceMs = givenUp?.get(id);
+  return sinceMs !== undefined && nowMs - sinceMs < limits.retryMs;
+}
+
+/**
+ * Who may hold a role: serving, reachable, and either alive and unflagged or already holding one. A key that waits for another's
+ * place does not. `caughtUp` tells of the log alone.
+ */
 export function candidatesOf(
   formation: Formation,
   observation: Observation,
@@ -119,16 +122,21 @@ export function candidatesOf(
     if (!isServing(record) || !isReachable(id, observation, limits)) continue;
     const holds = record.state === "active";
     if (!holds && (record.flags.length > 0 || !isAlive(id, observation))) continue;
-    candidates.push({
-      id,
-      zone: record.zone,
-      ...(record.role === undefined ? {} : { role: record.role }),
-      replica: record.replica,
-      caughtUp: record.replica !== "none" && isCaughtUp(id, observation, limits),
-      ...(record.limitedTo === undefined ? {} : { limitedTo: record.limitedTo }),
-    });
+    candidates.push(candidateOf(id, record, record.replica !== "none" && isCaughtUp(id, observation, limits)));
   }
   return candidates.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+export function candidateOf(id: NodeId, record: NodeRecord, caughtUp: boolean): Candidate {
+  const { zone, role, replica, limitedTo } = record;
+  return {
+    id,
+    zone,
+    ...(role === undefined ? {} : { role }),
+    replica,
+    caughtUp,
+    ...(limitedTo === undefined ? {} : { limitedTo }),
+  };
 }
 
 /** Those whom nothing keeps from a vote and from control duties: the ones that a topology chooses among. */

@@ -12,7 +12,7 @@ export interface Shape {
 
 /**
  * A topology from its shape: masters are kept, and new ones are taken from warm standbys first, then workers, then standbys,
- * from the zone with the fewest masters among equals, and by id at last.
+ * from the zone with the fewest masters among equals, then as they are ranked, and by id at last.
  */
 export function shapedTopology(shape: Shape): TopologyStrategy {
   const assign = (eligible: readonly Candidate[]): Assignment => assignShape(shape, eligible);
@@ -58,7 +58,8 @@ function chooseMasters(candidates: readonly Candidate[], target: number): Readon
   // An arbiter cannot be given another role: it is demoted first, once its vote has moved.
   const pool = candidates.filter(({ id, role }) => !chosen.has(id) && role !== "master" && role !== "arbiter");
   while (chosen.size < target && pool.length > 0) {
-    pool.sort((a, b) => rank(a) - rank(b) || (zones.get(a.zone) ?? 0) - (zones.get(b.zone) ?? 0) || byId(a, b));
+    const held = ({ zone }: Candidate): number => zones.get(zone) ?? 0;
+    pool.sort((a, b) => rank(a) - rank(b) || held(a) - held(b) || byPreference(a, b));
     const next = pool.shift() as Candidate;
     chosen.add(next.id);
     countZone(zones, next.zone);
@@ -76,6 +77,11 @@ function rank(candidate: Candidate): number {
 
 function countZone(zones: Map<string, number>, zone: string): void {
   zones.set(zone, (zones.get(zone) ?? 0) + 1);
+}
+
+/** As whoever asks ranks them; by id where nobody did. */
+function byPreference(a: Candidate, b: Candidate): number {
+  return (a.preference ?? 0) - (b.preference ?? 0) || byId(a, b);
 }
 
 function byId(a: Candidate, b: Candidate): number {

@@ -18,9 +18,13 @@ import {
   type ShiftDecision,
   type StoreId,
   type Term,
+  type Transition,
   type TopologyStrategy,
 } from "@revoada/fabric";
+import type { Policy } from "../policies/policy.ts";
+import type { ReactorLimits } from "../reactor/limits.ts";
 import { topologyReactor, type TopologyReactor } from "../reactor/reactor.ts";
+import { givenUpBy } from "../reactor/given-up.ts";
 import { memberKeys, type Observation } from "../reactor/situation.ts";
 
 /** A formation that came to no rest: one decision follows another for ever. */
@@ -43,8 +47,13 @@ function storeId(n: number): StoreId {
 interface Machine {
   status: MemberStatus;
   generation: number;
-  readonly incarnation: number;
+  incarnation: number;
   store: number;
+  /** When its status began, on the leader's clock. */
+  sinceMs: number;
+  /** When it fell behind; undefined where it keeps up. */
+  behindSinceMs: number | undefined;
+  readonly keys: Map<string, string>;
 }
 
 /** Options of {@link FormationModel}. */
@@ -53,6 +62,10 @@ export interface FormationModelOptions {
   readonly strategy: FabricStrategy;
   /** Where the founder, node 1, stands. */
   readonly zone?: string;
+  /** The default ones unless told. */
+  readonly policies?: readonly Policy[];
+  /** Over what the strategy says. */
+  readonly limits?: Partial<ReactorLimits>;
 }
 
 const clusterId = "c".repeat(64) as ClusterId;
@@ -85,12 +98,12 @@ export class FormationModel {
   #leader = modelNode(1);
   #nowMs = 1_000_000;
 
-  constructor({ topology, strategy, zone = "z1" }: FormationModelOptions) {
+  constructor({ strategy, zone = "z1", ...reactor }: FormationModelOptions) {
     this.#strategy = strategy;
-    this.#reactor = topologyReactor({ topology });
+    this.#reactor = topologyReactor(reactor);
     const founder = { id: this.#leader, storeId: storeId(1), zone, version: "1", createdMs: 0 };
     this.#formation = genesisFormation(founder);
-    this.#machines.set(this.#leader, { status: "alive", generation: 0, incarnation: 0, store: 1 });
+    this.#machines.set(this.#leader, this.#newMachine(0, 1));
     this.#configuration = { voters: [this.#leader], learners: [] };
   }
 
@@ -117,7 +130,7 @@ export class FormationModel {
   /** Lets node number `n` in, in one of three zones unless told, and with any role unless its token is limited to one. */
   admit(n: number, zone = `z${n % 3}`, limitedTo?: LimitedRole): void {
     const id = modelNode(n);
-    this.#machines.set(id, { status: "alive", generation: 1, incarnation: 0, store: n });
+    this.#machines.set(id, this.#newMachine(1, n));
     const facts = { storeId: storeId(n), generation: 1, incarnation: 0, zone, version: "1" };
     const admission = limitedTo === undefined ? facts : { ...facts, limitedTo };
     this.commit([{ kind: "admit", transitions: [{ verb: "admit", node: id, admission }], reason: "", inputs: {} }]);
@@ -126,7 +139,7 @@ export class FormationModel {
   /** Names node number `n` as the next key of a node: it is heard once it is revived, over the same store. */
   succeed(id: NodeId, n: number): void {
     const { generation, store } = this.#machine(id);
-    this.#machines.set(modelNode(n), { status: "dead", generation, incarnation: 0, store });
+    this.#machines.set(modelNode(n), { ...this.#newMachine(generation, store), status: "dead" });
     const signature = new Uint8Array(64);
     const transition = { verb: "succeed", node: modelNode(n), predecessor: id, signature } as const;
     this.commit([{ kind: "succeed", transitions: [transition], reason: "", inputs: {} }]);
@@ -134,14 +147,47 @@ export class FormationModel {
 
   /** The machine is dead, and everybody knows. */
   kill(id: NodeId): void {
-    this.#machine(id).status = "dead";
+    this.#become(id, "dead");
+  }
+
+  /** It says good-bye. */
+  leave(id: NodeId): void {
+    this.#become(id, "left");
+  }
+
+  /** It is silent for a moment: suspected, and heard again. */
+  blink(id: NodeId): void {
+    this.#become(id, "suspect");
+    this.#become(id, "alive");
+  }
+
+  /** Its replica falls behind, or keeps up again. */
+  lag(id: NodeId, isBehind: boolean): void {
+    const machine = this.#machine(id);
+    machine.behindSinceMs = isBehind ? (machine.behindSinceMs ?? this.#nowMs) : undefined;
+  }
+
+  /** It says this of itself, as of its version. */
+  say(id: NodeId, key: string, value: string): void {
+    this.#machine(id).keys.set(key, value);
+  }
+
+  /** An operator's word, or what else is committed beside the reactor. */
+  order(transitions: readonly Transition[]): void {
+    this.commit([{ kind: "order", transitions, reason: "", inputs: {} }]);
+  }
+
+  /** Lets time pass in which nothing is decided. */
+  wait(ms: number): void {
+    this.#nowMs += ms;
   }
 
   /** It starts again; `wiped` with an empty disk. */
   revive(id: NodeId, options: { readonly wiped?: boolean } = {}): void {
     const machine = this.#machine(id);
-    machine.status = "alive";
+    this.#become(id, "alive");
     machine.generation += 1;
+    machine.incarnation = 0;
     if (options.wiped === true) machine.store += 1000;
   }
 
@@ -166,7 +212,7 @@ export class FormationModel {
   /** What the leader would decide on now. */
   observation(): Observation {
     const members = new Map<NodeId, Member>();
-    for (const [id, { status, generation, incarnation, store }] of this.#machines) {
+    for (const [id, { status, generation, incarnation, store, sinceMs, keys }] of this.#machines) {
       members.set(id, {
         id,
         status,
@@ -174,8 +220,8 @@ export class FormationModel {
         generation,
         incarnation,
         addresses: [],
-        keys: new Map([[memberKeys.storeId, storeId(store)]]),
-        statusSinceMs: 60_000,
+        keys: new Map([[memberKeys.storeId, storeId(store)], ...keys]),
+        statusSinceMs: this.#nowMs - sinceMs,
       });
     }
     const leader = this.#leader;
@@ -186,6 +232,7 @@ export class FormationModel {
       strategy: this.#strategy,
       leader,
       nowMs: this.#nowMs,
+      givenUp: givenUpBy(this.#decisions),
     };
   }
 
@@ -242,12 +289,39 @@ export class FormationModel {
     const { voters, learners } = this.#configuration;
     return {
       commitIndex,
-      matchIndex: new Map([...voters, ...learners].map((id) => [id, this.isAlive(id) ? commitIndex : (1 as LogIndex)])),
+      matchIndex: new Map([...voters, ...learners].map((id) => [id, this.#keepsUp(id) ? commitIndex : (1 as LogIndex)])),
+      behindMs: this.#behindMs([...voters, ...learners]),
       voters: new Set(voters),
       learners: new Set(learners),
       configurationGeneration: this.#formation.generation,
       joint: false,
     };
+  }
+
+  #keepsUp(id: NodeId): boolean {
+    const machine = this.#machine(id);
+    return machine.status === "alive" && machine.behindSinceMs === undefined;
+  }
+
+  #behindMs(replicas: readonly NodeId[]): ReadonlyMap<NodeId, number> {
+    const behind = new Map<NodeId, number>();
+    for (const id of replicas) {
+      const { behindSinceMs } = this.#machine(id);
+      if (behindSinceMs !== undefined) behind.set(id, this.#nowMs - behindSinceMs);
+    }
+    return behind;
+  }
+
+  #newMachine(generation: number, store: number): Machine {
+    const started = { generation, incarnation: 0, store, sinceMs: this.#nowMs };
+    return { status: "alive", ...started, behindSinceMs: undefined, keys: new Map() };
+  }
+
+  #become(id: NodeId, status: MemberStatus): void {
+    const machine = this.#machine(id);
+    if (machine.status === status) return;
+    machine.status = status;
+    machine.sinceMs = this.#nowMs;
   }
 
   #machine(id: NodeId): Machine {
