@@ -85,6 +85,18 @@ describe("a configuration", () => {
     });
   });
 
+  test("may hold an autopilot, and a flag says the same in one text", async () => {
+    const autopilot = { minQuorum: 3, stabilizationMs: 30_000, upgradeMigration: false };
+    const file = "autopilot:\n  minQuorum: 3\n  stabilizationMs: 30000\n  upgradeMigration: false\n";
+    expect((await load({ file }).config).autopilot).toEqual(autopilot);
+    const flags = { autopilot: "minQuorum=3, stabilizationMs=30000, upgradeMigration=false" };
+    expect((await load({ flags }).config).autopilot).toEqual(autopilot);
+    expect(await refusal({ flags: { autopilot: "minQuorums=3" } })).toMatch(
+      /^CONFIG_INVALID --autopilot: expected numbers and switches of .*minQuorum, .* got "minQuorums=3"$/,
+    );
+    expect(await refusal({ file: "autopilot:\n  minQuorum: three\n" })).toContain("CONFIG_INVALID revoada.yaml:");
+  });
+
   test("may hold the strategy itself, and remembers where it stood", async () => {
     const { config } = load({ file: "zone: a\nstrategy:\n  name: own\n" });
     expect((await config).strategy).toMatchObject({ source: "revoada.yaml:3:3", value: { name: "own" } });

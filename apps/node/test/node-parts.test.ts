@@ -76,6 +76,21 @@ describe("a declaration", () => {
     expect((await declare({ strategy: "solo" })).topology.name).toBe("solo");
   });
 
+  test("has the autopilot that was asked for, and nobody joins with another", async () => {
+    const committed = await declare({ strategy: "datacenter", autopilot: { redundancyZones: true, minQuorum: 5 } });
+    const again = committedDeclaration({ declaration: committed.encode() }, await knownTopologies(undefined));
+    expect(again.strategy.autopilot).toEqual({ redundancyZones: true, minQuorum: 5 });
+    await checkDeclaration({}, again);
+    await checkDeclaration({ autopilot: { minQuorum: 5 } }, again);
+    const mismatch = { code: "CLUSTER_DECLARATION_MISMATCH" };
+    await expect(checkDeclaration({ autopilot: { minQuorum: 3 } }, again)).rejects.toMatchObject(mismatch);
+    await expect(checkDeclaration({ strategy: "datacenter" }, again)).rejects.toMatchObject(mismatch);
+    await expect(declare({ autopilot: { minQuorum: 5 } })).rejects.toMatchObject({
+      code: "STRATEGY_BAD_NUMBER",
+      message: "autopilot.minQuorum is 5, expected a whole number from 1 to 3",
+    });
+  });
+
   test("that was committed is held against what a node is told, and only that", async () => {
     const committed = await declare({});
     await checkDeclaration({}, committed);

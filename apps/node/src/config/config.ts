@@ -1,4 +1,5 @@
 import { dirname, isAbsolute, resolve } from "node:path";
+import type { AutopilotStrategy } from "@revoada/fabric";
 import { ConfigInvalidError } from "../errors.ts";
 import { readConfigFile, type FileValue } from "./config-file.ts";
 import {
@@ -31,11 +32,14 @@ export interface NodeConfig {
   readonly minNodes?: number;
   /** A name, a path, or a value out of a file with the place that it stands at. */
   readonly strategy?: string | FileValue;
+  /** What is to go over the strategy's own autopilot. */
+  readonly autopilot?: AutopilotStrategy;
   readonly listen?: string;
   readonly advertise?: string;
   readonly faceListen?: string;
   readonly adminListen: string;
   readonly zone?: string;
+  readonly upgradeVersion?: string;
   readonly logLevel: LogLevel;
 }
 
@@ -146,11 +150,13 @@ function assemble(find: (name: SettingName) => Found | undefined, workingDirecto
               source: strategyPlace.source,
               placeOf: strategyPlace.placeOf ?? (() => strategyPlace.source),
             },
+    autopilot: read("autopilot"),
     listen: read("listen"),
     advertise: read("advertise"),
     faceListen: read("faceListen"),
     adminListen: read("adminListen") ?? defaultAdminListen,
     zone: read("zone"),
+    upgradeVersion: read("upgradeVersion"),
     logLevel: read("logLevel") ?? "info",
   };
   checkEntrances(config, find);

@@ -1,4 +1,4 @@
-import { prescribedStrategies } from "@revoada/fabric";
+import { autopilotNumbers, autopilotSwitches, prescribedStrategies } from "@revoada/fabric";
 import { topologyNames } from "@revoada/topology";
 import { settings, type SettingName } from "./settings.ts";
 
@@ -20,47 +20,63 @@ const timing = {
   snapshotIntervalEntries: integer(1, "committed entries between two compactions of the log"),
 };
 
+/** Every field may be left out. */
+const autopilotSchema: Schema = {
+  type: "object",
+  additionalProperties: false,
+  properties: {
+    ...Object.fromEntries(
+      Object.entries(autopilotNumbers).map(([name, minimum]) => [name, { type: "integer", minimum }]),
+    ),
+    ...Object.fromEntries(autopilotSwitches.map((name) => [name, { type: "boolean" }])),
+  },
+};
+
 /** Whether the numbers make sense together is for the node: a schema cannot say it. */
-const strategySchema: Schema = object({
-  name: { type: "string", minLength: 1, maxLength: 64 },
-  consensus: {
-    oneOf: [
-      tagged("protocol", "raft", { quorumSize: integer(1, "how many vote; odd"), ...timing }),
-      tagged("protocol", "standalone", timing),
-    ],
-  },
-  membership: object({
-    phiThreshold: {
-      type: "number",
-      exclusiveMinimum: 0,
-      description: "suspicion from which a silent node is a suspect",
+const strategySchema: Schema = object(
+  {
+    name: { type: "string", minLength: 1, maxLength: 64 },
+    consensus: {
+      oneOf: [
+        tagged("protocol", "raft", { quorumSize: integer(1, "how many vote; odd"), ...timing }),
+        tagged("protocol", "standalone", timing),
+      ],
     },
-    gossipCadenceMs: integer(1, "between two rounds of gossip, milliseconds"),
-    failureDetectorTimeoutMs: integer(1, "the earliest silence that may be suspicious, milliseconds"),
-    suspicionMs: integer(1, "how long a silent suspect lives, milliseconds"),
-  }),
-  content: object({ syncCadenceMs: integer(1, "milliseconds"), gcRetentionMs: integer(1, "milliseconds") }),
-  attestation: object(
-    {
-      sealIntervalMs: integer(1, "between two seals of the chain, milliseconds"),
-      requireOperatorSignature: { type: "boolean", description: "a seal also needs an operator's key" },
+    membership: object({
+      phiThreshold: {
+        type: "number",
+        exclusiveMinimum: 0,
+        description: "suspicion from which a silent node is a suspect",
+      },
+      gossipCadenceMs: integer(1, "between two rounds of gossip, milliseconds"),
+      failureDetectorTimeoutMs: integer(1, "the earliest silence that may be suspicious, milliseconds"),
+      suspicionMs: integer(1, "how long a silent suspect lives, milliseconds"),
+    }),
+    content: object({ syncCadenceMs: integer(1, "milliseconds"), gcRetentionMs: integer(1, "milliseconds") }),
+    attestation: object(
+      {
+        sealIntervalMs: integer(1, "between two seals of the chain, milliseconds"),
+        requireOperatorSignature: { type: "boolean", description: "a seal also needs an operator's key" },
+      },
+      ["requireOperatorSignature"],
+    ),
+    placement: {
+      oneOf: [
+        tagged("policy", "zone-aware", { minZones: integer(1, "zones to spread masters over") }),
+        tagged("policy", "rack-aware", { minRacks: integer(1, "racks to spread masters over") }),
+        tagged("policy", "latency-aware", { maxP99Ms: integer(1, "milliseconds") }),
+        tagged("policy", "spread"),
+        tagged("policy", "none"),
+      ],
     },
-    ["requireOperatorSignature"],
-  ),
-  placement: {
-    oneOf: [
-      tagged("policy", "zone-aware", { minZones: integer(1, "zones to spread masters over") }),
-      tagged("policy", "rack-aware", { minRacks: integer(1, "racks to spread masters over") }),
-      tagged("policy", "latency-aware", { maxP99Ms: integer(1, "milliseconds") }),
-      tagged("policy", "spread"),
-      tagged("policy", "none"),
-    ],
+    reconciliationCadenceMs: integer(
+      1,
+      "how often the leader compares the formation with what it should be, milliseconds",
+    ),
+    autopilot: autopilotSchema,
   },
-  reconciliationCadenceMs: integer(
-    1,
-    "how often the leader compares the formation with what it should be, milliseconds",
-  ),
-});
+  ["autopilot"],
+);
 
 const address: Schema = { type: "string", pattern: String.raw`^(\[[0-9a-fA-F:.]+(%[\w.-]+)?\]|[\w.-]+):\d{1,5}$` };
 const path: Schema = { type: "string", minLength: 1, maxLength: 4096 };
@@ -92,11 +108,13 @@ const shapes: Readonly<Record<SettingName, Schema>> = {
       strategySchema,
     ],
   },
+  autopilot: { oneOf: [{ type: "string", minLength: 1, maxLength: 512 }, autopilotSchema] },
   listen: address,
   advertise: address,
   faceListen: address,
   adminListen: address,
   zone: { type: "string", pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" },
+  upgradeVersion: { type: "string", minLength: 1, maxLength: 64, examples: ["1.10.2"] },
   logLevel: { enum: settings.logLevel.flag.choices },
 };
 

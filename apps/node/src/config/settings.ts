@@ -1,5 +1,12 @@
 import { parseDnsQuestion, parseSeed } from "@revoada/discovery";
-import { describeValue, isFabricError } from "@revoada/fabric";
+import {
+  autopilotNumbers,
+  autopilotSwitches,
+  describeValue,
+  isFabricError,
+  parseAutopilot,
+  type AutopilotStrategy,
+} from "@revoada/fabric";
 import type { FlagSpec } from "../cli/command.ts";
 
 /** What a log line must at least be worth to be written. */
@@ -73,6 +80,29 @@ function parseStrategySetting(value: unknown): string | Readonly<Record<string, 
   throw new UnfitSetting("a name, a path or a strategy", value);
 }
 
+const autopilotNames = [...Object.keys(autopilotNumbers), ...autopilotSwitches];
+
+/** The autopilot itself in files; in flags and variables a text such as `minQuorum=3,upgradeMigration=false`. */
+function parseAutopilotSetting(value: unknown): AutopilotStrategy {
+  const fields = typeof value === "string" ? fieldsOf(value) : value;
+  try {
+    return parseAutopilot(fields, "autopilot");
+  } catch (error) {
+    if (!isFabricError(error, "FABRIC_INVALID_VALUE")) throw error;
+    throw new UnfitSetting(`numbers and switches of ${autopilotNames.join(", ")}`, value);
+  }
+}
+
+function fieldsOf(text: string): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    text.split(",").map((part) => {
+      const [name = "", given = ""] = part.split("=", 2).map((each) => each.trim());
+      if (given === "true" || given === "false") return [name, given === "true"];
+      return [name, /^\d{1,10}$/.test(given) ? Number(given) : given];
+    }),
+  );
+}
+
 /** What one node is told of others at most. */
 const maxListed = 64;
 
@@ -143,11 +173,13 @@ export interface Settings {
   readonly topologyPackages: Setting<readonly string[]>;
   readonly minNodes: Setting<number>;
   readonly strategy: Setting<string | Readonly<Record<string, unknown>>>;
+  readonly autopilot: Setting<AutopilotStrategy>;
   readonly listen: Setting<string>;
   readonly advertise: Setting<string>;
   readonly faceListen: Setting<string>;
   readonly adminListen: Setting<string>;
   readonly zone: Setting<string>;
+  readonly upgradeVersion: Setting<string>;
   readonly logLevel: Setting<LogLevel>;
 }
 
@@ -264,6 +296,14 @@ export const settings: Settings = {
     },
     parse: parseStrategySetting,
   },
+  autopilot: {
+    flag: {
+      name: "autopilot",
+      value: "NAME=VALUE,…",
+      summary: "how seats are dealt with, over what the strategy says: minQuorum=3,upgradeMigration=false",
+    },
+    parse: parseAutopilotSetting,
+  },
   listen: {
     flag: {
       name: "listen",
@@ -304,6 +344,17 @@ export const settings: Settings = {
     },
     parse: text("1 to 64 of letters, digits, '.', '_' and '-'", (value) =>
       /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(value),
+    ),
+  },
+  upgradeVersion: {
+    flag: {
+      name: "upgrade-version",
+      value: "VERSION",
+      summary: "what this node is taken for in an upgrade (default: the version of revoada)",
+    },
+    parse: text(
+      "a version such as 1.10.2, at most 64 characters",
+      (value) => /^v?\d{1,9}(?:\.\d{1,9}){0,3}(?:[-+][\w.+-]*)?$/.test(value) && value.length <= 64,
     ),
   },
   logLevel: {

@@ -23,11 +23,11 @@ function defaultTopology({ consensus }: FabricStrategy): string {
   return consensus.protocol === "standalone" ? "solo" : `cluster_${consensus.quorumSize}m_nw`;
 }
 
-type Asked = Pick<NodeConfig, "topology" | "topologyPackages" | "minNodes" | "strategy">;
+type Asked = Pick<NodeConfig, "topology" | "topologyPackages" | "minNodes" | "strategy" | "autopilot">;
 
 /** The declaration that a founder asks for. Rejects with what is wrong with it, before anything is made. */
 export async function declare(asked: Asked): Promise<ClusterDeclaration> {
-  const strategy = await askedStrategy(asked.strategy ?? defaultStrategy);
+  const strategy = withAutopilot(await askedStrategy(asked.strategy ?? defaultStrategy), asked);
   const find = await knownTopologies(asked.topology, asked.topologyPackages);
   const topology = find(asked.topology ?? defaultTopology(strategy), minNodesOf(asked));
   return ClusterDeclaration.create(strategy, rawFace, topology);
@@ -59,9 +59,18 @@ export async function checkDeclaration(asked: Asked, committed: ClusterDeclarati
     throw mismatch(`topology ${asked.topology}`, committed);
   if (asked.minNodes !== undefined && asked.minNodes !== topology.minNodes)
     throw mismatch(`min-nodes ${asked.minNodes}`, committed);
-  if (asked.strategy === undefined) return;
-  const wanted = await askedStrategy(asked.strategy);
+  if (asked.strategy === undefined) {
+    if (canonicalText(withAutopilot(strategy, asked)) !== canonicalText(strategy))
+      throw mismatch("autopilot", committed);
+    return;
+  }
+  const wanted = withAutopilot(await askedStrategy(asked.strategy), asked);
   if (canonicalText(wanted) !== canonicalText(strategy)) throw mismatch(`strategy ${wanted.name}`, committed);
+}
+
+/** A strategy with what was said of its autopilot beside it. */
+function withAutopilot(strategy: FabricStrategy, { autopilot }: Asked): FabricStrategy {
+  return autopilot === undefined ? strategy : { ...strategy, autopilot: { ...strategy.autopilot, ...autopilot } };
 }
 
 function mismatch(given: string, committed: ClusterDeclaration): DeclarationMismatchError {

@@ -434,6 +434,7 @@ async function finish(
     version,
     // A crash may have come between the node file and the log's first record.
     founding: genesis.founder === identity.identity.id && isFresh,
+    ...(config.upgradeVersion === undefined ? {} : { upgradeVersion: config.upgradeVersion }),
     ...(file.chain === undefined ? {} : { chain: file.chain }),
     ...(file.recoveries === undefined ? {} : { recoveries: file.recoveries }),
   };

@@ -25,8 +25,7 @@ export class TestGossip {
   /** Says something of a member, to everybody. */
   say(id: NodeId, facts: Partial<Member>): void {
     const before = this.#known.get(id);
-    if (before === undefined || (facts.status ?? before.status) !== before.status)
-      this.#sinceMs.set(id, this.#nowMs());
+    if (before === undefined || (facts.status ?? before.status) !== before.status) this.#sinceMs.set(id, this.#nowMs());
     this.#known.set(id, { ...(before ?? unknown(id)), ...facts });
     for (const listener of this.#listeners) listener();
   }

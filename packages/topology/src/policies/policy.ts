@@ -45,11 +45,15 @@ export interface PolicyContext {
  *
  * @example
  * ```ts
- * const keepFounder: Policy = {
- *   name: "keep-founder",
- *   decide: ({ draft }) => void draft.decide({ kind: "restore", … }),
+ * const cordonSpares: Policy = {
+ *   name: "cordon-spares",
+ *   decide({ draft }) {
+ *     for (const [node, { zone, flags }] of draft.formation.nodes)
+ *       if (zone === "spare" && flags.length === 0)
+ *         draft.decide({ kind: "cordon", transitions: [{ verb: "cordon", node }], reason: "a spare", inputs: { node } });
+ *   },
  * };
- * topologyReactor({ topology, policies: [...defaultPolicies, keepFounder] });
+ * topologyReactor({ topology, policies: [cordonSpares, ...defaultPolicies] });
  * ```
  */
 export interface Policy {

@@ -15,7 +15,9 @@ export interface Migration {
 /** What a node says that it runs, else what it said when it was let in. */
 export function versionOf(id: NodeId, formation: Formation, { view }: Observation): string {
   const keys = view.members.get(id)?.keys;
-  return keys?.get(memberKeys.upgradeVersion) ?? keys?.get(memberKeys.version) ?? formation.nodes.get(id)?.version ?? "";
+  return (
+    keys?.get(memberKeys.upgradeVersion) ?? keys?.get(memberKeys.version) ?? formation.nodes.get(id)?.version ?? ""
+  );
 }
 
 /** The numbers of a version: `1.10.2-rc.1` is 1, 10, 2; what begins with no number is 0. */

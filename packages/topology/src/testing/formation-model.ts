@@ -289,7 +289,9 @@ export class FormationModel {
     const { voters, learners } = this.#configuration;
     return {
       commitIndex,
-      matchIndex: new Map([...voters, ...learners].map((id) => [id, this.#keepsUp(id) ? commitIndex : (1 as LogIndex)])),
+      matchIndex: new Map(
+        [...voters, ...learners].map((id) => [id, this.#keepsUp(id) ? commitIndex : (1 as LogIndex)]),
+      ),
       behindMs: this.#behindMs([...voters, ...learners]),
       voters: new Set(voters),
       learners: new Set(learners),
