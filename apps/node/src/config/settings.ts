@@ -93,12 +93,12 @@ function parseAutopilotSetting(value: unknown): AutopilotStrategy {
   }
 }
 
-function fieldsOf(text: string): Readonly<Record<string, unknown>> {
+function fieldsOf(fields: string): Readonly<Record<string, unknown>> {
   return Object.fromEntries(
-    text.split(",").map((part) => {
-      const [name = "", given = ""] = part.split("=", 2).map((each) => each.trim());
-      if (given === "true" || given === "false") return [name, given === "true"];
-      return [name, /^\d{1,10}$/.test(given) ? Number(given) : given];
+    fields.split(",").map((part) => {
+      const [field = "", given = ""] = part.split("=", 2).map((each) => each.trim());
+      if (given === "true" || given === "false") return [field, given === "true"];
+      return [field, /^\d{1,10}$/.test(given) ? Number(given) : given];
     }),
   );
 }
