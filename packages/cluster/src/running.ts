@@ -125,20 +125,9 @@ export class RunningCluster {
     stack.push(() => this.membership.shutdown());
     this.sealer = this.#createSealer();
     stack.push(() => this.sealer.stop());
-    const { consensus, membership, machine, sealer, directory, inForce } = this;
+    const { directory } = this;
     const logger = this.#logger;
-    this.loop = new FormationLoop({
-      inForce,
-      attestor,
-      consensus,
-      membership,
-      machine,
-      store,
-      sealer,
-      clock,
-      logger,
-      ...(layers.policies === undefined ? {} : { policies: layers.policies }),
-    });
+    this.loop = this.#createLoop();
     const tools = this.#operatorTools();
     const door = new Door({ ...tools, store, directory, genesis });
     stack.push(() => door.stop());
@@ -236,6 +225,13 @@ export class RunningCluster {
       logger: this.#logger,
       signTimeoutMs: 4 * this.#started.strategy.consensus.electionTimeoutMs,
     });
+  }
+
+  #createLoop(): FormationLoop {
+    const { attestor, clock, policies } = this.#layers;
+    const { inForce, consensus, membership, machine, store, sealer } = this;
+    const parts = { inForce, attestor, consensus, membership, machine, store, sealer, clock, logger: this.#logger };
+    return new FormationLoop({ ...parts, ...(policies === undefined ? {} : { policies }) });
   }
 
   #operatorTools(): OperatorTools & { readonly transport: Transport } {
