@@ -3,6 +3,7 @@ import {
   replicasOf,
   shortId,
   type AppliedResource,
+  type ApprovalStatement,
   type ChainHead,
   type FabricStrategy,
   type Face,
@@ -12,6 +13,7 @@ import {
   type JoinToken,
   type LimitedRole,
   type NodeId,
+  type OperatorSignature,
   type ResourceList,
   type ResourceWatchEvent,
   type Revision,
@@ -37,6 +39,7 @@ import type { StateHash } from "./machine/machine.ts";
 import type { CommittedShift } from "./machine/recent-shifts.ts";
 import { openResult } from "./machine/result.ts";
 import { encodeTokenCommand, listTokens, type TokenCommand } from "./machine/token-machine.ts";
+import type { PendingApprovals } from "./operator/approvals.ts";
 import type { ShiftOrder, ShiftOutcome } from "./operator/shift.ts";
 import type { ClusterLayers } from "./parts.ts";
 import { ReleaseStack } from "./release-stack.ts";
@@ -427,6 +430,56 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
+  /**
+   * What waits for an operator's signature: shifts that no failure forces, and blocks that no operator vouches for yet. Rejects with
+   * `CLUSTER_NO_OPERATORS` where the cluster was founded without operator keys, or `RAFT_NO_QUORUM`.
+   */
+  pending(options: { readonly timeoutMs: number }): Promise<PendingApprovals> {
+    return this.#withinTime(options, (signal) => this.#require().approvals.pending({ signal }));
+  }
+
+  /**
+   * Has a shift committed that an operator approves of; resolves with the generation after it. Rejects with `TOPOLOGY_NOT_AN_OPERATOR`;
+   * with `CHAIN_OTHER_APPROVAL` where the signature is of something else, or the chain has gone on meanwhile; or as {@link shift} does.
+   */
+  approve(
+    statement: ApprovalStatement,
+    approval: OperatorSignature,
+    options: { readonly timeoutMs: number },
+  ): Promise<number> {
+    return this.#withinTime(options, (signal) => this.#require().approvals.approve(statement, approval, { signal }));
+  }
+
+  /** Has an operator key wait to be enrolled or revoked. Rejects with `CLUSTER_AWAITS_OPERATOR` once it does. */
+  orderKey(verb: "enrol" | "revoke", key: NodeId, options: { readonly timeoutMs: number }): Promise<number> {
+    return this.#withinTime(options, (signal) => this.#require().approvals.order(verb, key, { signal }));
+  }
+
+  /**
+   * Commits an operator's signature under a sealed head: canonical bytes of a cosignature. Needs a replica here. Rejects with
+   * `TOPOLOGY_NOT_AN_OPERATOR`, `CHAIN_OTHER_HEAD`, `CHAIN_ALREADY_SIGNED` or `CHAIN_INVALID`.
+   */
+  async cosign(cosignature: Uint8Array, options: { readonly timeoutMs: number }): Promise<void> {
+    const { result } = await this.#require().consensus.propose(sealEnvelope("cosignature", cosignature), options);
+    openResult(result);
+  }
+
+  async #withinTime<T>(
+    { timeoutMs }: { readonly timeoutMs: number },
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { signal, clear } = deadlineOf(
+      this.#layers.clock,
+      timeoutMs,
+      () => new CommandRefusedError("RAFT_NO_QUORUM", `nobody decided within ${timeoutMs} ms`, { retryable: true }),
+    );
+    try {
+      return await unlessAborted(work(signal), signal);
+    } finally {
+      clear();
+    }
+  }
+
   /** The shifts above a generation that were committed while this process ran, as far as they are remembered (1,024), in order. */
   shiftsAbove(generation: number): readonly CommittedShift[] {
     return this.#require().machine.formation.shiftsAbove(generation);
@@ -446,10 +499,14 @@ export class Cluster implements AsyncDisposable {
     return heir;
   }
 
-  /** The chain's head and the highest sealed one. */
-  chainHeads(): { readonly head: ChainHead; readonly sealed: ChainHead } | undefined {
+  /** The chain's head, the highest sealed one, and, where operators sign, the highest that one of them vouches for. */
+  chainHeads():
+    | { readonly head: ChainHead; readonly sealed: ChainHead; readonly operatorSigned?: ChainHead }
+    | undefined {
     const state = this.#require().machine.formation.state;
-    return state === undefined ? undefined : { head: state.head, sealed: state.sealed };
+    if (state === undefined) return undefined;
+    const { head, sealed, operatorSigned, formation } = state;
+    return formation.operators === undefined ? { head, sealed } : { head, sealed, operatorSigned };
   }
 
   #released(running: RunningCluster, self: NodeId): boolean {

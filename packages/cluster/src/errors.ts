@@ -69,6 +69,18 @@ export class DeclarationMismatchError extends FabricError {
   }
 }
 
+/** Operator keys in genesis under a strategy that asks for no operator's signature, or none under one that does. */
+export class OperatorKeysError extends FabricError {
+  constructor(strategy: string, keys: number) {
+    super(
+      "CLUSTER_OPERATOR_KEYS",
+      keys === 0
+        ? `strategy ${strategy} requires operator signatures, and genesis names no operator key`
+        : `genesis names ${keys} operator keys, and strategy ${strategy} does not require their signatures`,
+    );
+  }
+}
+
 /** A command whose kind or version this build does not know. A replica stops here: skipping it would make it another machine. */
 export class NewerCommandError extends FabricError {
   constructor(what: string) {

@@ -3,7 +3,7 @@ import type { Protocol } from "@revoada/fabric";
 /** The cluster's own protocols. Their names carry their versions. */
 export const protocols: Readonly<
   Record<
-    "seal" | "chain" | "sealed" | "join" | "admit" | "proof" | "depart" | "succeed" | "operator" | "lease",
+    "seal" | "chain" | "sealed" | "join" | "admit" | "proof" | "depart" | "succeed" | "operator" | "lease" | "approval",
     Protocol
   >
 > = {
@@ -27,4 +27,6 @@ export const protocols: Readonly<
   operator: { name: "/revoada/operator/1", channel: "gossip" },
   /** A replica → leader: renew this lease, or say how long it has. */
   lease: { name: "/revoada/lease/1", channel: "gossip" },
+  /** A member → leader: what waits for an operator's signature, and such signatures. */
+  approval: { name: "/revoada/approval/1", channel: "gossip" },
 };

@@ -11,6 +11,7 @@ import {
   type Face,
   type FaceFactory,
   type Formation,
+  type Genesis,
   type Logger,
   type MachineStore,
   type Membership,
@@ -25,7 +26,7 @@ import { decodeCanonical, encodeCanonical } from "./codec.ts";
 import type { ClusterDeclaration } from "./declaration.ts";
 import { LogLeadership } from "./duties/leadership.ts";
 import { Door } from "./door/door.ts";
-import { CommandRefusedError } from "./errors.ts";
+import { CommandRefusedError, OperatorKeysError } from "./errors.ts";
 import { declaredKey, InForce, unadoptedSettings, understandBuiltIn } from "./in-force.ts";
 import { FormationLoop } from "./loop/formation-loop.ts";
 import { redialReturned } from "./loop/returns.ts";
@@ -34,6 +35,7 @@ import { ClusterMachine } from "./machine/machine.ts";
 import { openResult } from "./machine/result.ts";
 import type { CatalogLayer, ClusterLayers, ClusterOrigin } from "./parts.ts";
 import { protocols } from "./protocols.ts";
+import { ApprovalDesk } from "./operator/approvals.ts";
 import { OperatorDesk } from "./operator/desk.ts";
 import { SuccessionDesk } from "./operator/succession.ts";
 import type { OperatorTools } from "./operator/tools.ts";
@@ -44,6 +46,12 @@ const leadsKey = "leads";
 
 /** How long a leader tries to have its leadership confirmed before it gives another replica an answer about a lease. */
 const leaseAnswerMs = 5_000;
+
+/** Genesis names operator keys where the strategy asks for their signatures, and only there. */
+function requireOperators({ strategy }: ClusterDeclaration, { operators }: Genesis): void {
+  if (strategy.attestation.requireOperatorSignature === operators.length > 0) return;
+  throw new OperatorKeysError(strategy.name, operators.length);
+}
 
 /** Everything of a cluster that exists only while it runs. Built layer by layer; what is built is on the release stack. */
 export class RunningCluster {
@@ -59,6 +67,7 @@ export class RunningCluster {
   readonly inForce: InForce;
   readonly sealer: Sealer;
   readonly desk: OperatorDesk;
+  readonly approvals: ApprovalDesk;
   readonly successions: SuccessionDesk;
   readonly proofs: AdmissionProofs;
   readonly catalog: Catalog;
@@ -79,6 +88,7 @@ export class RunningCluster {
     stack: ReleaseStack,
   ): Promise<RunningCluster> {
     const origin = await layers.origin();
+    requireOperators(declaration, origin.genesis);
     const store = await layers.store();
     stack.push(() => store.close());
     const transport = await layers.transport();
@@ -134,6 +144,8 @@ export class RunningCluster {
     const desk = { ...tools, leader: () => this.#leader() };
     this.desk = new OperatorDesk(desk);
     stack.push(() => this.desk.stop());
+    this.approvals = new ApprovalDesk(desk);
+    stack.push(() => this.approvals.stop());
     this.successions = new SuccessionDesk({ ...desk, directory });
     stack.push(() => this.successions.stop());
     this.proofs = this.#createProofs();

@@ -1,6 +1,7 @@
 import {
   isFabricError,
   shortId,
+  type ApprovalStatement,
   type Attestor,
   type Clock,
   type Consensus,
@@ -11,6 +12,7 @@ import {
   type MachineStore,
   type Membership,
   type NodeId,
+  type OperatorSignature,
   type ReplicaId,
   type ReplicationView,
   type ShiftDecision,
@@ -28,6 +30,7 @@ import type { FormationState } from "../machine/formation-machine.ts";
 import type { ClusterMachine } from "../machine/machine.ts";
 import { openResult } from "../machine/result.ts";
 import { SwitchWatch } from "./switch-watch.ts";
+import { WaitingShifts, type WaitingShift } from "./waiting-shifts.ts";
 
 export interface FormationLoopOptions {
   /** The declaration that is followed here; the reactor is made anew with each. */
@@ -44,6 +47,11 @@ export interface FormationLoopOptions {
   readonly policies?: readonly Policy[];
 }
 
+/** What a command is made for. */
+type Why = Pick<ShiftDecision, "kind" | "inputs">;
+
+const order: Why = { kind: "order", inputs: {} };
+
 /** Most rounds of observe-and-commit in one tick: a decision often opens the way for the next, and never for endlessly many. */
 const maxRoundsPerTick = 8;
 
@@ -57,6 +65,7 @@ const maxCommitAttempts = 20;
 export class FormationLoop {
   readonly #options: FormationLoopOptions;
   readonly #switches: SwitchWatch;
+  readonly #waiting: WaitingShifts;
   #made: { readonly topology: TopologyStrategy; readonly reactor: TopologyReactor } | undefined;
   readonly #hindsight: Hindsight;
   readonly #abort = new AbortController();
@@ -70,6 +79,7 @@ export class FormationLoop {
     this.#options = options;
     this.#switches = new SwitchWatch(options.clock, options.inForce);
     this.#hindsight = new Hindsight(options);
+    this.#waiting = new WaitingShifts(options.attestor, options.clock);
   }
 
   start(): void {
@@ -107,28 +117,55 @@ export class FormationLoop {
 
   /**
    * Leader only. Commits transitions as one signed command on the formation as it is now and resolves with the generation after
-   * them. Rejects with the machine's refusal, or as a proposal does.
+   * them. Rejects with the machine's refusal, or as a proposal does, and with `CLUSTER_AWAITS_OPERATOR` where the cluster has operator
+   * keys and no failure forces this, or where it was `ordered`: it waits for an approval from then on.
    */
-  async commit(
+  async commit(transitions: readonly Transition[], reason: string, why: Why = order, ordered = false): Promise<number> {
+    const state = this.#state();
+    // A reason may be 512 bytes long, and a character takes up to three.
+    const short = reason.slice(0, 160).toWellFormed();
+    this.#waiting.check(state, { transitions, reason: short }, why, ordered);
+    return this.#propose(state, transitions, short, why);
+  }
+
+  /** Leader only. Commits what an operator has approved of, upon the head that the statement names. Rejects as {@link commit} does. */
+  async approved({ transitions, reason, head }: ApprovalStatement, approval: OperatorSignature): Promise<number> {
+    const state = this.#state();
+    const why = this.#waiting.why(state, { clusterId: state.genesis.clusterId, head, transitions, reason });
+    return this.#propose(state, transitions, reason, why, approval);
+  }
+
+  /** Leader only. What waits for an operator's approval, as it would follow upon this state. */
+  waiting(state: FormationState): readonly WaitingShift[] {
+    return this.#waiting.list(state);
+  }
+
+  #state(): FormationState {
+    const { state } = this.#options.machine.formation;
+    if (state === undefined) throw new CommandRefusedError("CLUSTER_NO_GENESIS", "the cluster has no genesis yet");
+    return state;
+  }
+
+  async #propose(
+    state: FormationState,
     transitions: readonly Transition[],
     reason: string,
-    why: Pick<ShiftDecision, "kind" | "inputs"> = { kind: "order", inputs: {} },
+    why: Why,
+    approval?: OperatorSignature,
   ): Promise<number> {
-    const { attestor, machine, consensus, inForce, clock } = this.#options;
-    const state = machine.formation.state;
-    if (state === undefined) throw new CommandRefusedError("CLUSTER_NO_GENESIS", "the cluster has no genesis yet");
+    const { attestor, consensus, inForce, clock } = this.#options;
     const decision = encodeDecision({ ...why, transitions, reason });
     const command = attestor.signCommand({
       version: 1,
       clusterId: state.genesis.clusterId,
       baseGeneration: state.formation.generation,
       transitions,
-      // A reason may be 512 bytes long, and a character takes up to three.
-      reason: reason.slice(0, 160).toWellFormed(),
+      reason,
       decisionHash: attestor.hash(decision),
       timeMs: Math.max(Math.floor(clock.wallMs()), state.timeMs),
       proposer: attestor.identity.id,
       term: consensus.status().term,
+      ...(approval === undefined ? {} : { approval }),
     });
     const timeoutMs = 20 * inForce.current.strategy.consensus.electionTimeoutMs;
     const { result } = await consensus.propose(sealEnvelope("decided", encodeDecided(command, decision)), {
@@ -139,10 +176,10 @@ export class FormationLoop {
   }
 
   /** As {@link commit}, made anew where another command came first: for transitions that hold whatever that command was. */
-  async commitAfterOthers(transitions: readonly Transition[], reason: string): Promise<number> {
+  async commitAfterOthers(transitions: readonly Transition[], reason: string, ordered = false): Promise<number> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.commit(transitions, reason);
+        return await this.commit(transitions, reason, order, ordered);
       } catch (error) {
         if (!isFabricError(error, "TOPOLOGY_COMMAND_REFUSED") || attempt >= maxCommitAttempts) throw error;
       }
@@ -177,6 +214,7 @@ export class FormationLoop {
       // A new leader acts on nothing before it has applied all that was committed before it.
       await this.#options.consensus.readBarrier({ signal: this.#abort.signal });
       this.#term = status.term;
+      this.#waiting.clear();
     }
     for (let round = 0; round < maxRoundsPerTick; round += 1) {
       if (!(await this.#round())) return;
@@ -287,21 +325,30 @@ export class FormationLoop {
       nowMs: Math.max(Math.floor(clock.wallMs()), state.timeMs),
       givenUp: this.#hindsight.givenUp(state.formation.generation),
     });
+    this.#waiting.keepDecided(state, decisions);
+    let committed = 0;
+    let held = 0;
     for (const decision of decisions) {
+      const { kind, reason, transitions } = decision;
+      const isNew = !this.#waiting.has(state, decision);
       try {
-        const generation = await this.commit(decision.transitions, decision.reason, decision);
-        logger.info("the formation shifts", { decision: decision.kind, reason: decision.reason, generation });
+        const generation = await this.commit(transitions, reason, decision);
+        committed += 1;
+        logger.info("the formation shifts", { decision: kind, reason, generation });
       } catch (error) {
-        logger.info("a shift was not committed", {
-          decision: decision.kind,
-          reason: decision.reason,
-          error: String(error),
-        });
+        if (isFabricError(error, "CLUSTER_AWAITS_OPERATOR")) {
+          held += 1;
+          if (isNew) logger.warn("a shift waits for an operator's approval", { decision: kind, reason });
+          continue;
+        }
+        // It was decided for the formation that what waits would make.
+        if (held > 0 && isFabricError(error, "TOPOLOGY_ILLEGAL_TRANSITION")) continue;
+        logger.info("a shift was not committed", { decision: kind, reason, error: String(error) });
         // Another leader, or news in between: what is right now is seen in the next round or by the next leader.
         return isFabricError(error, "TOPOLOGY_COMMAND_REFUSED");
       }
     }
-    return decisions.length > 0;
+    return committed > 0;
   }
 }
 

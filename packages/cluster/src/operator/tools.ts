@@ -97,7 +97,8 @@ export function requireHeir(
 
 /**
  * Commits transitions that hold whatever was committed before them. Rejects with `TOPOLOGY_ILLEGAL_TRANSITION` where they do not,
- * and retryable where another leader has to be asked.
+ * retryable where another leader has to be asked, and with `CLUSTER_AWAITS_OPERATOR` where the cluster has operator keys: what an operator
+ * orders waits until one signs for it.
  */
 export async function commitOrder(
   { loop }: OperatorTools,
@@ -105,7 +106,7 @@ export async function commitOrder(
   reason: string,
 ): Promise<number> {
   try {
-    return await loop.commitAfterOthers(transitions, reason);
+    return await loop.commitAfterOthers(transitions, reason, true);
   } catch (error) {
     if (!isFabricError(error, ...passingCodes)) throw error;
     const why = `the order was not committed: ${error.message}`;

@@ -50,21 +50,31 @@ export class ClusterKit {
   readonly network: MemoryNetwork = memoryNetwork({ clock: this.clock, latencyMs: 1 });
   readonly log = new TestLog();
   readonly gossip: TestGossip = new TestGossip(() => this.clock.monotonicMs());
-  readonly declaration: ClusterDeclaration = ClusterDeclaration.create(prescribedHomelab(), rawFace, cluster3mnw());
-  readonly founder: TestNode = new TestNode(this, "a");
-  readonly genesis: Genesis = this.founder.attestor.createGenesis({
-    nonce: new Uint8Array(32).fill(3),
-    createdMs: Math.floor(this.clock.wallMs()),
-    declaration: this.declaration.encode(),
-    storeId: storeId("a"),
-    zone: "zone-a",
-    version: "1",
-    operators: [],
-  });
+  readonly declaration: ClusterDeclaration;
+  readonly founder: TestNode;
+  readonly genesis: Genesis;
+
+  /** `operators`: names of operator keys; with any the strategy asks for their signatures. */
+  constructor(operators: readonly string[] = []) {
+    const { attestation, ...strategy } = prescribedHomelab();
+    const requireOperatorSignature = operators.length > 0;
+    const signed = { ...strategy, attestation: { ...attestation, requireOperatorSignature } };
+    this.declaration = ClusterDeclaration.create(signed, rawFace, cluster3mnw());
+    this.founder = new TestNode(this, "a");
+    this.genesis = this.founder.attestor.createGenesis({
+      nonce: new Uint8Array(32).fill(3),
+      createdMs: Math.floor(this.clock.wallMs()),
+      declaration: this.declaration.encode(),
+      storeId: storeId("a"),
+      zone: "zone-a",
+      version: "1",
+      operators: operators.map(nodeId),
+    });
+  }
 
   /** A running founder. */
-  static async founded(): Promise<ClusterKit> {
-    const kit = new ClusterKit();
+  static async founded(operators: readonly string[] = []): Promise<ClusterKit> {
+    const kit = new ClusterKit(operators);
     await kit.run(kit.founder.cluster.start());
     return kit;
   }
