@@ -1,5 +1,13 @@
-import { isFabricError, type Face, type FabricStrategy, type PlainValue } from "@revoada/fabric";
+import {
+  isFabricError,
+  type ApprovalStatement,
+  type FabricStrategy,
+  type Face,
+  type OperatorSignature,
+  type PlainValue,
+} from "@revoada/fabric";
 import { controlClient, type ControlClient } from "@revoada/face-pure-raft";
+import type { OperatorReport, PendingReport } from "./daemon/approval-control.ts";
 import type { ChainReport, ExplainReport } from "./daemon/chain-report.ts";
 import type { HealthReport } from "./daemon/control.ts";
 import type { ShiftReport, TokenLine } from "./daemon/operator-control.ts";
@@ -7,6 +15,8 @@ import type { ReloadReport } from "./daemon/reload.ts";
 import { toPlain, type FormationReport, type NodeStatus } from "./daemon/status.ts";
 import type { DeclarationReport, ProgressReport, SwitchReport } from "./daemon/switch-control.ts";
 import { findSocket } from "./data-directory/data-directory.ts";
+import { unsignedAttestor } from "./operator/keys.ts";
+import type { WaitingLine } from "./operator/request.ts";
 import { NodeUnreachableError } from "./errors.ts";
 
 const connectTimeoutMs = 5_000;
@@ -73,6 +83,16 @@ export interface NodeClient extends AsyncDisposable {
   declaration(): Promise<DeclarationReport>;
   /** Has the daemon read its settings again. Rejects, with nothing changed, where they are wrong. */
   reload(): Promise<ReloadReport>;
+  /** What waits for an operator's approval. Rejects with `CLUSTER_NO_OPERATORS`. */
+  pending(): Promise<{ readonly cluster: string; readonly waiting: readonly WaitingLine[] }>;
+  /** Has a shift committed that an operator approves of; resolves with the generation after it. */
+  approve(statement: ApprovalStatement, approval: OperatorSignature): Promise<number>;
+  /** Commits an operator's signature under a sealed head, as canonical bytes. */
+  cosign(cosignature: Uint8Array): Promise<undefined>;
+  /** The operator keys in force, and up to where they vouch for the chain. */
+  operators(): Promise<OperatorReport>;
+  /** Has an operator key wait to be enrolled or revoked. Rejects with `CLUSTER_AWAITS_OPERATOR` once it does. */
+  orderKey(verb: "enrol" | "revoke", key: string): Promise<void>;
   /** Takes a node out of the cluster for ever, told by its id or a beginning of it that no other has. */
   removeNode(node: string, options?: { readonly timeoutMs?: number }): Promise<{ readonly removed: string }>;
   /** Resolves once the node's next key is committed; its daemon starts anew under it then. */
@@ -143,6 +163,28 @@ function wrap(client: ControlClient, signal: AbortSignal | undefined): NodeClien
     progress: (after) => ask<ProgressReport>("formation.progress", { after }),
     declaration: () => ask<DeclarationReport>("declaration"),
     reload: () => ask<ReloadReport>("reload"),
+    async pending() {
+      const { cluster, waiting } = await ask<PendingReport>("chain.pending");
+      const attestor = unsignedAttestor();
+      const lines = waiting.map(({ statement, ...line }) => ({ ...line, statement: attestor.readApproval(statement) }));
+      return { cluster, waiting: lines };
+    },
+    async approve(statement, { operator, signature }): Promise<number> {
+      const bytes = unsignedAttestor().encodeApproval(statement);
+      const answer = await ask<{ readonly generation: number }>("chain.approve", {
+        statement: bytes,
+        operator,
+        signature,
+      });
+      return answer.generation;
+    },
+    async cosign(cosignature): Promise<undefined> {
+      await ask("chain.cosign", { cosignature });
+    },
+    operators: () => ask<OperatorReport>("operator.list"),
+    async orderKey(verb, key): Promise<void> {
+      await ask("operator.order", { verb, key });
+    },
     removeNode: (id, { timeoutMs = defaultLeaveTimeoutMs } = {}) =>
       ask<{ readonly removed: string }>("node.remove", { node: id, timeoutMs }, timeoutMs + leaveMarginMs),
     rotateKey: ({ timeoutMs = defaultLeaveTimeoutMs } = {}) =>

@@ -124,6 +124,23 @@ export class NodeFailedError extends FabricError {
   }
 }
 
+/** A request for an operator's signature, or an answer to one, that cannot be used. */
+export class OperatorFileError extends FabricError {
+  constructor(file: string, why: string) {
+    super("OPERATOR_FILE_INVALID", `${file}: ${why}`);
+  }
+}
+
+/** A key that is not in force as an operator's in the chain that it was to sign. */
+export class OperatorKeyError extends FabricError {
+  constructor(key: NodeId, inForce: readonly NodeId[]) {
+    super(
+      "OPERATOR_KEY_UNKNOWN",
+      `${shortId(key)} is not an operator key in force (${inForce.map(shortId).join(", ") || "the cluster has none"})`,
+    );
+  }
+}
+
 /** The short reason of a system error, for messages. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

@@ -25,7 +25,7 @@ describe("completion in bash", () => {
   test("offers commands, then what stands below them", () => {
     expect(offered("revoada sta")).toEqual(["status"]);
     expect(offered("revoada ")).toContain("apply");
-    expect(offered("revoada chain ")).toEqual(["show", "export", "verify"]);
+    expect(offered("revoada chain ")).toEqual(["show", "export", "verify", "pending", "cosign"]);
   });
 
   test("offers the flags of the command and the values of a flag", () => {

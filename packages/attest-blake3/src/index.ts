@@ -10,6 +10,7 @@ export { blake3Attestor } from "./attestor.ts";
 export type { CanonicalLimits, CanonicalValue } from "./core/canonical.ts";
 export { decodeCanonical, encodeCanonical } from "./core/canonical.ts";
 export type { ChainRecord, ChainRecordKind } from "./core/chain-file.ts";
+export { readChainFile } from "./core/chain-file.ts";
 export type { ChainVerifierOptions, VerifiedBlock } from "./core/chain-verifier.ts";
 export { ChainVerifier } from "./core/chain-verifier.ts";
 export { verifyChainWith } from "./core/verify-chain.ts";

@@ -438,6 +438,14 @@ export class Cluster implements AsyncDisposable {
     return this.#withinTime(options, (signal) => this.#require().approvals.pending({ signal }));
   }
 
+  /** How many shifts this leader has wait for an operator's approval; undefined elsewhere, and where there are no operator keys. */
+  waitingShifts(): number | undefined {
+    const { consensus, machine, loop } = this.#require();
+    const { state } = machine.formation;
+    if (state?.formation.operators === undefined || consensus.status().role !== "leader") return undefined;
+    return loop.waiting(state).length;
+  }
+
   /**
    * Has a shift committed that an operator approves of; resolves with the generation after it. Rejects with `TOPOLOGY_NOT_AN_OPERATOR`;
    * with `CHAIN_OTHER_APPROVAL` where the signature is of something else, or the chain has gone on meanwhile; or as {@link shift} does.

@@ -54,7 +54,13 @@ export interface ClusterHealth {
     readonly quorumSinceMs: number;
     readonly storage: ConsensusStatus["storage"];
   };
-  readonly chain: { readonly height: number; readonly head: string; readonly sealedHeight: number };
+  readonly chain: {
+    readonly height: number;
+    readonly head: string;
+    readonly sealedHeight: number;
+    /** The highest sealed height that an operator vouches for; only where the cluster has operator keys and this node a replica. */
+    readonly operatorSignedHeight?: number;
+  };
 }
 
 export interface HealthInput {
@@ -146,6 +152,9 @@ export function describeHealth(input: HealthInput): ClusterHealth {
       height: state?.head.height ?? 0,
       head: state?.head.hash ?? input.clusterId,
       sealedHeight: state?.sealed.height ?? 0,
+      ...(state?.formation.operators === undefined
+        ? {}
+        : { operatorSignedHeight: Math.min(state.operatorSigned.height, state.sealed.height) }),
     },
   };
 }

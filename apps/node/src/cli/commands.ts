@@ -2,11 +2,19 @@ import { renderCompletion, shells, type Shell } from "./completion.ts";
 import type { CommandSpec } from "./command.ts";
 import { applyCommand } from "./commands/apply.ts";
 import { chainExportCommand, chainShowCommand, chainVerifyCommand } from "./commands/chain.ts";
+import { chainCosignCommand, chainPendingCommand } from "./commands/cosign.ts";
 import { configSchemaCommand, configShowCommand, configValidateCommand } from "./commands/config.ts";
 import { formationExplainCommand, formationProposeCommand, formationSwitchCommand } from "./commands/formation.ts";
 import { keyCreateCommand, keyRotateCommand } from "./commands/key.ts";
 import { identityCommand, versionCommand } from "./commands/local.ts";
 import { leaveCommand, nodeRemoveCommand } from "./commands/node.ts";
+import {
+  operatorCreateCommand,
+  operatorEnrolCommand,
+  operatorListCommand,
+  operatorRevokeCommand,
+  operatorRotateCommand,
+} from "./commands/operator.ts";
 import { recoverCommand } from "./commands/recover.ts";
 import { deleteCommand, getCommand, listCommand, watchCommand } from "./commands/resources.ts";
 import { snapshotRestoreCommand, snapshotSaveCommand } from "./commands/snapshot.ts";
@@ -54,6 +62,13 @@ export const commands: readonly CommandSpec[] = [
   chainShowCommand,
   chainExportCommand,
   chainVerifyCommand,
+  chainPendingCommand,
+  chainCosignCommand,
+  operatorCreateCommand,
+  operatorListCommand,
+  operatorEnrolCommand,
+  operatorRotateCommand,
+  operatorRevokeCommand,
   tokenCreateCommand,
   tokenListCommand,
   tokenRevokeCommand,

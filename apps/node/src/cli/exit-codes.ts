@@ -35,6 +35,7 @@ const byCode: Readonly<Record<string, number>> = {
   NODE_AMBIGUOUS_ID: exitCodes.usage,
   NODE_EXPECT_INVALID: exitCodes.usage,
   TOPOLOGY_PACKAGE_INVALID: exitCodes.usage,
+  OPERATOR_FILE_INVALID: exitCodes.usage,
   NODE_UNKNOWN_ID: exitCodes.notFound,
   NODE_UNREACHABLE: exitCodes.unreachable,
   CONTROL_CLOSED: exitCodes.unreachable,

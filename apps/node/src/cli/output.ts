@@ -51,6 +51,11 @@ function cellText(cell: Cell): string {
   return oneLine(typeof cell === "string" ? cell : cell.text);
 }
 
+/** `1 block`, `2 blocks`. */
+export function counted(number: number, word: string): string {
+  return `${number} ${word}${number === 1 ? "" : "s"}`;
+}
+
 /** Lines of a table: headings, then rows, columns two spaces apart, nothing behind the last. */
 export function renderTable(
   headings: readonly string[],

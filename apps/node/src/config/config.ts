@@ -27,6 +27,7 @@ export interface NodeConfig {
   readonly libp2pPeers?: readonly string[];
   readonly expectPeers?: string;
   readonly expectSecret?: string;
+  readonly operatorKeys?: readonly string[];
   readonly topology?: string;
   readonly topologyPackages?: readonly string[];
   readonly minNodes?: number;
@@ -137,6 +138,7 @@ function assemble(find: (name: SettingName) => Found | undefined, workingDirecto
     libp2pPeers: read("libp2pPeers"),
     expectPeers: read("expectPeers"),
     expectSecret: read("expectSecret"),
+    operatorKeys: read("operatorKeys"),
     topology: read("topology"),
     topologyPackages: read("topologyPackages"),
     minNodes: read("minNodes"),
@@ -192,7 +194,9 @@ function checkEntrances(
 function parsed<T>(setting: Setting<T>, found: Found): T {
   try {
     const value = setting.parse(found.value);
-    return setting.isPath === true && typeof value === "string" ? (resolve(found.folder, value) as T) : value;
+    if (setting.isPath !== true) return value;
+    const absolute = (path: unknown): unknown => (typeof path === "string" ? resolve(found.folder, path) : path);
+    return (Array.isArray(value) ? value.map(absolute) : absolute(value)) as T;
   } catch (error) {
     if (error instanceof UnfitSetting) throw new ConfigInvalidError(found.source, error.message);
     throw error;

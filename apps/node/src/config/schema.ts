@@ -56,7 +56,10 @@ const strategySchema: Schema = object(
     attestation: object(
       {
         sealIntervalMs: integer(1, "between two seals of the chain, milliseconds"),
-        requireOperatorSignature: { type: "boolean", description: "a seal also needs an operator's key" },
+        requireOperatorSignature: {
+          type: "boolean",
+          description: "what no failure forces needs an operator's signature; see --operator-key",
+        },
       },
       ["requireOperatorSignature"],
     ),
@@ -99,6 +102,7 @@ const shapes: Readonly<Record<SettingName, Schema>> = {
   libp2pPeers: texts("host:port or a multiaddr"),
   expectPeers: path,
   expectSecret: path,
+  operatorKeys: texts("files with operators' public keys"),
   topology: { type: "string", minLength: 1, maxLength: 214, examples: topologyNames },
   topologyPackages: texts("names of packages"),
   minNodes: { type: "integer", minimum: 1, maximum: 1024 },

@@ -169,6 +169,7 @@ export interface Settings {
   readonly libp2pPeers: Setting<readonly string[]>;
   readonly expectPeers: Setting<string>;
   readonly expectSecret: Setting<string>;
+  readonly operatorKeys: Setting<readonly string[]>;
   readonly topology: Setting<string>;
   readonly topologyPackages: Setting<readonly string[]>;
   readonly minNodes: Setting<number>;
@@ -259,6 +260,18 @@ export const settings: Settings = {
       completes: "file",
     },
     parse: somePath,
+    isPath: true,
+  },
+  operatorKeys: {
+    flag: {
+      name: "operator-key",
+      value: "FILE",
+      summary:
+        "to found a cluster whose strategy requires operator signatures: an operator's public key; may be given several times",
+      repeatable: true,
+      completes: "file",
+    },
+    parse: list("a path", (value) => void somePath(value)),
     isPath: true,
   },
   topology: {

@@ -24,6 +24,11 @@ export interface BlockLine {
   readonly decision?: { readonly kind: string; readonly inputs: Decision["inputs"] };
   /** True where a seal stands right behind it. */
   readonly sealed: boolean;
+  /**
+   * Where the cluster has operator keys: an operator approved of it beforehand, vouches for it by a signature over it or above it, or is
+   * awaited.
+   */
+  readonly operator?: "approved" | "signed" | "awaited";
 }
 
 /** What `chain.show` answers: the sealed chain, verified while it is read. */
@@ -46,6 +51,7 @@ export function describeChain(
     readonly seals: readonly Uint8Array[];
   },
   decisionOf: (command: FormationCommand) => Decision | undefined = () => undefined,
+  operatorSignedHeight = 0,
 ): ChainReport {
   // The node's own chain: what happened to its cluster is shown, and was believed before.
   const believes = (): boolean => true;
@@ -72,6 +78,9 @@ export function describeChain(
       timeMs,
       ...(decision === undefined ? {} : { decision: { kind: decision.kind, inputs: decision.inputs } }),
       sealed: seal !== undefined,
+      ...(verifier.formation().operators === undefined
+        ? {}
+        : { operator: operatorOf(height, command, operatorSignedHeight) }),
     };
   });
   const { genesis } = verifier;
@@ -83,6 +92,15 @@ export function describeChain(
     sealedHeight: verifier.sealed()?.height ?? 0,
     blocks,
   };
+}
+
+function operatorOf(
+  height: number,
+  { approval }: FormationCommand,
+  signedHeight: number,
+): "approved" | "signed" | "awaited" {
+  if (approval !== undefined) return "approved";
+  return height <= signedHeight ? "signed" : "awaited";
 }
 
 function placeOf(transition: Transition): Pick<BlockLine, "role" | "replica" | "predecessor" | "declaration"> {

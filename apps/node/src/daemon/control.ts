@@ -9,7 +9,8 @@ import {
   type PlainValue,
   type TopologyStrategy,
 } from "@revoada/fabric";
-import { describeChain, type BlockLine, type ExplainReport } from "./chain-report.ts";
+import { registerApprovalControl } from "./approval-control.ts";
+import { describeChain, type BlockLine, type ChainReport, type ExplainReport } from "./chain-report.ts";
 import { registerOperatorControl, resolveId } from "./operator-control.ts";
 import type { ReloadReport } from "./reload.ts";
 import { registerSwitchControl } from "./switch-control.ts";
@@ -58,20 +59,13 @@ export function registerControl(control: Control, host: ControlHost): void {
   answer("formation", () => describeFormation(cluster.formation()));
   answer("identity", () => identityOf(host));
   answer("stateHash", () => cluster.stateHash());
-  answer("chain.show", () => {
-    const { directory, origin } = cluster.running();
-    return describeChain(host.attestor, origin.genesis.clusterId, directory.parts(), (command) =>
-      cluster.decisionOf(command),
-    );
-  });
+  answer("chain.show", () => describe(host, cluster.running().directory.parts()));
   answer("formation.explain", (parameters): ExplainReport => {
     const fields = new FieldReader(parameters ?? {}, "explain");
     const given = fields.take("node");
     fields.finish();
     const { origin } = cluster.running();
-    const { blocks } = describeChain(host.attestor, origin.genesis.clusterId, cluster.chainParts(), (command) =>
-      cluster.decisionOf(command),
-    );
+    const { blocks } = describe(host, cluster.chainParts());
     const known = new Set([origin.genesis.founder as string, ...blocks.map(({ node }) => node)]);
     const node = resolveId("node", given, known) as NodeId;
     // A switch is told at a node and moves none.
@@ -94,6 +88,7 @@ export function registerControl(control: Control, host: ControlHost): void {
   registerOperatorControl(answer, cluster, host.wallMs);
   registerSwitchControl(answer, host);
   answer("reload", () => host.reload());
+  registerApprovalControl(answer, cluster, host.attestor);
   answer("leave", async (parameters) => {
     const fields = new FieldReader(parameters ?? {}, "leave");
     const timeoutMs = wholeNumber(fields, "timeoutMs", defaultLeaveTimeoutMs, 600_000);
@@ -108,6 +103,12 @@ export function registerControl(control: Control, host: ControlHost): void {
     const { id } = host.attestor.identity;
     return { from: id, to: await host.rotateKey({ timeoutMs }) };
   });
+}
+
+function describe({ cluster, attestor }: ControlHost, parts: ReturnType<Cluster["chainParts"]>): ChainReport {
+  const { clusterId } = cluster.running().origin.genesis;
+  const signedHeight = cluster.chainHeads()?.operatorSigned?.height;
+  return describeChain(attestor, clusterId, parts, (command) => cluster.decisionOf(command), signedHeight);
 }
 
 /** What a token lets its holder become: a master may be anything. */

@@ -1,16 +1,19 @@
 import { ClusterDeclaration, DeclarationMismatchError } from "@revoada/cluster";
 import {
   isFabricError,
+  shortId,
   parseStrategy,
   prescribedStrategies,
   type FabricFace,
   type FabricStrategy,
   type InvalidValueError,
+  type NodeId,
 } from "@revoada/fabric";
 import { hint } from "../cli/suggest.ts";
 import type { NodeConfig } from "../config/config.ts";
 import { readPlainFile, type FileValue } from "../config/config-file.ts";
 import { ConfigInvalidError } from "../errors.ts";
+import { readOperatorKey } from "../operator/keys.ts";
 import { knownTopologies, type FindTopology } from "./topologies.ts";
 
 const defaultStrategy = "homelab";
@@ -71,6 +74,35 @@ export async function checkDeclaration(asked: Asked, committed: ClusterDeclarati
 /** A strategy with what was said of its autopilot beside it. */
 function withAutopilot(strategy: FabricStrategy, { autopilot }: Asked): FabricStrategy {
   return autopilot === undefined ? strategy : { ...strategy, autopilot: { ...strategy.autopilot, ...autopilot } };
+}
+
+/** The operator keys that genesis is to name: where the strategy requires their signatures, and only there. */
+export async function foundingOperators(
+  { operatorKeys = [] }: Pick<NodeConfig, "operatorKeys">,
+  { strategy }: ClusterDeclaration,
+): Promise<readonly NodeId[]> {
+  const isRequired = strategy.attestation.requireOperatorSignature;
+  if (isRequired && operatorKeys.length === 0)
+    throw new ConfigInvalidError(
+      "--operator-key",
+      `strategy ${strategy.name} requires operator signatures: make a key with revoada operator create FILE and name FILE.pub here`,
+    );
+  if (!isRequired && operatorKeys.length > 0)
+    throw new ConfigInvalidError("--operator-key", `strategy ${strategy.name} requires no operator signatures`);
+  const keys = await Promise.all(operatorKeys.map((path) => readOperatorKey(path)));
+  return [...new Set(keys)].toSorted();
+}
+
+/** Holds the operator keys that a newcomer was told against those of genesis. Rejects with `CLUSTER_DECLARATION_MISMATCH`. */
+export async function checkOperators(
+  { operatorKeys }: Pick<NodeConfig, "operatorKeys">,
+  genesis: { readonly operators: readonly NodeId[] },
+  committed: ClusterDeclaration,
+): Promise<void> {
+  if (operatorKeys === undefined) return;
+  const keys = await Promise.all(operatorKeys.map((path) => readOperatorKey(path)));
+  const other = keys.find((key) => !genesis.operators.includes(key));
+  if (other !== undefined) throw mismatch(`operator key ${shortId(other)}, which genesis does not name`, committed);
 }
 
 function mismatch(given: string, committed: ClusterDeclaration): DeclarationMismatchError {

@@ -42,7 +42,7 @@ import {
 import { readBounded } from "../files.ts";
 import { version } from "../version.ts";
 import { advertisedAddresses } from "./addresses.ts";
-import { checkDeclaration, declare, understoodDeclaration } from "./declare.ts";
+import { checkDeclaration, checkOperators, declare, foundingOperators, understoodDeclaration } from "./declare.ts";
 import { insist } from "./insist.ts";
 import { Expectation } from "./expect/expectation.ts";
 import type { ExpectSurroundings } from "./expect/protocol.ts";
@@ -278,6 +278,7 @@ async function requireLog(data: DataDirectory, file: NodeFile): Promise<void> {
 async function found(options: PrepareOptions, parts: Parts, declaration: ClusterDeclaration): Promise<PreparedNode> {
   const { config, clock, random, data } = options;
   const { attestor, identity, transport, expectation } = parts;
+  const operators = await foundingOperators(config, declaration);
   if (expectation !== undefined) admitExpected(parts, expectation);
   // A port that is taken is found out before there is a cluster.
   await transport.start();
@@ -292,7 +293,7 @@ async function found(options: PrepareOptions, parts: Parts, declaration: Cluster
       storeId: log.recovered.storeId,
       zone: zoneOf(config),
       version,
-      operators: [],
+      operators,
     });
   const genesis =
     expectation === undefined
@@ -378,6 +379,7 @@ async function enter(
     const { genesis, chain } = joined;
     const declaration = await understoodDeclaration(joined.declaration, config);
     await checkDeclaration(config, declaration);
+    await checkOperators(config, genesis, declaration);
     for (const peer of joined.peers) {
       if (peer.id === identity.identity.id) continue;
       peers.learn(peer.id, peer.addresses);

@@ -51,7 +51,9 @@ export interface NodeStatus {
   };
   readonly members: readonly MemberStatusLine[];
   readonly formation: { readonly generation: number; readonly nodes: number };
-  readonly chain: { readonly height: number; readonly head: string; readonly sealedHeight: number };
+  readonly chain: ClusterHealth["chain"];
+  /** How many shifts wait for an operator's approval; only on a leader whose cluster has operator keys. */
+  readonly waitingShifts?: number;
   readonly condition: ClusterHealth["condition"];
   readonly mode: ClusterHealth["mode"];
   /** Present while the cluster is on its way to another declaration. */
@@ -117,6 +119,7 @@ export function describeStatus(cluster: Cluster, facts: NodeFacts): NodeStatus {
     members: describeMembers(formation, running.membership.view().members, leader),
     formation: { generation: formation.generation, nodes: formation.nodes.size },
     chain: health.chain,
+    ...waitingOf(cluster),
     condition: health.condition,
     mode: health.mode,
     ...(health.switching === undefined ? {} : { switching: health.switching }),
@@ -125,6 +128,11 @@ export function describeStatus(cluster: Cluster, facts: NodeFacts): NodeStatus {
     resources: health.resources,
     uptimeMs: Math.round(facts.uptimeMs),
   };
+}
+
+function waitingOf(cluster: Cluster): { readonly waitingShifts?: number } {
+  const waitingShifts = cluster.waitingShifts();
+  return waitingShifts === undefined ? {} : { waitingShifts };
 }
 
 function describeMembers(

@@ -166,12 +166,17 @@ export function workspace(): string {
 }
 
 /** The file of a strategy whose elections leave room for machines that are busy. */
-export function patientStrategy(folder: string, kind: "solo" | "homelab"): string {
+export function patientStrategy(
+  folder: string,
+  kind: "solo" | "homelab",
+  attestation: Partial<FabricStrategy["attestation"]> = {},
+): string {
   const base: FabricStrategy = kind === "solo" ? prescribedSolo() : prescribedHomelab();
   const strategy: FabricStrategy = {
     ...base,
     name: `patient-${kind}`,
     consensus: { ...base.consensus, electionTimeoutMs: 1000 },
+    attestation: { ...base.attestation, ...attestation },
   };
   const path = join(folder, `${kind}.json`);
   writeFileSync(path, JSON.stringify(strategy));

@@ -131,3 +131,15 @@ export class ChainFileReader {
     this.#ended = true;
   }
 }
+
+/** The records of a chain file, in order; who signed what is not judged. Refuses with `CHAIN_INVALID` what has another form. */
+export function readChainFile(file: Uint8Array): readonly ChainRecord[] {
+  const reader = new ChainFileReader(file);
+  const records: ChainRecord[] = [];
+  let height = 0;
+  for (let record = reader.next(height); record !== undefined; record = reader.next(height)) {
+    records.push(record);
+    if (record.kind === "block") height += 1;
+  }
+  return records;
+}

@@ -34,11 +34,7 @@ interface Held {
 const maxHeld = 64;
 
 /** The transitions that change something, each with the formation after it. Throws `TOPOLOGY_ILLEGAL_TRANSITION`. */
-export function stepsOf(
-  formation: Formation,
-  transitions: readonly Transition[],
-  timeMs: number,
-): readonly FormationStep[] {
+function stepsOf(formation: Formation, transitions: readonly Transition[], timeMs: number): readonly FormationStep[] {
   let current = formation;
   return transitions.flatMap((transition, ordinal) => {
     const next = applyTransition(current, transition, timeMs);

@@ -9,7 +9,6 @@ import {
   type ChainHead,
   type NodeId,
   type OperatorSignature,
-  type Transition,
   type Transport,
 } from "@revoada/fabric";
 import { decodeCanonical, encodeCanonical } from "../codec.ts";
@@ -203,14 +202,6 @@ export class ApprovalDesk {
       }),
     };
   }
-}
-
-/** The transitions by which one operator key takes the place of another. */
-export function keyRotation(from: NodeId, to: NodeId): readonly Transition[] {
-  return [
-    { verb: "enrol", node: to },
-    { verb: "revoke", node: from },
-  ];
 }
 
 /** Throws `FABRIC_INVALID_VALUE` for anything that is no request. */

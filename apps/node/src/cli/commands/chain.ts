@@ -1,13 +1,13 @@
 import { resolve } from "node:path";
 import { ed25519Verifier, verifyChainWith } from "@revoada/attest-blake3";
-import { parseClusterId, shortId, type ChainRecovery } from "@revoada/fabric";
+import { parseClusterId, shortId, type ChainRecovery, type ChainVerdict } from "@revoada/fabric";
 import { CliFileError, CliUsageError } from "../../errors.ts";
 import { readBounded, writeDurably } from "../../files.ts";
 import type { CommandSpec, Invocation } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { outputFlag, renderFacts, renderTable, type Cell } from "../output.ts";
 import { clientFlags, show, withNode } from "./common.ts";
-import { placeOf } from "./place.ts";
+import { operatorCell, operatorHeading, placeOf } from "./place.ts";
 
 const fileArgument = { name: "FILE", required: true, completes: "file" } as const;
 /** A chain of a million shifts is smaller. */
@@ -32,10 +32,11 @@ export const chainShowCommand: CommandSpec = {
           `${block.term}/${block.index}`,
           new Date(block.timeMs).toISOString(),
           block.sealed ? { text: "sealed", style: "green" } : "",
+          ...operatorCell(block),
           block.reason,
         ]);
         const head = `cluster ${report.cluster}, founded by ${shortId(report.founder)}, sealed up to ${report.sealedHeight}`;
-        return `${paint("dim", head)}\n${renderTable(["HEIGHT", "SHIFT", "NODE", "PLACE", "TERM/INDEX", "TIME", "SEAL", "REASON"], rows, paint)}`;
+        return `${paint("dim", head)}\n${renderTable(["HEIGHT", "SHIFT", "NODE", "PLACE", "TERM/INDEX", "TIME", "SEAL", ...operatorHeading(report.blocks), "REASON"], rows, paint)}`;
       });
       return exitCodes.ok;
     }),
@@ -92,6 +93,7 @@ async function verify(invocation: Invocation): Promise<number> {
             ["head", verdict.head.hash],
             ["sealed", verdict.sealed === undefined ? "nothing but genesis" : `up to ${verdict.sealed.height}`],
             ["formation", `generation ${verdict.generation}`],
+            ...operatorFacts(verdict),
             ...verdict.recoveries.map(recoveryFact),
           ],
           paint,
@@ -106,7 +108,29 @@ async function verify(invocation: Invocation): Promise<number> {
         ),
   );
   if (!verdict.ok) return exitCodes.failed;
+  if (invocation.has("operator-signed") && !isSigned(verdict)) return exitCodes.failed;
   return verdict.recoveries.length > 0 && invocation.has("no-recovery") ? exitCodes.failed : exitCodes.ok;
+}
+
+type Verified = Extract<ChainVerdict, { ok: true }>;
+
+/** True where an operator vouches for everything in the chain. */
+function isSigned({ operators, head }: Verified): boolean {
+  return operators !== undefined && operators.signed.height === head.height;
+}
+
+/** Whose signatures count, and from where on one is awaited; nothing where the cluster has no operator keys. */
+function operatorFacts({ operators, sealed }: Verified): readonly (readonly [string, Cell])[] {
+  if (operators === undefined) return [];
+  const { inForce, signed } = operators;
+  const isBehind = signed.height < (sealed?.height ?? 0);
+  const text = isBehind
+    ? `sealed by voters, awaiting an operator from height ${signed.height + 1}`
+    : `signed up to ${signed.height}`;
+  return [
+    ["operators", inForce.map(shortId).join(", ")],
+    ["operator", isBehind ? { text, style: "yellow" } : text],
+  ];
 }
 
 /** What no majority agreed to is told in so many words. */
@@ -128,6 +152,7 @@ export const chainVerifyCommand: CommandSpec = {
   flags: [
     { name: "cluster", value: "ID", summary: "the id of the cluster that it must be of" },
     { name: "no-recovery", summary: "exit code 1 also where one node went on alone" },
+    { name: "operator-signed", summary: "exit code 1 also where no operator vouches for all of it" },
     outputFlag,
   ],
   examples: [

@@ -5,7 +5,7 @@ import type { CommandSpec } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { renderTable, type Cell } from "../output.ts";
 import { clientFlags, show, withNode } from "./common.ts";
-import { placeOf } from "./place.ts";
+import { operatorCell, operatorHeading, placeOf } from "./place.ts";
 import { minNodesOf, strategyNamed } from "./strategy.ts";
 import { runSwitch, switchFlags } from "./switching.ts";
 
@@ -125,11 +125,16 @@ export const formationExplainCommand: CommandSpec = {
           placeOf(block) === "-" ? block.verb : `${block.verb} ${placeOf(block)}`,
           block.decision?.kind ?? "",
           shortId(block.proposer),
+          ...operatorCell(block),
           block.reason,
           renderInputs(block),
         ]);
         if (rows.length === 0) return `${shortId(report.node)} founded the cluster and was never shifted\n`;
-        return renderTable(["HEIGHT", "TIME", "SHIFT", "DECISION", "BY", "REASON", "FACTS"], rows, paint);
+        return renderTable(
+          ["HEIGHT", "TIME", "SHIFT", "DECISION", "BY", ...operatorHeading(report.blocks), "REASON", "FACTS"],
+          rows,
+          paint,
+        );
       });
       return exitCodes.ok;
     }),

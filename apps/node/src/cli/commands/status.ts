@@ -4,7 +4,7 @@ import type { HealthReport } from "../../daemon/control.ts";
 import type { FormationReport, NodeStatus } from "../../daemon/status.ts";
 import type { CommandSpec, Invocation } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
-import { renderError, renderFacts, renderTable, type Cell } from "../output.ts";
+import { counted, renderError, renderFacts, renderTable, type Cell } from "../output.ts";
 import { clientFlags, outputOf, show, withNode, type Paint } from "./common.ts";
 
 const watchEveryMs = 1000;
@@ -43,6 +43,18 @@ function declarationFacts(status: NodeStatus): readonly (readonly [string, Cell]
   return facts;
 }
 
+/** What waits for an operator, where the cluster has any. */
+function operatorFacts({ chain, waitingShifts = 0 }: NodeStatus): readonly (readonly [string, Cell])[] {
+  const { operatorSignedHeight: signed, sealedHeight } = chain;
+  if (signed === undefined) return [];
+  const blocks = sealedHeight - signed;
+  const awaiting = blocks === 0 ? [] : [`${counted(blocks, "block")} above that not yet`];
+  const waiting = waitingShifts === 0 ? [] : [`${counted(waitingShifts, "shift")} not made before one approves`];
+  const text = [`signed up to ${signed}`, ...awaiting, ...waiting].join(", ");
+  const isDone = blocks === 0 && waitingShifts === 0;
+  return [["operator", isDone ? text : { text: `${text}: see revoada chain pending`, style: "yellow" }]];
+}
+
 /** A node's status for people. */
 export function renderStatus(status: NodeStatus, paint: Paint): string {
   const { consensus, chain, condition } = status;
@@ -60,6 +72,7 @@ export function renderStatus(status: NodeStatus, paint: Paint): string {
       ["consensus", `${consensus.role} in term ${consensus.term}, leader ${leader}, ${quorumOf(consensus)}`],
       ["log", `committed ${consensus.commitIndex}, applied ${consensus.appliedIndex}, last ${consensus.lastIndex}`],
       ["chain", `height ${chain.height}, sealed ${chain.sealedHeight}, head ${shortId(chain.head)}`],
+      ...operatorFacts(status),
       ["resources", String(status.resources)],
       ["listens", status.listen.join(", ")],
       ["admin", status.admin],
