@@ -47,19 +47,18 @@ function isVoluntary({ verb }: Transition): boolean {
   }
 }
 
-/** A role with control duties or a vote, for a node that neither has a seat nor gets one in this command. */
-function givesDuty({ transition, formation }: Step): boolean {
+/** A role with control duties or a vote, for a node that has no seat once the command is done: one in passing does not count. */
+function givesDuty({ transition }: Step, after: Formation): boolean {
   if (transition.verb !== "promote" && transition.verb !== "reassign") return false;
   if (transition.role !== "master" && transition.role !== "arbiter") return false;
-  return formation.nodes.get(transition.node)?.replica !== "voter";
+  return after.nodes.get(transition.node)?.replica !== "voter";
 }
 
 /** Seats that are added, and those that are taken from voters who could go on. */
-function movesSeats(before: Formation, steps: readonly Step[]): boolean {
+function movesSeats(before: Formation, after: Formation, steps: readonly Step[]): boolean {
   const seating = steps.filter(
     ({ transition: { verb } }) => verb === "promote" || verb === "reassign" || verb === "seat",
   );
-  const after = steps.at(-1)?.formation ?? before;
   const [old, now] = [votersOf(before), votersOf(after)];
   const gained = new Set(seating.map(({ transition }) => transition.node).filter((id) => now.has(id) && !old.has(id)));
   const lost = [...old].filter((id) => !now.has(id));
@@ -76,7 +75,10 @@ function movesSeats(before: Formation, steps: readonly Step[]): boolean {
  * the transitions that changed something, in order.
  */
 export function needsApproval(before: Formation, steps: readonly Step[]): boolean {
-  return steps.some((step) => isVoluntary(step.transition) || givesDuty(step)) || movesSeats(before, steps);
+  const after = steps.at(-1)?.formation ?? before;
+  return (
+    steps.some((step) => isVoluntary(step.transition) || givesDuty(step, after)) || movesSeats(before, after, steps)
+  );
 }
 
 /** Throws `TOPOLOGY_UNAPPROVED_SHIFT` or `TOPOLOGY_NOT_AN_OPERATOR`. */

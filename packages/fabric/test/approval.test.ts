@@ -88,6 +88,14 @@ describe("a shift that no failure forces", () => {
     ["the end of a quarantine", apply(three(), { verb: "quarantine", node: c }), [{ verb: "restore", node: c }]],
     ["a next key", three(), [{ verb: "succeed", node: "e".repeat(64) as NodeId, predecessor: c, signature }]],
     ["a master without a vote", three(), [{ verb: "promote", node: d, role: "master" }]],
+    [
+      "a master with a vote in passing",
+      three(),
+      [
+        { verb: "promote", node: d, role: "master", replica: "voter" },
+        { verb: "seat", node: d, replica: "none" },
+      ],
+    ],
     ["another operator key", three(), [{ verb: "enrol", node: second }]],
     ["two seats given up", three(), [b, c].map((node) => ({ verb: "seat", node, replica: "learner" }) as const)],
     [

@@ -475,6 +475,8 @@ class NodeProcess implements RunningNode {
     page.gauge("revoada_node_applied_index", consensus.appliedIndex);
     page.gauge("revoada_chain_height", chain.height);
     page.gauge("revoada_chain_sealed_height", chain.sealedHeight);
+    if (chain.operatorSignedHeight !== undefined)
+      page.gauge("revoada_chain_operator_signed_height", chain.operatorSignedHeight);
     page.gauge("revoada_catalog_resources", resources);
     page.gauge("revoada_catalog_subscribers", subscribers);
     for (const name of ["forming", "healthy", "degraded", "no-quorum"])

@@ -18,6 +18,8 @@ export async function planLoneRotation(options: OfflineOptions, successor: NodeI
   if (voters.length === 1 && voters[0] === successor) return undefined;
   if (voters.length !== 1 || voters[0] !== node)
     throw refusal(`${shortId(node)} is not the only voter: start it, and rotate its key while it runs`);
+  if (formation.operators !== undefined)
+    throw refusal("an operator has to approve of a next key, and nobody can while the only voter is stopped");
   const signature = attestor.signSuccession(clusterId, successor);
   const transitions = [
     { verb: "succeed", node: successor, predecessor: node, signature },
