@@ -1,6 +1,6 @@
 import type { Attestor, ClusterId, Identity, NodeId, Seal } from "@revoada/fabric";
 import { checkApproval, encodeApproval, readApproval, signApproval } from "./core/approval.ts";
-import { blockMaker } from "./core/block.ts";
+import { blockHash, blockMaker } from "./core/block.ts";
 import { ChainVerifier } from "./core/chain-verifier.ts";
 import { openCommand, signCommand, signSuccession } from "./core/command.ts";
 import { cosign, encodeCosignature, openCosignature } from "./core/cosignature.ts";
@@ -43,6 +43,7 @@ export function blake3Attestor(identity: Identity): Attestor {
     encodeCosignature,
     openCosignature: (bytes, clusterId) => openCosignature(bytes, clusterId, verifier),
     makeBlock: (input) => blocks.make(input),
+    blockHash: (bytes) => blockHash(bytes),
     signHead: (clusterId, head) => signHead(clusterId, head, identity),
     checkHead: (clusterId, head, { signer, signature }) =>
       verifier.verify(signer, sealStatement(clusterId, head), signature),

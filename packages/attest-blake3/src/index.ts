@@ -13,7 +13,14 @@ export type { ChainRecord, ChainRecordKind } from "./core/chain-file.ts";
 export { readChainFile } from "./core/chain-file.ts";
 export type { ChainVerifierOptions, VerifiedBlock } from "./core/chain-verifier.ts";
 export { ChainVerifier } from "./core/chain-verifier.ts";
+export type { ProofVerdict, ProvenShift } from "./core/proof.ts";
+export type { ProofRequest } from "./core/prove.ts";
+export { proveNode } from "./core/prove.ts";
+export type { EvidenceKind } from "./core/evidence.ts";
+export { checkpointOf, evidenceKind } from "./core/evidence.ts";
 export { verifyChainWith } from "./core/verify-chain.ts";
+export type { VerifyOptions } from "./core/verify-options.ts";
+export { verifyProofWith } from "./core/verify-proof.ts";
 export {
   ChainInvalidError,
   KeyInvalidError,

@@ -1,5 +1,6 @@
 import type { CanonicalValue } from "@revoada/attest-blake3";
 import { decodeCanonical, encodeCanonical } from "@revoada/attest-blake3";
+import { decode } from "cborg";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
@@ -104,5 +105,45 @@ describe("canonical bytes", () => {
       }),
       { numRuns: 2000 },
     );
+  });
+});
+
+describe("decoding that proves canonicity while it reads", () => {
+  /** What it replaced: a strict decoder, then encoding again and comparing. */
+  function byEncodingAgain(bytes: Uint8Array): CanonicalValue | undefined {
+    try {
+      const value = decode(bytes, { strict: true, allowUndefined: false, allowBigInt: false }) as CanonicalValue;
+      return Buffer.from(encodeCanonical(value)).equals(bytes) ? value : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  test("takes what encoding again would have taken, and refuses the rest, for bytes near to canonical ones", () => {
+    const sample = encodeCanonical([1, -25, "é", new Uint8Array(30), { a: [null, true], bb: 70_000, c: "x" }, 2 ** 40]);
+    let [taken, refusedCount] = [0, 0];
+    for (let offset = 0; offset < sample.length; offset += 1) {
+      for (let value = 0; value < 256; value += 1) {
+        const bytes = sample.slice();
+        bytes[offset] = value;
+        const expected = byEncodingAgain(bytes);
+        let found: CanonicalValue | undefined;
+        try {
+          found = decodeCanonical(bytes, limits);
+        } catch (error) {
+          expect(error).toMatchObject({ code: "ATTEST_NOT_CANONICAL" });
+        }
+        expect(found, `byte ${offset} is ${value}`).toEqual(expected);
+        if (expected === undefined) refusedCount += 1;
+        else taken += 1;
+      }
+    }
+    expect(taken).toBeGreaterThan(1000);
+    expect(refusedCount).toBeGreaterThan(1000);
+  });
+
+  test("keeps a mark of byte order and a key that is the name of the prototype as they are", () => {
+    const value = ["\ufeffx", Object.fromEntries([["__proto__", 1]])];
+    expect(decodeCanonical(encodeCanonical(value), limits)).toEqual(value);
   });
 });

@@ -38,6 +38,17 @@ function withItem(bytes: Uint8Array, index: number, value: CanonicalValue): Uint
   return encodeCanonical(itemsOf(bytes).with(index, value));
 }
 
+/** A block with one item of its header changed. */
+function withHeaderItem(block: Uint8Array, index: number, value: CanonicalValue): Uint8Array {
+  const [header, command] = itemsOf(block) as [Uint8Array, CanonicalValue];
+  return encodeCanonical([withItem(header, index, value), command]);
+}
+
+/** A block that names and holds another command. */
+function withCommand(block: Uint8Array, command: Uint8Array): Uint8Array {
+  return withItem(withHeaderItem(block, 7, Buffer.from(node("a").hash(command), "hex")), 1, command);
+}
+
 /** A command's envelope with one item of its body changed, and signed again where a signer is given. */
 function withBodyItem(bytes: Uint8Array, index: number, value: CanonicalValue, signer?: string): Uint8Array {
   const [body, signature] = itemsOf(bytes) as [Uint8Array, Uint8Array];
@@ -110,7 +121,7 @@ describe("a chain verifies", () => {
   test("when a seal covers a head in the middle of a command", () => {
     const writer = formed();
     const middle = writer.blocks()[4] as Uint8Array;
-    const head = { height: 5, hash: node("a").hash(middle) };
+    const head = { height: 5, hash: node("a").blockHash(middle) };
     const seals = [sealBy([node("a")], clusterId, head)];
     const verdict = verifyChain(
       node("a").exportChain({ genesis: writer.genesis.bytes, blocks: writer.blocks(), seals }),
@@ -149,7 +160,7 @@ describe("a chain is refused as", () => {
     const file = writeStory().file();
     file[9] = 2;
     expect(faultOf(file)).toMatchObject({ reason: "unknown-version", message: expect.stringContaining("version 2") });
-    expect(faultOf(oneBlock((bytes) => withItem(bytes, 0, "revoada/block/2")))).toMatchObject({
+    expect(faultOf(oneBlock((bytes) => withHeaderItem(bytes, 0, "revoada/block/2")))).toMatchObject({
       reason: "unknown-version",
       height: 1,
     });
@@ -157,13 +168,7 @@ describe("a chain is refused as", () => {
     const writer = new ChainWriter();
     const signed = node("a").signCommand(writer.command([admit("b")]));
     const command = withBodyItem(signed, 0, "revoada/command/7", "a");
-    const block = oneBlock((bytes) =>
-      encodeCanonical(
-        itemsOf(bytes)
-          .with(7, Buffer.from(node("a").hash(command), "hex"))
-          .with(8, command),
-      ),
-    );
+    const block = oneBlock((bytes) => withCommand(bytes, command));
     expect(faultOf(block)).toMatchObject({
       reason: "unknown-version",
       message: expect.stringContaining("a command of version 7"),
@@ -229,7 +234,7 @@ describe("a chain is refused as", () => {
   });
 
   test("malformed, when a block names one command and holds another", () => {
-    expect(faultOf(oneBlock((bytes) => withItem(bytes, 7, new Uint8Array(32))))).toMatchObject({
+    expect(faultOf(oneBlock((bytes) => withHeaderItem(bytes, 7, new Uint8Array(32))))).toMatchObject({
       reason: "malformed",
       height: 1,
     });
@@ -240,7 +245,7 @@ describe("a chain is refused as", () => {
     const [first] = writer.propose([admit("b"), admit("c")]);
     const { command } = readBlock((first as { bytes: Uint8Array }).bytes, 1);
     const second = writer.records.pop() as ChainRecord;
-    writer.records.push({ kind: "block", bytes: withItem(second.bytes, 8, command as Uint8Array) });
+    writer.records.push({ kind: "block", bytes: withItem(second.bytes, 1, command as Uint8Array) });
     expect(faultOf(writer.file())).toMatchObject({ reason: "malformed", height: 2 });
 
     const story = writeStory();
@@ -279,6 +284,29 @@ describe("a chain is refused as", () => {
     expect(verdict).toMatchObject({ ok: false, fault: { reason: "wrong-cluster" } });
   });
 
+  test("wrong-commitment, when the last block of a command commits to other blocks, another state or nothing, or another to anything", () => {
+    for (const item of [8, 9])
+      expect(faultOf(oneBlock((bytes) => withHeaderItem(bytes, item, new Uint8Array(32))))).toMatchObject({
+        reason: "wrong-commitment",
+        height: 1,
+      });
+    const without = oneBlock((bytes) => {
+      const [header, command] = itemsOf(bytes) as [Uint8Array, CanonicalValue];
+      return encodeCanonical([encodeCanonical(itemsOf(header).slice(0, 8)), command]);
+    });
+    expect(faultOf(without)).toMatchObject({ reason: "wrong-commitment", height: 1 });
+    const early = new ChainWriter();
+    early.propose([admit("b"), admit("c")]);
+    const [genesis, first, second] = early.records as [ChainRecord, ChainRecord, ChainRecord];
+    const [header, command] = itemsOf(first.bytes) as [Uint8Array, CanonicalValue];
+    const roots = [new Uint8Array(32), new Uint8Array(32)];
+    const bytes = encodeCanonical([encodeCanonical([...itemsOf(header), ...roots]), command]);
+    expect(faultOf(encodeChainFile([genesis, { kind: "block", bytes }, second]))).toMatchObject({
+      reason: "wrong-commitment",
+      height: 1,
+    });
+  });
+
   test("broken-link, when a block is dropped, doubled, swapped or of another chain", () => {
     const story = writeStory();
     const isBlock = (index: number): boolean => story.records[index]?.kind === "block";
@@ -295,11 +323,14 @@ describe("a chain is refused as", () => {
       [swapped[index], swapped[index + 1]] = [swapped[index + 1] as ChainRecord, swapped[index] as ChainRecord];
       expect(faultOf(encodeChainFile(swapped)).reason, `record ${index} swapped`).toBe("broken-link");
     }
-    expect(faultOf(oneBlock((bytes) => withItem(bytes, 2, new Uint8Array(32))))).toMatchObject({
+    expect(faultOf(oneBlock((bytes) => withHeaderItem(bytes, 2, new Uint8Array(32))))).toMatchObject({
       reason: "broken-link",
       height: 1,
     });
-    expect(faultOf(oneBlock((bytes) => withItem(bytes, 1, 2)))).toMatchObject({ reason: "broken-link", height: 1 });
+    expect(faultOf(oneBlock((bytes) => withHeaderItem(bytes, 1, 2)))).toMatchObject({
+      reason: "broken-link",
+      height: 1,
+    });
   });
 
   test("bad-signature, when a command was changed after it was signed or signed by somebody else", () => {
@@ -321,7 +352,7 @@ describe("a chain is refused as", () => {
       reason: "missing-signature",
       height: 1,
     });
-    expect(faultOf(oneBlock((bytes) => withItem(bytes, 8, null)))).toMatchObject({
+    expect(faultOf(oneBlock((bytes) => withItem(bytes, 1, null)))).toMatchObject({
       reason: "missing-signature",
       height: 1,
     });
@@ -362,7 +393,10 @@ describe("a chain is refused as", () => {
   });
 
   test("out-of-order, when an ordinal is not that of the next transition", () => {
-    expect(faultOf(oneBlock((bytes) => withItem(bytes, 6, 1)))).toMatchObject({ reason: "out-of-order", height: 1 });
+    expect(faultOf(oneBlock((bytes) => withHeaderItem(bytes, 6, 1)))).toMatchObject({
+      reason: "out-of-order",
+      height: 1,
+    });
   });
 
   test("out-of-order, when a command begins before all blocks of the last one are there", () => {
@@ -374,7 +408,7 @@ describe("a chain is refused as", () => {
       [5, 9],
       [4, 9],
     ] as const) {
-      const bytes = withItem(second.bytes, item, value);
+      const bytes = withHeaderItem(second.bytes, item, value);
       expect(faultOf(encodeChainFile([...writer.records, { kind: "block", bytes }]))).toMatchObject({
         reason: "out-of-order",
         height: 2,
@@ -386,18 +420,19 @@ describe("a chain is refused as", () => {
     const writer = new ChainWriter();
     const command = writer.command([admit("b")], { baseGeneration: 3 });
     const bytes = node("a").signCommand(command);
-    const commandHash = Buffer.from(node("a").hash(bytes), "hex");
-    const skipped = oneBlock((block) => encodeCanonical(itemsOf(block).with(7, commandHash).with(8, bytes)));
+    const skipped = oneBlock((block) => withCommand(block, bytes));
     expect(faultOf(skipped)).toMatchObject({ reason: "generation-gap", height: 1 });
-    expect(faultOf(oneBlock((block) => withItem(block, 3, 2)))).toMatchObject({ reason: "generation-gap", height: 1 });
+    expect(faultOf(oneBlock((block) => withHeaderItem(block, 3, 2)))).toMatchObject({
+      reason: "generation-gap",
+      height: 1,
+    });
   });
 
   test("illegal-transition, when the table does not list it, it changes nothing, or an even number of voters would be left", () => {
     const forged = (transitions: Parameters<ChainWriter["command"]>[0]): Uint8Array => {
       const writer = new ChainWriter();
       const bytes = node("a").signCommand(writer.command(transitions));
-      const commandHash = Buffer.from(node("a").hash(bytes), "hex");
-      return oneBlock((block) => encodeCanonical(itemsOf(block).with(7, commandHash).with(8, bytes)));
+      return oneBlock((block) => withCommand(block, bytes));
     };
     expect(faultOf(forged([{ verb: "promote", node: id("b"), role: "master" }]))).toMatchObject({
       reason: "illegal-transition",
@@ -486,7 +521,7 @@ describe("a chain is refused as", () => {
     expect(faultOf(writer.file())).toMatchObject({ reason: "unsealed-voter-change", height: 7 });
 
     const half = formed();
-    const middle = { height: 5, hash: node("a").hash(half.blocks()[4] as Uint8Array) };
+    const middle = { height: 5, hash: node("a").blockHash(half.blocks()[4] as Uint8Array) };
     half.records.splice(-1, 0, { kind: "seal", bytes: sealBy([node("a")], clusterId, middle) });
     half.propose(next);
     expect(faultOf(half.file())).toMatchObject({ reason: "unsealed-voter-change", height: 7 });

@@ -59,7 +59,7 @@ describe("a switch of the declaration in the chain", () => {
     const bad = writer.command([declare(Uint8Array.of(1))]);
     const { term, index } = { term: writer.term, index: writer.index + 1 };
     const block = node("a").makeBlock({
-      previous: writer.head,
+      previous: writer.tip,
       generation: (bad.baseGeneration + 1) as typeof bad.baseGeneration,
       term: term as typeof bad.term,
       index: index as never,

@@ -156,6 +156,8 @@ describe("a recovery in the chain", () => {
     forged.records = [...writer.records];
     forged.formation = writer.formation;
     forged.head = writer.head;
+    forged.tip = writer.tip;
+    forged.timeMs = writer.timeMs;
     forged.index = writer.index;
     forged.append(byOther, attestorOf("e").signCommand({ ...byOther, proposer: id("e") }));
     expect(verifyChainWith(forged.file(), clusterId, verifier)).toMatchObject({

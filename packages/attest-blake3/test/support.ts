@@ -2,6 +2,7 @@ import type {
   Attestor,
   Block,
   ChainHead,
+  ChainTip,
   ClusterId,
   Formation,
   FormationCommand,
@@ -15,7 +16,7 @@ import type {
   Term,
   Transition,
 } from "@revoada/fabric";
-import { applyFormationCommand, applyTransition, genesisFormation, replicasOf } from "@revoada/fabric";
+import { applyFormationCommand, applyTransition, genesisFormation, isRecovery, replicasOf } from "@revoada/fabric";
 import { blake3Attestor, ed25519Verifier, identityFromSeed } from "@revoada/attest-blake3";
 import type { ChainRecord } from "../src/core/chain-file.ts";
 import { encodeChainFile } from "../src/core/chain-file.ts";
@@ -85,14 +86,23 @@ export class ChainWriter {
   readonly genesis: Genesis;
   formation: Formation;
   head: ChainHead;
+  /** The head, with what is needed to go on. */
+  tip: ChainTip;
+  timeMs: number;
+  /** How far apart commands are. */
+  readonly paceMs: number;
+  recoveries: readonly ChainHead[] = [];
   records: ChainRecord[];
   index = 0;
   term = 1;
 
-  constructor(genesis: Genesis = testGenesis) {
+  constructor(genesis: Genesis = testGenesis, paceMs = 1) {
+    this.paceMs = paceMs;
     this.genesis = genesis;
     this.formation = genesisFormation({ ...genesis, id: genesis.founder });
     this.head = { height: 0, hash: genesis.clusterId as string as Hash };
+    this.tip = { ...this.head, history: [] };
+    this.timeMs = genesis.createdMs;
     this.records = [{ kind: "genesis", bytes: genesis.bytes }];
   }
 
@@ -108,7 +118,7 @@ export class ChainWriter {
       transitions,
       reason: "a test says so",
       decisionHash: zeroHash,
-      timeMs: 1_700_000_000_000 + this.index,
+      timeMs: 1_700_000_000_000 + this.index * this.paceMs + this.paceMs - 1,
       proposer: id(overrides.proposer ?? "a"),
       term: (overrides.term ?? this.term) as Term,
     };
@@ -123,35 +133,51 @@ export class ChainWriter {
 
   append(command: FormationCommand, bytes: Uint8Array, overrides: CommandOverrides = {}): readonly Block[] {
     this.index = overrides.index ?? this.index + 1;
-    const steps = applyFormationCommand(this.formation, { ...command, baseGeneration: this.formation.generation });
-    return steps.map((step) => {
+    const timeMs = Math.max(this.timeMs, command.timeMs);
+    const { generation: baseGeneration } = this.formation;
+    const steps = applyFormationCommand(this.formation, { ...command, timeMs, baseGeneration });
+    const formation = steps.at(-1)?.formation ?? this.formation;
+    const after = { formation, timeMs, recoveries: this.recoveries };
+    this.timeMs = timeMs;
+    const blocks = steps.map((step, position) => {
       const block = node("a").makeBlock({
-        previous: this.head,
+        previous: this.tip,
         generation: step.formation.generation,
         term: (overrides.entryTerm ?? this.term) as Term,
         index: this.index as LogIndex,
         ordinal: step.ordinal,
         command: bytes,
+        ...(position === steps.length - 1 ? { after } : {}),
       });
       this.push(block, step.formation);
       return block;
     });
+    const last = blocks.at(-1);
+    if (isRecovery(command) && last !== undefined) this.recoveries = [...this.recoveries, last];
+    return blocks;
   }
 
   /** As {@link append}, transition by transition: what only a whole command is refused for is let through. */
   appendUnchecked(command: FormationCommand, bytes: Uint8Array): void {
     this.index += 1;
+    const timeMs = Math.max(this.timeMs, command.timeMs);
     for (const [ordinal, transition] of command.transitions.entries()) {
-      const formation = applyTransition(this.formation, transition, command.timeMs);
+      const formation = applyTransition(this.formation, transition, timeMs);
       if (formation === this.formation) continue;
       const position = { term: this.term as Term, index: this.index as LogIndex, ordinal };
       const { generation } = formation;
-      this.push(node("a").makeBlock({ previous: this.head, generation, ...position, command: bytes }), formation);
+      const after = { formation, timeMs, recoveries: this.recoveries };
+      const ends = ordinal === command.transitions.length - 1 ? { after } : {};
+      this.push(
+        node("a").makeBlock({ previous: this.tip, generation, ...position, command: bytes, ...ends }),
+        formation,
+      );
     }
   }
 
   push(block: Block, formation: Formation): void {
     this.head = { height: block.height, hash: block.hash };
+    this.tip = { ...this.head, history: block.history };
     this.formation = formation;
     this.records.push({ kind: "block", bytes: block.bytes });
   }
@@ -187,8 +213,8 @@ export function sealBy(signers: readonly Attestor[], clusterId: ClusterId, head:
 }
 
 /** Forms {a, b, c} as voters, replaces the failed c by d, cordons d and admits e: 11 blocks, sealed to the end. */
-export function writeStory(): ChainWriter {
-  const writer = new ChainWriter();
+export function writeStory(paceMs = 1): ChainWriter {
+  const writer = new ChainWriter(testGenesis, paceMs);
   writer.propose([admit("b"), admit("c"), admit("d")]);
   writer.propose([
     { verb: "reassign", node: id("a"), role: "master" },

@@ -65,7 +65,7 @@ describe("making blocks", () => {
   const writer = new ChainWriter();
   const command = node("a").signCommand(writer.command([admit("b"), admit("c")]));
   const input = {
-    previous: writer.head,
+    previous: writer.tip,
     generation: 1,
     term: 1,
     index: 1 as LogIndex,

@@ -2,18 +2,18 @@ import type { ChainFault } from "@revoada/fabric";
 import { equalBytes } from "./canonical.ts";
 import { refuse } from "./faults.ts";
 import { hashBytes } from "./hash.ts";
-import { maxBlockBytes, maxCosignatureBytes, maxGenesisBytes, maxSealBytes } from "./limits.ts";
+import { maxBlockBytes, maxCheckpointBytes, maxCosignatureBytes, maxGenesisBytes, maxSealBytes } from "./limits.ts";
 
 /**
  * A chain file, all integers big-endian:
  *
  * - 8 bytes magic `RVDCHAIN`, 2 bytes version;
- * - records, each 1 byte tag, 4 bytes length and that many bytes: one genesis, then blocks and seals, a seal right after the block
+ * - records, each 1 byte tag, 4 bytes length and that many bytes: one genesis or checkpoint, then blocks and seals, a seal right after the block
  *   that it covers, and an operator's cosignature right after the seal;
  * - a trailer of the same form: 8 bytes count of the records before it, 32 bytes BLAKE3 of everything before it. Without it a file
  *   that was cut between two records would look whole.
  */
-export type ChainRecordKind = "genesis" | "block" | "seal" | "cosignature";
+export type ChainRecordKind = "genesis" | "block" | "seal" | "cosignature" | "checkpoint";
 
 /** One record of a chain, as exact bytes. */
 export interface ChainRecord {
@@ -28,18 +28,26 @@ const recordHeadLength = 5;
 const trailerTag = 0xff;
 const trailerLength = 40;
 
-const tagOf: Readonly<Record<ChainRecordKind, number>> = { genesis: 1, block: 2, seal: 3, cosignature: 4 };
+const tagOf: Readonly<Record<ChainRecordKind, number>> = {
+  genesis: 1,
+  block: 2,
+  seal: 3,
+  cosignature: 4,
+  checkpoint: 5,
+};
 const kindOf: ReadonlyMap<number, ChainRecordKind> = new Map([
   [1, "genesis"],
   [2, "block"],
   [3, "seal"],
   [4, "cosignature"],
+  [5, "checkpoint"],
 ]);
 const maxBytesOf: Readonly<Record<ChainRecordKind, number>> = {
   genesis: maxGenesisBytes,
   block: maxBlockBytes,
   seal: maxSealBytes,
   cosignature: maxCosignatureBytes,
+  checkpoint: maxCheckpointBytes,
 };
 
 /** The bytes of a chain file with these records. */

@@ -1,6 +1,7 @@
 import type {
   ChainHead,
   ChainRecovery,
+  ChainTip,
   ClusterId,
   Cosignature,
   FollowOptions,
@@ -27,13 +28,19 @@ import {
 } from "@revoada/fabric";
 import { checkApproval } from "./approval.ts";
 import type { BlockFields } from "./block.ts";
-import { readBlock } from "./block.ts";
+import { readBlock, splitBlock } from "./block.ts";
+import { copyBytes } from "./canonical.ts";
+import type { CheckpointParts } from "./checkpoint.ts";
+import { encodeCheckpoint, openCheckpoint } from "./checkpoint.ts";
 import type { ChainRecord } from "./chain-file.ts";
+import type { CommittedState, StateCommitter } from "./chain-state.ts";
+import { stateCommitter } from "./chain-state.ts";
 import { openCommand } from "./command.ts";
 import { openCosignature } from "./cosignature.ts";
 import { refuse } from "./faults.ts";
 import { openGenesis } from "./genesis.ts";
 import { hashOf } from "./hash.ts";
+import { appendLeaf, historyRoot } from "./history.ts";
 import { checkSeal, readSeal } from "./seal.ts";
 
 /** What a verifier starts from: the genesis, the cluster id that is its root of trust, and a way to check signatures. */
@@ -58,6 +65,8 @@ interface OpenedCommand {
   readonly hash: Hash;
   readonly term: Term;
   readonly index: LogIndex;
+  /** The command's time, or that of the one before it where that is later. */
+  readonly timeMs: number;
   readonly steps: readonly FormationStep[];
   /** How many of the steps have their block. */
   readonly done: number;
@@ -72,8 +81,18 @@ interface UnsealedBlock {
 type VoterStores = ReadonlyMap<NodeId, StoreId>;
 
 interface VerifierState {
-  head: ChainHead;
+  head: ChainTip;
   formation: Formation;
+  /** Committed time: the largest of all commands so far. */
+  timeMs: number;
+  /** The state that the last whole command led to; undefined before the first. */
+  committed: CommittedState | undefined;
+  /** The header of the last block; undefined for genesis. */
+  header: Uint8Array | undefined;
+  /** The last sealed head that another verifier could go on from. */
+  mark: CheckpointParts | undefined;
+  /** Where one node went on alone, as the states commit to it: also before a checkpoint, of which no more is known. */
+  recoveryHeads: readonly ChainHead[];
   /** Log position of the last command. */
   term: number;
   index: number;
@@ -91,6 +110,9 @@ interface VerifierState {
   operatorSigned: ChainHead;
 }
 
+/** The state that the last whole command of a verifier led to, with its trees: for proofs. Undefined before the first. */
+export let committedBy: (verifier: ChainVerifier) => CommittedState | undefined;
+
 /**
  * Follows one chain, block by block and seal by seal, and derives from it who may sign what.
  *
@@ -100,7 +122,7 @@ interface VerifierState {
  *   whoever holds a minority of voter keys cannot vote himself in.
  * - A recovery is the one command without a majority: a node that replicates says that it goes on alone, and is the only voter from that
  *   block on. One stolen key can say so; it is refused with `unbelieved-recovery` unless `believes` says that it may be believed.
- *
+ * - The last block of each command commits to all blocks before it and to the state that follows from them.
  * - Where genesis names operator keys, a command that no failure forces bears the approval of one that is in force, made for the head that
  *   it follows upon. An operator's signature under a sealed head stands beside the seal, and says up to where operators have looked.
  *
@@ -119,7 +141,12 @@ export class ChainVerifier {
   readonly genesis: Genesis;
   readonly #verifier: SignatureVerifier;
   readonly #believes: (recovery: ChainHead) => boolean;
+  readonly #states: StateCommitter = stateCommitter();
   #state: VerifierState;
+
+  static {
+    committedBy = (verifier) => verifier.#state.committed;
+  }
 
   constructor(options: ChainVerifierOptions) {
     const genesis = openGenesis(options.genesis, options.verifier);
@@ -132,8 +159,13 @@ export class ChainVerifier {
     const formation = genesisFormation({ ...genesis, id: genesis.founder });
     const origin = { height: 0, hash: genesis.clusterId as string as Hash };
     this.#state = {
-      head: origin,
+      head: { ...origin, history: [] },
       formation,
+      timeMs: genesis.createdMs,
+      committed: undefined,
+      header: undefined,
+      mark: undefined,
+      recoveryHeads: [],
       term: 0,
       index: 0,
       opened: undefined,
@@ -149,7 +181,8 @@ export class ChainVerifier {
 
   /** The last block that was accepted; genesis where there is none. */
   head(): ChainHead {
-    return this.#state.head;
+    const { height, hash } = this.#state.head;
+    return { height, hash };
   }
 
   /** The highest sealed head, undefined where nothing but genesis is vouched for. */
@@ -196,6 +229,52 @@ export class ChainVerifier {
     return opened === undefined ? 0 : opened.steps.length - opened.done;
   }
 
+  /** Committed time: the largest of all commands so far, milliseconds since the epoch. */
+  committedTime(): number {
+    return this.#state.timeMs;
+  }
+
+  /** The header of the last block; undefined for genesis. */
+  headHeader(): Uint8Array | undefined {
+    return this.#state.header;
+  }
+
+  /**
+   * A checkpoint of the last sealed head that ends a command, from which another verifier can go on. Undefined where none is sealed yet, or a
+   * recovery is the last that was.
+   */
+  checkpoint(): Uint8Array | undefined {
+    const { mark } = this.#state;
+    return mark === undefined ? undefined : encodeCheckpoint(mark);
+  }
+
+  /**
+   * Goes on from a checkpoint, in place of genesis. It has to be whole, or `CHAIN_INVALID` is thrown; that it is of the chain which is meant is the
+   * word of whoever brings it.
+   */
+  static from(bytes: Uint8Array, options: Omit<ChainVerifierOptions, "genesis">): ChainVerifier {
+    const checkpoint = openCheckpoint(bytes, options.verifier);
+    const verifier = new ChainVerifier({ ...options, genesis: checkpoint.genesis.bytes });
+    const { head, header, parts, seal } = checkpoint;
+    const { formation, timeMs, recoveries } = parts.state;
+    verifier.#state = {
+      ...verifier.#state,
+      head,
+      header: parts.header,
+      formation,
+      timeMs,
+      committed: verifier.#states.commit(parts.state),
+      mark: parts,
+      recoveryHeads: recoveries,
+      term: header.term,
+      index: header.index,
+      sealed: seal.head,
+      sealedFormation: formation,
+      sealVoters: new Set(voterStores(formation).keys()),
+    };
+    return verifier;
+  }
+
   /** A second verifier that goes on from here on its own. */
   fork(): ChainVerifier {
     const { bytes, clusterId } = this.genesis;
@@ -233,12 +312,12 @@ export class ChainVerifier {
     if (block.generation !== step.formation.generation) {
       refuse("generation-gap", height, `generation ${block.generation}, expected ${step.formation.generation}`);
     }
-    const hash = hashOf(bytes);
+    const { hash } = block;
     if (isRecovery(opened.command) && !this.#believes({ height, hash })) {
       const who = shortId(opened.command.proposer);
       refuse("unbelieved-recovery", height, `${who} says that it went on alone, and nothing says to believe it`);
     }
-    return this.#append(hash, block, opened, step);
+    return this.#append(block, opened, step, copyBytes(splitBlock(bytes).header));
   }
 
   /** Accepts a seal over a block at or below the head and above the last sealed one. */
@@ -255,6 +334,7 @@ export class ChainVerifier {
     if (last.hash !== hash)
       refuse("bad-seal", height, `it is over ${shortId(hash)}, the block there is ${shortId(last.hash)}`);
     checkSeal(seal, this.genesis.clusterId, state.sealVoters, this.#verifier);
+    this.#mark(seal.head, bytes);
     state.sealedFormation =
       height === state.head.height
         ? state.formation
@@ -269,6 +349,21 @@ export class ChainVerifier {
       state.pending = undefined;
     }
     return seal;
+  }
+
+  /** Remembers where another verifier could go on: a sealed head at the end of a command, and not the one block that no majority agreed to. */
+  #mark({ height }: ChainHead, seal: Uint8Array): void {
+    const { head, header, formation, timeMs, recoveryHeads, sealVoters } = this.#state;
+    const alone = recoveryHeads[recoveryHeads.length - 1]?.height === height;
+    if (height !== head.height || header === undefined || alone || this.blocksToCome() > 0) return;
+    this.#state.mark = {
+      genesis: this.genesis.bytes,
+      header,
+      history: head.history,
+      state: { formation, timeMs, recoveries: recoveryHeads },
+      seal: copyBytes(seal),
+      sealers: [...sealVoters].toSorted(),
+    };
   }
 
   /** Accepts an operator's signature under the sealed head, right after the seal. */
@@ -317,7 +412,8 @@ export class ChainVerifier {
       refuse("malformed", height, "the command is not the one that the block names");
     const command = openCommand(block.command, this.#verifier, height);
     this.#checkPosition(block, command, height);
-    const steps = stepsOf(state.formation, command, height);
+    const timeMs = Math.max(state.timeMs, command.timeMs);
+    const steps = stepsOf(state.formation, { ...command, timeMs }, height);
     this.#checkApproval(command, height);
     const before = voterStores(state.formation);
     const after = voterStores((steps[steps.length - 1] as FormationStep).formation);
@@ -328,7 +424,8 @@ export class ChainVerifier {
         `voters change again, the change up to ${state.pending.endHeight} is not sealed`,
       );
     }
-    return { command, hash: block.commandHash, term: block.term, index: block.index, steps, done: 0 };
+    const { commandHash, term, index } = block;
+    return { command, hash: commandHash, term, index, timeMs, steps, done: 0 };
   }
 
   /** Who may approve was checked by the table; here, that it was made for these transitions upon this very head. */
@@ -360,31 +457,67 @@ export class ChainVerifier {
     }
   }
 
-  #append(hash: Hash, block: BlockFields, opened: OpenedCommand, step: FormationStep): VerifiedBlock {
+  #append(block: BlockFields, opened: OpenedCommand, step: FormationStep, header: Uint8Array): VerifiedBlock {
     const state = this.#state;
-    if (isRecovery(opened.command)) {
-      const { proposer, reason, timeMs } = opened.command;
-      const lost = [...state.formation.nodes.keys()].filter((id) => id !== proposer).toSorted();
-      state.recoveries = [...state.recoveries, { height: block.height, hash, node: proposer, lost, reason, timeMs }];
-      state.sealVoters = new Set([proposer]);
+    const { height, hash, term, index, ordinal } = block;
+    const history = appendLeaf(state.head.history, state.head.height, state.head.hash);
+    const recoveries = isRecovery(opened.command)
+      ? [...state.recoveries, recoveryBy(opened.command, state.formation, { height, hash })]
+      : state.recoveries;
+    const done = opened.done + 1;
+    const { timeMs } = opened;
+    const after = { formation: step.formation, timeMs, recoveries: state.recoveryHeads };
+    const committed = done === opened.steps.length ? this.#states.commit(after) : undefined;
+    checkCommitment(block, history, committed);
+    // Nothing is refused from here on.
+    if (recoveries !== state.recoveries) {
+      state.recoveries = recoveries;
+      state.recoveryHeads = [...state.recoveryHeads, { height, hash }];
+      state.sealVoters = new Set([opened.command.proposer]);
       state.pending = undefined;
     } else if (opened.done === 0) {
-      const after = (opened.steps[opened.steps.length - 1] as FormationStep).formation;
-      const stores = voterStores(after);
+      const last = (opened.steps[opened.steps.length - 1] as FormationStep).formation;
+      const stores = voterStores(last);
       if (!sameVoters(voterStores(state.formation), stores)) {
-        state.pending = { endHeight: block.height + opened.steps.length - 1, voters: new Set(stores.keys()) };
+        state.pending = { endHeight: height + opened.steps.length - 1, voters: new Set(stores.keys()) };
       }
     }
-    state.head = { height: block.height, hash };
-    if (opened.command.approval !== undefined) state.operatorSigned = state.head;
+    state.head = { height, hash, history };
+    state.header = header;
+    if (opened.command.approval !== undefined) state.operatorSigned = { height, hash };
     state.formation = step.formation;
-    state.term = block.term;
-    state.index = block.index;
-    state.opened = { ...opened, done: opened.done + 1 };
-    state.unsealed.push({ hash, transition: step.transition, timeMs: opened.command.timeMs });
-    const { term, index, ordinal } = block;
-    return { ...state.head, term, index, ordinal, command: opened.command, transition: step.transition };
+    state.timeMs = timeMs;
+    if (committed !== undefined) state.committed = committed;
+    state.term = term;
+    state.index = index;
+    state.opened = { ...opened, done };
+    state.unsealed.push({ hash, transition: step.transition, timeMs });
+    return { height, hash, term, index, ordinal, command: opened.command, transition: step.transition };
   }
+}
+
+/** The last block of a command commits to all blocks before it and to the state after it; no other commits to anything. */
+function checkCommitment(
+  { height, commitment }: BlockFields,
+  history: readonly Hash[],
+  committed: CommittedState | undefined,
+): void {
+  if (committed === undefined) {
+    if (commitment !== undefined)
+      refuse("wrong-commitment", height, "it commits to a state, and blocks of its command are still to come");
+    return;
+  }
+  if (commitment === undefined) refuse("wrong-commitment", height, "the last block of a command commits to no state");
+  if (commitment.history !== historyRoot(history))
+    refuse("wrong-commitment", height, "it commits to other blocks than those before it");
+  if (commitment.state !== committed.root)
+    refuse("wrong-commitment", height, "it commits to another state than the one that its command leads to");
+}
+
+function recoveryBy(command: FormationCommand, { nodes }: Formation, head: ChainHead): ChainRecovery {
+  const { proposer, reason, timeMs } = command;
+  const lost = [...nodes.keys()].filter((id) => id !== proposer).toSorted();
+  return { ...head, node: proposer, lost, reason, timeMs };
 }
 
 /** What is replaced on every step is shared; the one list that grows in place is copied. */

@@ -7,6 +7,12 @@ export function refuse(reason: ChainFault["reason"], height: number, message: st
   throw new ChainInvalidError({ reason, height, message });
 }
 
+/** What made a judgement end: a refusal, or whatever else hostile bytes could provoke. A verdict has to come. */
+export function faultOf(error: unknown, height: number): ChainFault {
+  if (error instanceof ChainInvalidError) return error.fault;
+  return { reason: "malformed", height, message: error instanceof Error ? error.message : "unknown cause" };
+}
+
 /** Runs a decoder and says of bytes that have the wrong form or version at which height they stand. */
 export function decodingAt<T>(height: number, malformed: ChainFault["reason"], decodeRecord: () => T): T {
   try {

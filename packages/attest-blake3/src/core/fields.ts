@@ -2,7 +2,7 @@ import { describeValue } from "@revoada/fabric";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { NotCanonicalError, UnknownVersionError } from "../errors.ts";
 import type { CanonicalLimits, CanonicalValue } from "./canonical.ts";
-import { copyBytes, decodeCanonical } from "./canonical.ts";
+import { copyBytes, decodeViews } from "./canonical.ts";
 
 const encoder = new TextEncoder();
 // One line for people and terminals: no control characters, no line or paragraph separators.
@@ -20,7 +20,10 @@ export type RecordKind =
   | "succession"
   | "approval"
   | "cosign-statement"
-  | "cosignature";
+  | "cosignature"
+  | "state"
+  | "checkpoint"
+  | "proof";
 
 /** The domain separation string of a kind of record; it ends with the version. */
 export function domainOf(kind: RecordKind): string {
@@ -29,7 +32,7 @@ export function domainOf(kind: RecordKind): string {
 
 /** Opens the bytes of a record: a canonical list whose first item is its domain. */
 export function openRecord(bytes: Uint8Array, kind: RecordKind, limits: CanonicalLimits): FieldList {
-  const value = decodeCanonical(bytes, limits);
+  const value = decodeViews(bytes, limits);
   const domain: unknown = Array.isArray(value) ? (value as readonly unknown[])[0] : undefined;
   if (!Array.isArray(value) || typeof domain !== "string") throw new NotCanonicalError(`the bytes are not a ${kind}`);
   if (domain !== domainOf(kind)) {
@@ -58,11 +61,14 @@ export class FieldList {
 
   #take(name: string, expected: string, fits: (value: CanonicalValue) => boolean): CanonicalValue {
     const value = this.#items[this.#next];
-    if (value === undefined || !fits(value)) {
-      throw new NotCanonicalError(`${this.#what}.${name}: expected ${expected}, got ${describeValue(value)}`);
-    }
+    if (value === undefined || !fits(value)) this.#refuse(name, expected);
     this.#next += 1;
     return value;
+  }
+
+  #refuse(name: string, expected: string): never {
+    const value = this.#items[this.#next];
+    throw new NotCanonicalError(`${this.#what}.${name}: expected ${expected}, got ${describeValue(value)}`);
   }
 
   /** An integer from `least` to 2^53 - 1. */
@@ -73,19 +79,30 @@ export class FieldList {
   }
 
   bytes(name: string, length: { readonly least: number; readonly most: number }): Uint8Array {
-    const fits = (value: CanonicalValue): boolean =>
-      value instanceof Uint8Array && value.length >= length.least && value.length <= length.most;
     // A copy: what is kept must not change with, or keep alive, the buffer that it came in.
-    return copyBytes(this.#take(name, `${length.least} to ${length.most} bytes`, fits) as Uint8Array);
+    return copyBytes(this.view(name, length));
+  }
+
+  /** As {@link FieldList.bytes}, without a copy: for what is read on and not kept. */
+  view(name: string, length: { readonly least: number; readonly most: number }): Uint8Array {
+    const value = this.#items[this.#next];
+    if (!(value instanceof Uint8Array) || value.length < length.least || value.length > length.most)
+      this.#refuse(name, `${length.least} to ${length.most} bytes`);
+    this.#next += 1;
+    return value;
   }
 
   optionalBytes(name: string, length: { readonly least: number; readonly most: number }): Uint8Array | undefined {
     return this.#skipNull() ? undefined : this.bytes(name, length);
   }
 
+  optionalView(name: string, length: { readonly least: number; readonly most: number }): Uint8Array | undefined {
+    return this.#skipNull() ? undefined : this.view(name, length);
+  }
+
   /** An id of `length` bytes, in hex. */
   id<T extends string>(name: string, length: number): T {
-    return bytesToHex(this.bytes(name, { least: length, most: length })) as T;
+    return bytesToHex(this.view(name, { least: length, most: length })) as T;
   }
 
   optionalId<T extends string>(name: string, length: number): T | undefined {
@@ -112,6 +129,13 @@ export class FieldList {
     const fits = (value: CanonicalValue): boolean =>
       Array.isArray(value) && value.length >= count.least && value.length <= count.most;
     return this.#take(name, `a list of ${count.least} to ${count.most}`, fits) as readonly CanonicalValue[];
+  }
+
+  optionalList(
+    name: string,
+    count: { readonly least: number; readonly most: number },
+  ): readonly CanonicalValue[] | undefined {
+    return this.#skipNull() ? undefined : this.list(name, count);
   }
 
   /** True where items are left: for fields that stand at the end of a record, or do not stand there at all. */

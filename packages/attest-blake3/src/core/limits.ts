@@ -4,8 +4,22 @@ export const maxGenesisBytes: number = 128 * 1024;
 export const maxDeclarationBytes: number = 64 * 1024;
 /** Largest signed command, in bytes: 256 admissions with long zones fit. */
 export const maxCommandBytes: number = 256 * 1024;
+/** Largest header of a block, in bytes. */
+export const maxHeaderBytes = 512;
 /** Largest block, in bytes: a command and the block's own fields. */
 export const maxBlockBytes: number = maxCommandBytes + 1024;
+/** Largest state record, in bytes: it names all voters. */
+export const maxStateBytes: number = 16 * 1024;
+/** Largest record of a node, in bytes. */
+export const maxNodeRecordBytes = 1024;
+/** Most nodes, and most tombstones, in a checkpoint. */
+export const maxCheckpointNodes = 65_536;
+/** Largest checkpoint, in bytes. */
+export const maxCheckpointBytes: number = 64 * 1024 * 1024;
+/** Most sealed blocks that a proof may go over. */
+export const maxProofHops = 65_536;
+/** Largest proof, in bytes: most have a few thousand. */
+export const maxProofBytes: number = 64 * 1024 * 1024;
 /** Most signatures under one seal. */
 export const maxSealSignatures = 256;
 /** Largest seal, in bytes. */

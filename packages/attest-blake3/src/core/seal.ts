@@ -69,6 +69,19 @@ export function checkSeal(
   }
 }
 
+/** How many of these keys have signed a seal. Signatures of others count for nothing, and against nothing. */
+export function countSealers(
+  seal: Seal,
+  clusterId: ClusterId,
+  keys: ReadonlySet<NodeId>,
+  verifier: SignatureVerifier,
+): number {
+  const statement = sealStatement(clusterId, seal.head);
+  return seal.signatures.filter(
+    ({ signer, signature }) => keys.has(signer) && verifier.verify(signer, statement, signature),
+  ).length;
+}
+
 function readFields(bytes: Uint8Array): Seal {
   const fields = openRecord(bytes, "seal", { maxBytes: maxSealBytes });
   const head = { height: fields.counter("height", 1), hash: fields.id<Hash>("hash", 32) };

@@ -1,6 +1,6 @@
 import type { NodeId, OperatorSignature } from "@revoada/fabric";
 import type { CanonicalLimits, CanonicalValue } from "./canonical.ts";
-import { decodeCanonical, encodeCanonical } from "./canonical.ts";
+import { decodeViews, encodeCanonical } from "./canonical.ts";
 import { FieldList } from "./fields.ts";
 import { idBytes } from "./hash.ts";
 
@@ -18,9 +18,10 @@ export function encodeSigned(signed: SignedBytes): Uint8Array {
   return encodeCanonical([signed.body, signed.signature]);
 }
 
+/** Takes the two apart. The body is a view into `bytes`: whoever keeps a part of it copies that. */
 export function decodeSigned(bytes: Uint8Array, what: string, limits: CanonicalLimits): SignedBytes {
-  const fields = new FieldList(decodeCanonical(bytes, limits), what);
-  const body = fields.bytes("body", { least: 1, most: limits.maxBytes });
+  const fields = new FieldList(decodeViews(bytes, limits), what);
+  const body = fields.view("body", { least: 1, most: limits.maxBytes });
   const signature = fields.optionalBytes("signature", { least: signatureLength, most: signatureLength });
   fields.finish();
   return { body, signature: signature ?? new Uint8Array(0) };

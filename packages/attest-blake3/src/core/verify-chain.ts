@@ -1,22 +1,42 @@
-import type { ChainFault, ChainVerdict, ClusterId, Hash, OperatorVerdict, SignatureVerifier } from "@revoada/fabric";
-import { ChainInvalidError } from "../errors.ts";
+import type {
+  ChainRecovery,
+  ChainVerdict,
+  ClusterId,
+  Hash,
+  NodeId,
+  OperatorVerdict,
+  Seal,
+  SignatureVerifier,
+} from "@revoada/fabric";
+import { shortId } from "@revoada/fabric";
+import type { OpenedCheckpoint } from "./checkpoint.ts";
+import { openCheckpoint } from "./checkpoint.ts";
 import type { ChainRecord } from "./chain-file.ts";
 import { ChainFileReader, encodeChainFile } from "./chain-file.ts";
 import { ChainVerifier } from "./chain-verifier.ts";
-import { readBlock } from "./block.ts";
-import { refuse } from "./faults.ts";
-import { hashOf } from "./hash.ts";
+import { blockHash, readBlock } from "./block.ts";
+import { faultOf, refuse } from "./faults.ts";
 import { readCosignature } from "./cosignature.ts";
-import { readSeal } from "./seal.ts";
+import { countSealers, readSeal } from "./seal.ts";
+import type { VerifyOptions } from "./verify-options.ts";
 
 /**
  * Judges a chain file by its bytes and the cluster id alone, with the given way to check signatures. Never throws for any bytes:
  * the verdict names the first record that is wrong.
+ *
+ * With `from`, the file has to lead through the block of that checkpoint, and nothing below it is judged again but the links. With `trust`, a
+ * majority of these keys has to have sealed the highest sealed head. A file that begins with a checkpoint of its own is believed only with
+ * one of the two.
  */
-export function verifyChainWith(bytes: Uint8Array, clusterId: ClusterId, verifier: SignatureVerifier): ChainVerdict {
+export function verifyChainWith(
+  bytes: Uint8Array,
+  clusterId: ClusterId,
+  verifier: SignatureVerifier,
+  options: VerifyOptions = {},
+): ChainVerdict {
   const progress = { height: 0 };
   try {
-    return replay(bytes, clusterId, verifier, progress);
+    return replay(bytes, clusterId, verifier, options, progress);
   } catch (error) {
     return { ok: false, fault: faultOf(error, progress.height) };
   }
@@ -26,33 +46,102 @@ function replay(
   bytes: Uint8Array,
   clusterId: ClusterId,
   signatures: SignatureVerifier,
+  options: VerifyOptions,
   progress: { height: number },
 ): ChainVerdict {
   const reader = new ChainFileReader(bytes);
+  const known = options.from === undefined ? undefined : openCheckpoint(options.from, signatures);
+  // What lies below a trusted block is vouched for by its hash: the signatures there were checked when it was made.
+  const needless = (): boolean => known !== undefined && progress.height <= known.head.height;
   const first = reader.next(0);
-  if (first?.kind !== "genesis") return refuse("bad-genesis", 0, "the file does not begin with a genesis");
-  // Believed here so that it can be told: the verdict names every recovery.
-  const believes = (): boolean => true;
-  const verifier = new ChainVerifier({ genesis: first.bytes, clusterId, verifier: signatures, believes });
+  if (first?.kind === "checkpoint") openCheckpoint(first.bytes, signatures);
+  let verifier = startOf(first, clusterId, {
+    verify: (signer, message, signature) => needless() || signatures.verify(signer, message, signature),
+  });
+  const base = verifier.head().height;
+  if (base > 0 && known === undefined && options.trust === undefined)
+    refuse(
+      "untrusted",
+      base,
+      "the file begins with a checkpoint, and neither a trusted one nor trusted keys are given",
+    );
+  checkPassage(verifier, known);
+  const earlier: ChainRecovery[] = [];
+  let lastSeal = base > 0 && known !== undefined && base === known.head.height ? known.seal : undefined;
   for (;;) {
     const { height } = verifier.head();
     progress.height = height + 1;
     const record = reader.next(height + 1);
     if (record === undefined) break;
-    addRecord(verifier, record, height);
+    // The seal that the checkpoint holds itself was judged with it.
+    if (record.kind === "seal" && known?.head.height === height) continue;
+    lastSeal = addRecord(verifier, record, height) ?? lastSeal;
+    checkPassage(verifier, known);
+    if (record.kind === "block" && known?.head.height === verifier.head().height) {
+      // From here on only what the checkpoint says counts: a seal that was left out below could have kept old voters in force.
+      earlier.push(...verifier.recoveries());
+      verifier = ChainVerifier.from(options.from as Uint8Array, { clusterId, verifier: signatures, believes });
+      lastSeal = known.seal;
+    }
   }
+  const { height } = verifier.head();
   const missing = verifier.blocksToCome();
-  const head = verifier.head();
-  if (missing > 0) refuse("truncated", head.height + 1, `the last ${missing} blocks of a command are missing`);
+  if (missing > 0) refuse("truncated", height + 1, `the last ${missing} blocks of a command are missing`);
+  if (known !== undefined && height < known.head.height)
+    refuse("wrong-checkpoint", height, `the chain ends below the checkpoint at ${known.head.height}`);
+  if (options.trust !== undefined) checkTrust(lastSeal, verifier, options.trust, signatures);
+  return verdictOf(verifier, base, earlier);
+}
+
+/** Believed here so that it can be told: the verdict names every recovery. */
+function believes(): boolean {
+  return true;
+}
+
+function startOf(first: ChainRecord | undefined, clusterId: ClusterId, verifier: SignatureVerifier): ChainVerifier {
+  const options = { clusterId, verifier, believes };
+  if (first?.kind === "checkpoint") return ChainVerifier.from(first.bytes, options);
+  if (first?.kind !== "genesis") return refuse("bad-genesis", 0, "the file does not begin with a genesis");
+  return new ChainVerifier({ ...options, genesis: first.bytes });
+}
+
+function checkPassage(verifier: ChainVerifier, known: OpenedCheckpoint | undefined): void {
+  const { height, hash } = verifier.head();
+  if (known === undefined) return;
+  if (known.genesis.clusterId !== verifier.genesis.clusterId)
+    refuse("wrong-checkpoint", height, `the checkpoint is of cluster ${known.genesis.clusterId}`);
+  if (height === known.head.height && hash !== known.head.hash)
+    refuse(
+      "wrong-checkpoint",
+      height,
+      `the checkpoint is over ${shortId(known.head.hash)}, the block there is ${shortId(hash)}`,
+    );
+}
+
+function checkTrust(
+  seal: Seal | undefined,
+  verifier: ChainVerifier,
+  trust: readonly NodeId[],
+  signatures: SignatureVerifier,
+): void {
+  const keys = new Set(trust);
+  const { clusterId } = verifier.genesis;
+  const height = seal?.head.height ?? 0;
+  if (seal === undefined || countSealers(seal, clusterId, keys, signatures) * 2 <= keys.size)
+    refuse("untrusted", height, `no majority of the ${keys.size} trusted keys sealed the highest sealed head`);
+}
+
+function verdictOf(verifier: ChainVerifier, base: number, earlier: readonly ChainRecovery[]): ChainVerdict {
   const sealed = verifier.sealed();
   const { generation } = verifier.formation();
   return {
     ok: true,
     clusterId: verifier.genesis.clusterId,
-    head,
+    head: verifier.head(),
     ...(sealed === undefined ? {} : { sealed }),
     generation,
-    recoveries: verifier.recoveries(),
+    recoveries: [...earlier, ...verifier.recoveries()],
+    ...(base === 0 ? {} : { base }),
     ...operatorsOf(verifier),
   };
 }
@@ -67,25 +156,21 @@ function operatorsOf(verifier: ChainVerifier): { readonly operators?: OperatorVe
   return { operators: { inForce: [...operators.keys()].toSorted(), signed: vouched } };
 }
 
-function addRecord(verifier: ChainVerifier, record: ChainRecord, height: number): void {
-  if (record.kind === "genesis") refuse("malformed", height, "a genesis in the middle of a chain");
+function addRecord(verifier: ChainVerifier, record: ChainRecord, height: number): Seal | undefined {
+  if (record.kind === "genesis" || record.kind === "checkpoint")
+    refuse("malformed", height, `a ${record.kind} in the middle of a chain`);
   if (record.kind === "block") {
     verifier.addBlock(record.bytes);
-    return;
+    return undefined;
   }
   if (record.kind === "cosignature") {
     verifier.addCosignature(record.bytes);
-    return;
+    return undefined;
   }
   const seal = verifier.addSeal(record.bytes);
   // One chain has one file: a seal stands right after the block that it covers.
   if (seal.head.height !== height) refuse("bad-seal", seal.head.height, `it stands after block ${height}`);
-}
-
-/** Whatever else a hostile file could provoke is a refusal too: a verdict has to come. */
-function faultOf(error: unknown, height: number): ChainFault {
-  if (error instanceof ChainInvalidError) return error.fault;
-  return { reason: "malformed", height, message: error instanceof Error ? error.message : "unknown cause" };
+  return seal;
 }
 
 /**
@@ -103,7 +188,7 @@ export function exportChainFile(parts: {
     const { height, hash } = readSeal(bytes).head;
     const block = parts.blocks[height - 1];
     if (block === undefined) refuse("bad-seal", height, `the chain ends at ${parts.blocks.length}`);
-    if (hashOf(block) !== hash) refuse("bad-seal", height, "it is over another block");
+    if (blockHash(block, height) !== hash) refuse("bad-seal", height, "it is over another block");
     if (sealOf.has(height)) refuse("bad-seal", height, "two seals over one block");
     sealOf.set(height, bytes);
   }

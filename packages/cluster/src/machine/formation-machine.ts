@@ -9,6 +9,8 @@ import {
   type Block,
   type ChainHead,
   type ChainRecord,
+  type ChainState,
+  type ChainTip,
   type ClusterId,
   type Configuration,
   type Declared,
@@ -39,6 +41,7 @@ const keys = {
   clusterId: textKey("cluster-id"),
   generation: textKey("generation"),
   head: textKey("head"),
+  history: textKey("history"),
   sealed: textKey("sealed"),
   timeMs: textKey("time"),
   formed: textKey("formed"),
@@ -54,6 +57,8 @@ export interface FormationState {
   readonly genesis: Genesis;
   readonly formation: Formation;
   readonly head: ChainHead;
+  /** The peaks over all blocks below the head: what the next block is made from. */
+  readonly history: readonly Hash[];
   /** The highest sealed head; genesis where there is none yet. */
   readonly sealed: ChainHead;
   /** Committed time, milliseconds since the epoch. */
@@ -218,7 +223,7 @@ export class FormationMachine implements SubMachine {
         this.#writeHead(transaction, keys.head, head);
         this.#writeHead(transaction, keys.sealed, head);
         transaction.put(trees.meta, keys.timeMs, encodeCanonical(genesis.createdMs));
-        const facts = { genesis, formation, head, sealed: head, sealing, operatorSigned: head };
+        const facts = { genesis, formation, head, history: [], sealed: head, sealing, operatorSigned: head };
         this.#state = { ...facts, timeMs: genesis.createdMs, formed: false, recoveries: [] };
       },
     };
@@ -239,14 +244,16 @@ export class FormationMachine implements SubMachine {
     this.#checkApproval(state, command);
     const formation = steps.at(-1)?.formation ?? state.formation;
     const charged = chargeTokens(transaction, state.formation, steps, timeMs);
-    const blocks = this.#makeBlocks(state.head, steps, bytes, context);
-    const { height, hash }: ChainHead = blocks.at(-1) ?? state.head;
+    const after = { formation, timeMs, recoveries: state.recoveries };
+    const blocks = this.#makeBlocks({ ...state.head, history: state.history }, steps, bytes, context, after);
+    const { height, hash, history }: ChainTip = blocks.at(-1) ?? { ...state.head, history: state.history };
     const recoveries =
       isRecovery(command) && blocks.length > 0 ? [...state.recoveries, { height, hash }] : state.recoveries;
     const next: FormationState = {
       ...state,
       formation,
       head: { height, hash },
+      history,
       timeMs,
       formed: state.formed || isFormed(formation),
       sealing: sealingAfter(state, command, formation, height),
@@ -279,17 +286,19 @@ export class FormationMachine implements SubMachine {
 
   /** One block per transition that changed something. */
   #makeBlocks(
-    head: ChainHead,
+    head: ChainTip,
     steps: readonly FormationStep[],
     command: Uint8Array,
     context: ApplyContext,
+    after: ChainState,
   ): readonly Block[] {
     const { term, index } = context;
     const blocks: Block[] = [];
-    for (const { ordinal, formation } of steps) {
+    for (const [position, { ordinal, formation }] of steps.entries()) {
       const previous = blocks.at(-1) ?? head;
       const { generation } = formation;
-      blocks.push(this.#attestor.makeBlock({ previous, generation, term, index, ordinal, command }));
+      const ends = position === steps.length - 1 ? { after } : {};
+      blocks.push(this.#attestor.makeBlock({ previous, generation, term, index, ordinal, command, ...ends }));
     }
     return blocks;
   }
@@ -297,6 +306,7 @@ export class FormationMachine implements SubMachine {
   #writeShift(transaction: StoreTransaction, before: FormationState, after: FormationState): void {
     this.#writeFormation(transaction, before.formation, after.formation);
     this.#writeHead(transaction, keys.head, after.head);
+    transaction.put(trees.meta, keys.history, encodeCanonical(after.history));
     transaction.put(trees.meta, keys.timeMs, encodeCanonical(after.timeMs));
     if (after.formed !== before.formed) transaction.put(trees.meta, keys.formed, encodeCanonical(true));
     if (after.sealing !== before.sealing) transaction.put(trees.meta, keys.sealVoters, encodeCanonical(after.sealing));
@@ -387,7 +397,7 @@ export class FormationMachine implements SubMachine {
   hashAt(store: StoreReader, height: number, state: FormationState = this.#require()): Hash | undefined {
     if (height === state.head.height) return state.head.hash;
     const block = store.get(trees.blocks, orderedKey(height));
-    return block === undefined ? undefined : this.#attestor.hash(block);
+    return block === undefined ? undefined : this.#attestor.blockHash(block);
   }
 
   #writeFormation(transaction: StoreTransaction, before: Formation | undefined, after: Formation): void {
@@ -437,6 +447,7 @@ export class FormationMachine implements SubMachine {
       genesis,
       formation,
       head: scalar(keys.head, origin),
+      history: scalar<readonly Hash[]>(keys.history, []),
       sealed: scalar(keys.sealed, origin),
       timeMs: scalar(keys.timeMs, genesis.createdMs),
       formed: scalar(keys.formed, false),

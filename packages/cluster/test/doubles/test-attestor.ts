@@ -293,8 +293,9 @@ export function testAttestor(name: string): Attestor {
       const height = previous.height + 1;
       const body: BlockBody = { height, previous: previous.hash, generation, term, index, ordinal, command };
       const bytes = jsonBytes(["block", body]);
-      return { height, hash: hashOf(bytes), bytes };
+      return { height, hash: hashOf(bytes), bytes, history: [...previous.history, previous.hash] };
     },
+    blockHash: hashOf,
     signHead: (clusterId, head) => ({ signer: identity.id, signature: identity.sign(statement(clusterId, head)) }),
     checkHead: (clusterId, head, { signer, signature }) =>
       sameBytes(signature, signatureOf(signer, statement(clusterId, head))),

@@ -30,9 +30,27 @@ export interface ChainHead {
   readonly hash: Hash;
 }
 
+/** The end of a chain, with what is needed to go on from there. */
+export interface ChainTip extends ChainHead {
+  /**
+   * The peaks of the Merkle tree over genesis and all blocks *below* this one, the largest first: one for each bit that is set in `height`.
+   * Empty for genesis.
+   */
+  readonly history: readonly Hash[];
+}
+
+/** What a chain leads to once a command is through: the last block of each command commits to it. */
+export interface ChainState {
+  readonly formation: Formation;
+  /** Committed time: the largest `timeMs` of the commands so far, milliseconds since the epoch. */
+  readonly timeMs: number;
+  /** The blocks *before* this command by which one node went on alone, in order. */
+  readonly recoveries: readonly ChainHead[];
+}
+
 /** One committed transition: where it stands in the log and which signed command brought it. */
 export interface BlockInput {
-  readonly previous: ChainHead;
+  readonly previous: ChainTip;
   /** The formation's generation after this transition. */
   readonly generation: Generation;
   readonly term: Term;
@@ -41,9 +59,11 @@ export interface BlockInput {
   readonly ordinal: number;
   /** The exact signed bytes of the formation command. */
   readonly command: Uint8Array;
+  /** What the command led to: given with its last block, and with no other. */
+  readonly after?: ChainState;
 }
 
-export interface Block extends ChainHead {
+export interface Block extends ChainTip {
   readonly bytes: Uint8Array;
 }
 
@@ -88,10 +108,14 @@ export interface ChainFault {
     | "not-a-voter"
     | "out-of-order"
     | "generation-gap"
+    | "wrong-commitment"
     | "illegal-transition"
     | "bad-seal"
     | "unsealed-voter-change"
     | "unbelieved-recovery"
+    | "wrong-checkpoint"
+    | "untrusted"
+    | "unproven"
     | "unapproved-shift"
     | "not-an-operator"
     | "bad-cosignature"
@@ -129,6 +153,8 @@ export type ChainVerdict =
       /** The highest sealed head; undefined where nothing but genesis is vouched for. */
       readonly sealed?: ChainHead;
       readonly generation: Generation;
+      /** The height that was gone on from, where that was a checkpoint and not genesis. */
+      readonly base?: number;
       /**
        * Where the chain goes on by the word of one node after a majority was lost, in order. Whoever holds that one key could have made
        * such a block: whether it was an operator's will is not in the bytes.
@@ -229,6 +255,8 @@ export interface Attestor {
 
   /** The block of one transition. Deterministic: every replica makes the same bytes. */
   makeBlock(input: BlockInput): Block;
+  /** The hash of a block's bytes: what the next block and seals name it by. Throws `CHAIN_INVALID` for bytes that are no block. */
+  blockHash(bytes: Uint8Array): Hash;
 
   /** This identity's signature under a head. */
   signHead(clusterId: ClusterId, head: ChainHead): SealSignature;

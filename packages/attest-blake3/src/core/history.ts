@@ -1,0 +1,90 @@
+import { bytesToHex } from "@noble/hashes/utils.js";
+import type { Hash } from "@revoada/fabric";
+import { hashPair, idBytes, purposeKey } from "./hash.ts";
+
+/**
+ * The Merkle tree over a chain's blocks, in the shape of RFC 9162 §2.1: a leaf is the hash of a block, genesis first, and a tree over
+ * n leaves splits at the largest power of two below n. Leaves are hashes without a key and inner nodes have one, so that none is ever taken for
+ * the other. What has to be kept in order to go on is the peaks: the roots of the whole trees that the leaves fill, the largest
+ * first, one for each bit that is set in the number of leaves.
+ */
+const nodeKey = purposeKey("revoada/history-node/1");
+
+function over(left: Hash, right: Hash): Hash {
+  return bytesToHex(hashPair(nodeKey, idBytes(left, 32), idBytes(right, 32))) as Hash;
+}
+
+/** The peaks after one more leaf; `size` is how many leaves there were. */
+export function appendLeaf(peaks: readonly Hash[], size: number, leaf: Hash): readonly Hash[] {
+  const next = [...peaks];
+  let carried = leaf;
+  for (let rest = size; rest % 2 === 1; rest = (rest - 1) / 2) carried = over(next.pop() as Hash, carried);
+  next.push(carried);
+  return next;
+}
+
+/** How many peaks a tree of this many leaves has. */
+export function peakCount(size: number): number {
+  let count = 0;
+  for (let rest = size; rest > 0; rest = Math.floor(rest / 2)) count += rest % 2;
+  return count;
+}
+
+/** The root over the peaks of at least one leaf. */
+export function historyRoot(peaks: readonly Hash[]): Hash {
+  return peaks.reduceRight((right, left) => over(left, right));
+}
+
+/** The hashes beside the way from leaf `index` up to the root over `leaves`, the lowest first (RFC 9162 §2.1.3.1). */
+export function inclusionPath(leaves: readonly Hash[], index: number): readonly Hash[] {
+  const path: Hash[] = [];
+  let [start, end] = [0, leaves.length];
+  const spans: (readonly [number, number])[] = [];
+  while (end - start > 1) {
+    const split = start + splitOf(end - start);
+    if (index < split) {
+      spans.push([split, end]);
+      end = split;
+    } else {
+      spans.push([start, split]);
+      start = split;
+    }
+  }
+  for (const [from, to] of spans.toReversed()) path.push(rootOf(leaves, from, to));
+  return path;
+}
+
+function rootOf(leaves: readonly Hash[], start: number, end: number): Hash {
+  let peaks: readonly Hash[] = [];
+  for (let index = start; index < end; index += 1) peaks = appendLeaf(peaks, index - start, leaves[index] as Hash);
+  return historyRoot(peaks);
+}
+
+/** The largest power of two below `size`. */
+function splitOf(size: number): number {
+  let split = 1;
+  while (split * 2 < size) split *= 2;
+  return split;
+}
+
+/** The root that a leaf and the hashes beside its way lead to; undefined where their number does not fit (RFC 9162 §2.1.3.2). */
+export function rootFromPath(leaf: Hash, index: number, size: number, path: readonly Hash[]): Hash | undefined {
+  if (index >= size) return undefined;
+  let [position, last] = [index, size - 1];
+  let root = leaf;
+  for (const beside of path) {
+    if (last === 0) return undefined;
+    if (position % 2 === 1 || position === last) {
+      root = over(beside, root);
+      while (position % 2 === 0 && position !== 0) {
+        position = Math.floor(position / 2);
+        last = Math.floor(last / 2);
+      }
+    } else {
+      root = over(root, beside);
+    }
+    position = Math.floor(position / 2);
+    last = Math.floor(last / 2);
+  }
+  return last === 0 ? root : undefined;
+}

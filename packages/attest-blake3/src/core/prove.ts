@@ -1,0 +1,240 @@
+import type { ClusterId, FormationCommand, Hash, NodeId, SignatureVerifier } from "@revoada/fabric";
+import { genesisFormation, isFabricError } from "@revoada/fabric";
+import { ChainInvalidError } from "../errors.ts";
+import { splitBlock } from "./block.ts";
+import { ChainFileReader } from "./chain-file.ts";
+import type { CommittedState } from "./chain-state.ts";
+import { stateCommitter } from "./chain-state.ts";
+import { ChainVerifier, committedBy } from "./chain-verifier.ts";
+import { openCheckpoint } from "./checkpoint.ts";
+import { copyBytes, equalBytes } from "./canonical.ts";
+import { faultOf, refuse } from "./faults.ts";
+import { idBytes } from "./hash.ts";
+import { inclusionPath } from "./history.ts";
+import { wayTo } from "./id-tree.ts";
+import type { ProofHop, ProofParts, ProvenHeader } from "./proof.ts";
+import { encodeProof } from "./proof.ts";
+import { readSeal } from "./seal.ts";
+
+export interface ProofRequest {
+  readonly node: NodeId;
+  /** The moment, milliseconds since the epoch by committed time. */
+  readonly atMs: number;
+  /**
+   * A checkpoint from which whoever is to verify will go on. The proof then holds the seals above it only, and not one for each change
+   * of voters since genesis.
+   */
+  readonly from?: Uint8Array;
+}
+
+interface BlockSeen {
+  readonly height: number;
+  readonly header: Uint8Array;
+}
+
+interface CommandEnd extends BlockSeen {
+  readonly timeMs: number;
+  readonly state: CommittedState;
+}
+
+interface Hop extends ProofHop {
+  readonly height: number;
+  readonly voters: ReadonlySet<NodeId>;
+}
+
+/** What was seen of a chain on one way through it. */
+interface Survey {
+  /** The hashes of genesis and all blocks, by height. */
+  readonly leaves: Hash[];
+  /** The last command that is not later than the moment, and the first one that is. */
+  last: CommandEnd | undefined;
+  next: { readonly first: BlockSeen; end: CommandEnd | undefined } | undefined;
+  shift: (BlockSeen & { readonly command: Uint8Array; readonly timeMs: number }) | undefined;
+  readonly hops: Hop[];
+  trusted: ReadonlySet<NodeId>;
+  candidate: Hop | undefined;
+}
+
+/** Largest command that a proof carries for the sake of the reason in it. */
+const maxShownCommand = 16 * 1024;
+const anySignature: SignatureVerifier = { verify: () => true };
+
+/**
+ * Makes a proof of what a node was at a moment from a chain file that begins with genesis. Throws `CHAIN_INVALID`: with `unproven` where the moment lies
+ * before the cluster was founded, nothing is sealed, or a recovery stands in the way. Signatures are not checked: whoever makes a proof verifies it.
+ */
+export function proveNode(file: Uint8Array, clusterId: ClusterId, request: ProofRequest): Uint8Array {
+  const progress = { height: 0 };
+  try {
+    return prove(file, clusterId, request, progress);
+  } catch (error) {
+    if (isFabricError(error)) throw error;
+    throw new ChainInvalidError(faultOf(error, progress.height), { cause: error });
+  }
+}
+
+function prove(
+  file: Uint8Array,
+  clusterId: ClusterId,
+  request: ProofRequest,
+  progress: { height: number },
+): Uint8Array {
+  const { node, atMs } = request;
+  const reader = new ChainFileReader(file);
+  const first = reader.next(0);
+  if (first?.kind !== "genesis")
+    return refuse("bad-genesis", 0, "a proof is made from a chain that begins with genesis");
+  const verifier = new ChainVerifier({
+    genesis: copyBytes(first.bytes),
+    clusterId,
+    verifier: anySignature,
+    believes: () => true,
+  });
+  const { createdMs, founder } = verifier.genesis;
+  if (atMs < createdMs) refuse("unproven", 0, `the cluster was founded at ${createdMs}, after ${atMs}`);
+  const seen = survey(reader, verifier, request, progress);
+  const anchor = seen.hops[seen.hops.length - 1];
+  if (anchor === undefined) return refuse("unproven", 0, "no seal stands above where the proof is to begin");
+  const { last, next } = within(seen, anchor.height);
+  const state =
+    last?.state ??
+    stateCommitter().commit({
+      formation: genesisFormation({ ...verifier.genesis, id: founder }),
+      timeMs: createdMs,
+      recoveries: [],
+    });
+  const proven = (block: BlockSeen): ProvenHeader => ({
+    header: block.header,
+    path: block.height === anchor.height ? [] : inclusionPath(seen.leaves.slice(0, anchor.height), block.height),
+  });
+  const way = wayTo(state.nodes, idBytes(node, 32));
+  const isThere = way !== undefined && equalBytes(way.id, idBytes(node, 32));
+  const shift = shiftFor(seen, last, anchor.height);
+  const parts: ProofParts = {
+    genesis: verifier.genesis.bytes,
+    node,
+    atMs,
+    hops: seen.hops,
+    last: last === undefined ? undefined : { ...proven(last), state: last.state.record },
+    next:
+      next === undefined
+        ? undefined
+        : { first: proven(next.first), end: { ...proven(next.end), state: next.end.state.record } },
+    way,
+    tombstone: isThere ? undefined : wayTo(state.tombstones, idBytes(node, 32)),
+    shift: shift === undefined ? undefined : { ...proven(shift), command: shift.command },
+  };
+  return encodeProof(parts);
+}
+
+/** What lies at or below the sealed head; blocks above it are nobody's word but their proposer's. */
+function within(
+  { last, next }: Survey,
+  sealedHeight: number,
+): {
+  readonly last: CommandEnd | undefined;
+  readonly next: { readonly first: BlockSeen; readonly end: CommandEnd } | undefined;
+} {
+  if (last !== undefined && last.height > sealedHeight)
+    refuse("unproven", last.height, `no seal stands above it, the chain is sealed up to ${sealedHeight}`);
+  const end = next?.end;
+  if (next === undefined || end === undefined || end.height > sealedHeight) return { last, next: undefined };
+  return { last, next: { first: next.first, end } };
+}
+
+function shiftFor({ shift }: Survey, last: CommandEnd | undefined, sealedHeight: number): Survey["shift"] {
+  if (shift === undefined || shift.height > (last?.height ?? 0) || shift.height > sealedHeight) return undefined;
+  return shift.command.length > maxShownCommand ? undefined : shift;
+}
+
+function survey(
+  reader: ChainFileReader,
+  verifier: ChainVerifier,
+  request: ProofRequest,
+  progress: { height: number },
+): Survey {
+  const opened = request.from === undefined ? undefined : openCheckpoint(request.from, anySignature);
+  const base = opened?.head.height ?? 0;
+  const seen: Survey = {
+    leaves: [verifier.head().hash],
+    last: undefined,
+    next: undefined,
+    shift: undefined,
+    hops: [],
+    trusted: new Set(opened === undefined ? [verifier.genesis.founder] : []),
+    candidate: undefined,
+  };
+  let carried: { readonly command: Uint8Array; readonly first: BlockSeen } | undefined;
+  for (;;) {
+    progress.height = verifier.head().height + 1;
+    const record = reader.next(progress.height);
+    if (record === undefined) break;
+    if (record.kind === "block") {
+      const parts = splitBlock(record.bytes);
+      const block = verifier.addBlock(record.bytes);
+      const { height, hash } = block;
+      const here = { height, header: copyBytes(parts.header) };
+      if (parts.command !== undefined) carried = { command: parts.command, first: here };
+      seen.leaves.push(hash);
+      if (carried !== undefined) noteBlock(seen, request, { ...block, ...here, carried }, verifier);
+      if (height === base && opened !== undefined) {
+        if (hash !== opened.head.hash) refuse("wrong-checkpoint", height, "the checkpoint is of another chain");
+        seen.trusted = new Set(verifier.sealVoters());
+      }
+      if (block.command.transitions[0]?.verb === "recover" && height > base)
+        refuse("unproven", height, "a recovery stands there: prove from a checkpoint above it");
+    } else if (record.kind === "seal") {
+      verifier.addSeal(record.bytes);
+      if (verifier.head().height === base) seen.trusted = new Set(verifier.sealVoters());
+      else if (verifier.head().height > base) noteSeal(seen, record.bytes, verifier);
+    } else if (record.kind === "cosignature") verifier.addCosignature(record.bytes);
+    else refuse("malformed", progress.height, "a genesis in the middle of a chain");
+  }
+  if (seen.candidate !== undefined) seen.hops.push(seen.candidate);
+  return seen;
+}
+
+interface NotedBlock extends BlockSeen {
+  readonly command: FormationCommand;
+  readonly transition: FormationCommand["transitions"][number];
+  readonly carried: { readonly command: Uint8Array; readonly first: BlockSeen };
+}
+
+function noteBlock(seen: Survey, { node, atMs }: ProofRequest, block: NotedBlock, verifier: ChainVerifier): void {
+  const { height, header, carried } = block;
+  const ends = verifier.blocksToCome() === 0;
+  const timeMs = verifier.committedTime();
+  if (timeMs > atMs) {
+    seen.next ??= { first: carried.first, end: undefined };
+    const isNext = seen.next.first === carried.first;
+    if (isNext && ends) seen.next.end = { height, header, timeMs, state: committedBy(verifier) as CommittedState };
+    return;
+  }
+  const { transition } = block;
+  if (transition.node === node || transition.verb === "recover")
+    seen.shift = { height, header, command: copyBytes(carried.command), timeMs };
+  if (ends) seen.last = { height, header, timeMs, state: committedBy(verifier) as CommittedState };
+}
+
+/**
+ * A seal that a majority of the voters in force signed may be gone to directly, over all seals in between: those that are needed are
+ * the ones after which another majority has to sign.
+ */
+function noteSeal(seen: Survey, bytes: Uint8Array, verifier: ChainVerifier): void {
+  if (verifier.blocksToCome() > 0) return;
+  const { header, state } = headOf(verifier);
+  const seal = readSeal(bytes);
+  const signers = new Set(seal.signatures.map(({ signer }) => signer));
+  const signedBy = (keys: ReadonlySet<NodeId>): boolean =>
+    [...keys].filter((key) => signers.has(key)).length * 2 > keys.size;
+  if (!signedBy(seen.trusted) && seen.candidate !== undefined) {
+    seen.hops.push(seen.candidate);
+    seen.trusted = seen.candidate.voters;
+  }
+  const voters = new Set(verifier.sealVoters());
+  seen.candidate = { height: seal.head.height, header, state, seal: copyBytes(bytes), voters };
+}
+
+function headOf(verifier: ChainVerifier): { readonly header: Uint8Array; readonly state: Uint8Array } {
+  return { header: verifier.headHeader() as Uint8Array, state: (committedBy(verifier) as CommittedState).record };
+}
