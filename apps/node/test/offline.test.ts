@@ -46,6 +46,32 @@ async function idOf(dataDir: string): Promise<string> {
   return (await loadIdentity(join(dataDir, "identity.key"))).identity.id;
 }
 
+/** The former key held its place until the next one inherited it, and a file says so that needs nothing else. */
+async function expectProofs(dataDir: string, former: string, cluster: string): Promise<void> {
+  const client = await connectNode(dataDir);
+  const { createdMs, blocks } = await client.chainShow();
+  await client[Symbol.asyncDispose]();
+  const inherited = blocks.find(({ verb }) => verb === "inherit")?.timeMs ?? 0;
+  const folder = join(dataDir, "..");
+  const verdictAt = async (timeMs: number): Promise<unknown> => {
+    const at = new Date(timeMs).toISOString();
+    const proven = await run(dataDir, `chain prove --node ${former.slice(0, 16)} --at ${at} -o ${folder}/a.proof`);
+    expect(proven.code, proven.err).toBe(0);
+    return JSON.parse((await run(dataDir, `chain verify ${folder}/a.proof --cluster ${cluster} -o json`)).out);
+  };
+  expect(await verdictAt(createdMs)).toMatchObject({ ok: true, kind: "proof", record: { role: "bootstrap" } });
+  expect(await verdictAt(inherited)).toMatchObject({ ok: true, removed: true });
+  expect(await run(dataDir, `chain checkpoint ${folder}/a.checkpoint`)).toMatchObject({ code: 0, err: "" });
+  expect(await run(dataDir, `chain verify ${folder}/exported.chain --from ${folder}/a.checkpoint`)).toMatchObject({
+    code: 0,
+    out: expect.stringContaining("the chain verifies"),
+  });
+  expect(await run(dataDir, `chain verify ${folder}/exported.chain --trust ${cluster}`)).toMatchObject({
+    code: 1,
+    out: expect.stringContaining("untrusted"),
+  });
+}
+
 describe("the key of the only voter", () => {
   test("is rotated while its daemon is stopped; the chain shows and proves it, and nothing is lost", async () => {
     const dataDir = await stopped();
@@ -68,6 +94,7 @@ describe("the key of the only voter", () => {
     await run(dataDir, `chain export ${file}`);
     const verified = await run(dataDir, `chain verify ${file} --cluster ${node.status().cluster} --no-recovery`);
     expect(verified.code).toBe(0);
+    await expectProofs(dataDir, from, node.status().cluster ?? "");
     await client[Symbol.asyncDispose]();
   });
 

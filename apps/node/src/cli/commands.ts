@@ -1,7 +1,9 @@
 import { renderCompletion, shells, type Shell } from "./completion.ts";
 import type { CommandSpec } from "./command.ts";
 import { applyCommand } from "./commands/apply.ts";
-import { chainExportCommand, chainShowCommand, chainVerifyCommand } from "./commands/chain.ts";
+import { chainExportCommand, chainShowCommand } from "./commands/chain.ts";
+import { chainCheckpointCommand, chainProveCommand } from "./commands/chain-prove.ts";
+import { chainVerifyCommand } from "./commands/chain-verify.ts";
 import { chainCosignCommand, chainPendingCommand } from "./commands/cosign.ts";
 import { configSchemaCommand, configShowCommand, configValidateCommand } from "./commands/config.ts";
 import { formationExplainCommand, formationProposeCommand, formationSwitchCommand } from "./commands/formation.ts";
@@ -62,6 +64,8 @@ export const commands: readonly CommandSpec[] = [
   chainShowCommand,
   chainExportCommand,
   chainVerifyCommand,
+  chainProveCommand,
+  chainCheckpointCommand,
   chainPendingCommand,
   chainCosignCommand,
   operatorCreateCommand,

@@ -106,6 +106,11 @@ export function openCheckpoint(bytes: Uint8Array, verifier: SignatureVerifier): 
   return { genesis, head: { height, hash, history: parts.history }, header, parts, seal };
 }
 
+/** The genesis that a checkpoint holds, without judging anything. Throws `CHAIN_INVALID`. */
+export function genesisOfCheckpoint(bytes: Uint8Array): Uint8Array {
+  return decodingAt(0, "malformed", () => readParts(bytes).genesis);
+}
+
 function readParts(bytes: Uint8Array): CheckpointParts {
   const fields = openRecord(bytes, "checkpoint", { maxBytes: maxCheckpointBytes });
   const genesis = fields.bytes("genesis", { least: 1, most: maxGenesisBytes });
