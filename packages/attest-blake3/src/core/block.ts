@@ -100,11 +100,11 @@ function makeBlock(input: BlockInput, command: FormationCommand, commandHash: Ha
 }
 
 /** A block's header and, in the first of its command, the command. */
-export function encodeBlock(header: Uint8Array, command: Uint8Array | undefined): Uint8Array {
+function encodeBlock(header: Uint8Array, command: Uint8Array | undefined): Uint8Array {
   return encodeCanonical([header, command ?? null]);
 }
 
-export function encodeHeader(fields: HeaderFields): Uint8Array {
+function encodeHeader(fields: HeaderFields): Uint8Array {
   const { commitment } = fields;
   return encodeCanonical([
     domainOf("block"),
