@@ -234,23 +234,29 @@ export class PeerStream implements Duplex {
     if (this.#assembly !== undefined)
       throw new ProtocolViolationError(`stream ${this.id} began a message within another`);
     const cost = messageCost(totalBytes);
-    const shortfall = this.#receiveWindow.shortfall(cost - receivedCost);
-    const largeBytes = cost > this.#receiveWindow.windowBytes ? shortfall : 0;
-    const assembly: Assembly = { totalBytes, largeBytes, parts: [], buffer: undefined, filled: 0 };
+    const large = cost > this.#receiveWindow.windowBytes;
+    const assembly: Assembly = { totalBytes, largeBytes: large ? cost : 0, parts: [], buffer: undefined, filled: 0 };
     this.#assembly = assembly;
-    if (largeBytes === 0) {
-      if (totalBytes > segmentBytes) prepare(assembly);
-      // A message within the window needs no more than what the consumer frees, but all of that.
-      if (shortfall > 0) this.#credit(this.#receiveWindow.refill());
+    if (large) {
+      // One at a time: whoever does not consume the last one is not sent more than a window beyond it.
+      if (this.#largeHeldBytes === 0) this.#reserve(assembly);
       return assembly;
     }
+    if (totalBytes > segmentBytes) prepare(assembly);
+    // A message within the window needs no more than what the consumer frees, but all of that.
+    if (this.#receiveWindow.shortfall(cost - receivedCost) > 0) this.#credit(this.#receiveWindow.refill());
+    return assembly;
+  }
+
+  /** Asks for memory for all of a message larger than the window, so that the window is left for the message behind it. */
+  #reserve(assembly: Assembly): void {
+    const { largeBytes } = assembly;
     this.#carrier.reserveLarge(this, largeBytes, () => {
       prepare(assembly);
       this.#largeHeldBytes += largeBytes;
       this.#receiveWindow.grant(largeBytes);
       this.#carrier.writeCredit(this.id, largeBytes);
     });
-    return assembly;
   }
 
   #consumed(incoming: Incoming): void {
@@ -260,6 +266,9 @@ export class PeerStream implements Duplex {
     }
     const credit = this.#receiveWindow.consume(messageCost(incoming.message.length));
     this.#credit(this.#assembly === undefined ? credit : credit + this.#receiveWindow.refill());
+    // Consumed was the only one; what comes now has waited for it.
+    if (incoming.largeBytes > 0 && this.#assembly !== undefined && this.#assembly.largeBytes > 0)
+      this.#reserve(this.#assembly);
   }
 
   #credit(bytes: number): void {

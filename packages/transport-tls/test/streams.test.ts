@@ -109,6 +109,29 @@ describe("streams", () => {
     await stuck;
   });
 
+  test("behind a message larger than the window a window of the next one is sent before anybody consumes, and no more", async () => {
+    await using nodes = new Nodes();
+    const windowBytes = 256 * 1024;
+    const { near, far, left, right } = await streamPair(nodes, { limits: { streamWindowBytes: windowBytes } });
+    const messages = [1, 2, 3].map((value) => new Uint8Array(2 ** 20 + value).fill(value));
+    let sent = 0;
+    const sending = messages.map((message) => near.send(message).then(() => (sent += 1)));
+    await until(() => sent === 1);
+    const fence = { name: "/test/fence/1", channel: "bulk" } as const;
+    right.handle(fence, { onRequest: async (payload) => payload });
+    await left.request(right.localId, fence, bytes(""));
+    const beyond = (right.statistics()[0]?.receivedBytes ?? 0) - 2 ** 20;
+    expect(beyond).toBeGreaterThan(windowBytes / 2);
+    expect(beyond).toBeLessThan(windowBytes + 1024);
+    expect(sent).toBe(1);
+    const received: Uint8Array[] = [];
+    const closing = near.close();
+    for await (const message of far.receive()) received.push(Uint8Array.from(message));
+    await Promise.all([...sending, closing]);
+    expect(received.map((message) => message.length)).toEqual(messages.map((message) => message.length));
+    for (const [at, message] of received.entries()) expect(message.every((byte) => byte === at + 1)).toBe(true);
+  });
+
   test("large messages beyond the memory set aside wait for each other and all arrive", async () => {
     await using nodes = new Nodes();
     const [left, right] = await nodes.pair({
