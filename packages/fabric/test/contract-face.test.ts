@@ -49,6 +49,7 @@ const defects: Readonly<Record<FaceDefect, readonly string[]>> = {
   "is silent about gaps": ["a gap in history is a reset"],
   "watches on after its end": ["a watch that is aborted ends"],
   "counts no subscribers": ["resources and subscribers are counted"],
+  "hides the age of stale reads": ["a stale read says how old it is"],
   "has no formats": ["the manifest says which face it is"],
 };
 

@@ -107,12 +107,17 @@ class PureRaftFace implements Face {
     const { format, consistency, signal } = options;
     const checked = parseResourceRef(ref);
     if (format !== undefined) this.#formats.get(format);
-    const entry = await this.#catalog.get(resourceKey(checked), {
-      ...(consistency === undefined ? {} : { consistency }),
-      ...(signal === undefined ? {} : { signal }),
-    });
+    const { entries, ageMs } = await this.#catalog.range(
+      { start: resourceKey(checked) },
+      {
+        ...(consistency === undefined ? {} : { consistency }),
+        ...(signal === undefined ? {} : { signal }),
+      },
+    );
+    const [entry] = entries;
     if (entry === undefined) throw new FaceResourceNotFoundError(checked);
-    return resourceOf(this.#formats, entry, { format, strict: true, ref: checked });
+    const found = resourceOf(this.#formats, entry, { format, strict: true, ref: checked });
+    return consistency === "stale" ? { ...found, ageMs } : found;
   }
 
   async list(

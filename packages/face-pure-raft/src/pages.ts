@@ -73,6 +73,7 @@ export async function readPage(
   let revision: Revision | undefined = position?.revision;
   let batch = Math.min(firstBatch, most + 1);
   let bytes = 0;
+  let age: { readonly ageMs?: number } = {};
   const items: StoredResource[] = [];
   for (let first = true; ; first = false) {
     // What is pinned cannot become fresher: only the first read of a page has to know itself current.
@@ -87,18 +88,19 @@ export async function readPage(
       { consistency, ...(signal === undefined ? {} : { signal }) },
     );
     revision ??= range.revision;
+    if (first && consistency === "stale") age = { ageMs: range.ageMs };
     for (const entry of range.entries) {
       const ref = resourceRefOfKey(entry.key);
       if (matchesSelector(selector, ref)) {
         const item = resourceOf(formats, entry, { format, ref });
         bytes += item.body.length;
         const full = items.length === most || (bytes > limits.bytes && items.length > 0);
-        if (full && after !== undefined) return { revision, items, next: encodePageToken({ revision, after }) };
+        if (full && after !== undefined) return { revision, ...age, items, next: encodePageToken({ revision, after }) };
         items.push(item);
       }
       after = entry.key;
     }
-    if (!range.more || range.entries.length === 0) return { revision, items };
+    if (!range.more || range.entries.length === 0) return { revision, ...age, items };
     batch = nextBatch(range.entries, limits.bytes);
   }
 }

@@ -90,6 +90,18 @@ describe("apply", () => {
     expect(applied).toMatchObject({ outcome: "updated" });
   });
 
+  test("answers a stale read with what it has and how old that is", async () => {
+    const { face, catalog } = await startedFace();
+    await face.apply(machine("a", 1));
+    await face.apply(machine("a", 2));
+    [catalog.staleAt, catalog.ageMs] = [1, 1500];
+    const ref = { kind: "Machine", name: "a" };
+    expect(await face.get(ref, { consistency: "stale" })).toMatchObject({ revision: 1, ageMs: 1500 });
+    expect(await face.list({}, { consistency: "stale" })).toMatchObject({ revision: 1, ageMs: 1500 });
+    expect(await face.get(ref)).not.toHaveProperty("ageMs");
+    expect(await face.list({})).not.toHaveProperty("ageMs");
+  });
+
   test("with ifRevision 0 creates and never replaces", async () => {
     const { face } = await startedFace();
     await face.apply({ ...machine("a", 1), ifRevision: revision(0) });

@@ -27,10 +27,14 @@ export interface StoredResource {
   readonly revision: Revision;
   readonly format: ResourceFormat;
   readonly body: Uint8Array;
+  /** For a stale `get`: milliseconds since whoever answered last knew itself current. Absent otherwise. */
+  readonly ageMs?: number;
 }
 
 export interface ResourceList {
   readonly revision: Revision;
+  /** For a stale read: milliseconds since whoever answered last knew itself current. Absent otherwise. */
+  readonly ageMs?: number;
   readonly items: readonly StoredResource[];
   /** Opaque; give it back to go on where this page ended, at the same revision. */
   readonly next?: string;

@@ -40,7 +40,8 @@ export type FaceDefect =
   | "is silent about gaps"
   | "watches on after its end"
   | "counts no subscribers"
-  | "has no formats";
+  | "has no formats"
+  | "hides the age of stale reads";
 
 /** The smallest face that keeps the contract: a list of JSON objects, or one, in the native format. */
 export class MemoryFace implements Face {
@@ -88,10 +89,16 @@ export class MemoryFace implements Face {
     return applied;
   }
 
-  async get(ref: ResourceRef, { format }: FaceReadOptions = {}): Promise<StoredResource> {
+  /** Nobody else writes here: what is read is never old. */
+  #age({ consistency }: FaceReadOptions): { readonly ageMs?: number } {
+    return consistency === "stale" && this.#defect !== "hides the age of stale reads" ? { ageMs: 0 } : {};
+  }
+
+  async get(ref: ResourceRef, options: FaceReadOptions = {}): Promise<StoredResource> {
+    const { format } = options;
     this.#check(format);
     const entry = await this.#catalog.get(resourceKey(ref));
-    if (entry !== undefined) return this.#stored(entry);
+    if (entry !== undefined) return { ...this.#stored(entry), ...this.#age(options) };
     if (this.#defect === "reads what is not there")
       return { ref, revision: 0 as Revision, format: "native", body: new Uint8Array() };
     throw new FabricError("FACE_RESOURCE_NOT_FOUND", `there is no ${ref.kind} ${ref.name}`);
@@ -112,9 +119,15 @@ export class MemoryFace implements Face {
     );
     const rest = matching.filter(({ key }) => after === undefined || Buffer.from(key).toString("hex") > after);
     const items = rest.slice(0, limit).map((entry) => this.#stored(entry));
+    const age = this.#age(options);
     const last = rest[limit - 1];
     const more = rest.length > limit && last !== undefined;
-    return { revision, items, ...(more ? { next: `${revision}.${Buffer.from(last.key).toString("hex")}` } : {}) };
+    return {
+      revision,
+      ...age,
+      items,
+      ...(more ? { next: `${revision}.${Buffer.from(last.key).toString("hex")}` } : {}),
+    };
   }
 
   async delete(

@@ -199,6 +199,14 @@ function parseApplied(value: unknown): readonly AppliedResource[] {
   });
 }
 
+function takeAge(fields: FieldReader): { readonly ageMs?: number } {
+  const ageMs = fields.take("ageMs");
+  if (ageMs === undefined) return {};
+  if (typeof ageMs !== "number" || !(ageMs >= 0))
+    throw new InvalidValueError(fields.at("ageMs"), ageMs, "milliseconds");
+  return { ageMs };
+}
+
 function parseStored(value: unknown, path: string): StoredResource {
   const fields = new FieldReader(value, path);
   const body = takeBytes(fields, "body");
@@ -208,6 +216,7 @@ function parseStored(value: unknown, path: string): StoredResource {
     format: fields.string("format", { maxLength: maxFormatLength }) as ResourceFormat,
     // A view keeps the whole frame, in which many others stand, alive, and may be a Buffer: neither is the caller's business.
     body: new Uint8Array(body),
+    ...takeAge(fields),
   };
 }
 
@@ -215,6 +224,7 @@ function parseList(value: unknown): ResourceList {
   const fields = new FieldReader(value, "answer");
   return {
     revision: parseRevision(fields.take("revision"), fields.at("revision")),
+    ...takeAge(fields),
     items: parseItems(fields.take("items"), fields.at("items"), parseStored),
     ...takeNext(fields),
   };

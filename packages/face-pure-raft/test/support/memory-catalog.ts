@@ -39,6 +39,8 @@ export class MemoryCatalog implements Catalog {
   refusal: FabricError | undefined;
   /** Entries that a stale read sees instead of the newest. */
   staleAt: number | undefined;
+  /** How old a stale read says that it is. */
+  ageMs = 0;
   transactions = 0;
   #changes: Change[] = [];
   #revision = 0;
@@ -65,8 +67,10 @@ export class MemoryCatalog implements Catalog {
     return this.#entries(at).find((entry) => order(entry.key, key) === 0);
   }
 
-  async range(request: RangeRequest): Promise<RangeResult> {
-    const { start, end, revision = this.#revision, limit = Number.POSITIVE_INFINITY } = request;
+  async range(request: RangeRequest, options: { readonly consistency?: string } = {}): Promise<RangeResult> {
+    const isStale = options.consistency === "stale";
+    const newest = isStale ? (this.staleAt ?? this.#revision) : this.#revision;
+    const { start, end, revision = newest, limit = Number.POSITIVE_INFINITY } = request;
     if (revision < this.#floor) throw new FabricError("CATALOG_COMPACTED", `revision ${revision} was compacted`);
     if (revision > this.#revision) {
       throw new FabricError("CATALOG_FUTURE_REVISION", `revision ${revision} is ahead`, { retryable: true });
@@ -78,7 +82,7 @@ export class MemoryCatalog implements Catalog {
       entries,
       more: entries.length < all.length,
       count: all.length,
-      ageMs: 0,
+      ageMs: isStale ? this.ageMs : 0,
     };
   }
 

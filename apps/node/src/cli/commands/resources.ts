@@ -42,16 +42,25 @@ function revisionOf(invocation: Invocation, flag: string): Revision | undefined 
   return numberFlag(invocation, flag, { least: 0, most: Number.MAX_SAFE_INTEGER }) as Revision | undefined;
 }
 
+/** How far an answer of this node may be behind the cluster. */
+function renderAge(ageMs: number): string {
+  return ageMs === 0
+    ? "stale: this node knows itself current"
+    : `stale: this node last knew itself current ${(ageMs / 1000).toFixed(1)} s ago`;
+}
+
 async function get(invocation: Invocation, node: NodeClient): Promise<number> {
   const ref = resourceOf(invocation);
   const format = invocation.value("output") as ResourceFormat | undefined;
-  const { signal, stdout } = invocation.io;
+  const { signal, stdout, stderr } = invocation.io;
   const found = await node.face.get(ref, {
     ...(format === undefined ? {} : { format }),
     ...consistencyOf(invocation),
     signal,
   });
   stdout.write(found.body);
+  // The resource alone goes to where it can be piped on.
+  if (found.ageMs !== undefined) stderr.write(`${renderAge(found.ageMs)}\n`);
   if (found.format !== "native" && found.body.at(-1) !== 0x0a) stdout.write("\n");
   return exitCodes.ok;
 }
@@ -94,6 +103,7 @@ async function list(invocation: Invocation, node: NodeClient): Promise<number> {
   const { signal } = invocation.io;
   const items: StoredResource[] = [];
   let revision: Revision | undefined;
+  let ageMs: number | undefined;
   let next: string | undefined;
   do {
     const page = await node.face.list(selector, {
@@ -105,16 +115,22 @@ async function list(invocation: Invocation, node: NodeClient): Promise<number> {
     });
     items.push(...page.items);
     revision = page.revision;
+    ageMs = page.ageMs ?? ageMs;
     next = page.next;
   } while (next !== undefined);
   const decoder = new TextDecoder();
   const value = {
     revision,
+    ...(ageMs === undefined ? {} : { ageMs }),
     items: items.map(({ ref, revision: own, body }) => ({ ref, revision: own, value: jsonOf(decoder.decode(body)) })),
   };
-  show(invocation, value, (paint) =>
-    items.length === 0 ? "nothing\n" : renderTable(["KIND", "NAMESPACE", "NAME", "REVISION"], items.map(rowOf), paint),
-  );
+  show(invocation, value, (paint) => {
+    const table =
+      items.length === 0
+        ? "nothing\n"
+        : renderTable(["KIND", "NAMESPACE", "NAME", "REVISION"], items.map(rowOf), paint);
+    return ageMs === undefined ? table : `${table}${paint("dim", renderAge(ageMs))}\n`;
+  });
   return exitCodes.ok;
 }
 

@@ -29,6 +29,19 @@ export const resourceCases: Readonly<Record<string, Body>> = {
     equal((await apply(fixture, { body: stored.body })).outcome, "unchanged", "the outcome of applying it");
   },
 
+  "a stale read says how old it is, and any other does not": async (fixture) => {
+    await running(fixture);
+    const { ref } = await apply(fixture, fixture.sample("a", 1)).then(() => fixture.sample("a", 1));
+    for (const consistency of ["stale", "linearizable"] as const) {
+      const found = await fixture.time.run(fixture.face.get(ref, { consistency }));
+      const listed = await fixture.time.run(fixture.face.list({}, { consistency }));
+      for (const [what, { ageMs }] of [["get", found] as const, ["list", listed] as const]) {
+        const fits = consistency === "stale" ? ageMs !== undefined && ageMs >= 0 : ageMs === undefined;
+        check(fits, `the age of a ${consistency} ${what} is ${String(ageMs)}`);
+      }
+    }
+  },
+
   "a native body comes back byte for byte": async (fixture) => {
     // A face whose samples are in another format keeps what they say, not their bytes.
     if (defaultFormat(fixture) !== "native") return;
