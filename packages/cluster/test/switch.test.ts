@@ -100,6 +100,28 @@ describe("another declaration", () => {
     expect(verdict).toMatchObject({ ok: true });
   });
 
+  test("of three voters where five vote takes two votes away in one step, and their roles after them", async () => {
+    const { kit } = await formed("b", "c", "d", "e");
+    await switchTo(kit.founder, toFive);
+    await kit.clock.runUntil(() => declared(kit).pending === undefined, { withinMs: 60_000 });
+    await kit.clock.advanceAsync(6000);
+    const { generation } = kit.founder.cluster.formation();
+    await switchTo(kit.founder, { topology: cluster3mnw(), strategy: voting(3) });
+    await kit.clock.runUntil(() => declared(kit).pending === undefined, { withinMs: 60_000 });
+    const { nodes } = kit.founder.cluster.formation();
+    expect(replicasOf(kit.founder.cluster.formation(), "voter")).toHaveLength(3);
+    expect(replicasOf(kit.founder.cluster.formation(), "voter")).toContain(kit.log.leader);
+    expect([...nodes.values()].filter(({ role }) => role === "master")).toHaveLength(3);
+    const shifts = kit.founder.cluster.shiftsAbove(generation);
+    const votes = shifts.filter(({ transition: { verb } }) => verb === "seat").slice(0, 2);
+    expect(votes.map(({ reason }) => reason)).toEqual(["3 voters are left", "3 voters are left"]);
+    expect(shifts.map(({ transition }) => transition.verb)).toContain("confirm");
+    await kit.clock.runUntil(() => [...kit.founder.cluster.formation().nodes.values()].every(({ role }) => role), {
+      withinMs: 30_000,
+    });
+    expect(kit.founder.cluster.check()).toBeUndefined();
+  });
+
   test("is what joiners and those who start again go by", async () => {
     const { kit, nodes } = await formed("b", "c", "d", "e");
     const stopped = nodes.find(

@@ -13,6 +13,7 @@ import {
   takesSeat,
   type SeatPlan,
 } from "../reactor/seats.ts";
+import { shrink } from "../reactor/shrink.ts";
 import { candidatesOf, unlimited } from "../reactor/situation.ts";
 import type { Policy, PolicyContext } from "./policy.ts";
 
@@ -76,9 +77,10 @@ function formFirstShape(context: PolicyContext): void {
   });
 }
 
-/** Adds voters up to the quorum, two at a time, or gives an arbiter's seat to a master that is caught up. */
+/** Adds voters up to the quorum, or takes some away beyond it, two at a time; or gives an arbiter's seat to a master that is caught up. */
 function reseat(context: PolicyContext): void {
-  if (lostVoters(context).length > 0) return;
+  shrink(context, seatPlan(context));
+  if (!context.draft.mayMoveReplicas || lostVoters(context).length > 0) return;
   const { draft } = context;
   const plan = seatPlan(context);
   const voters = replicasOf(draft.formation, "voter");
