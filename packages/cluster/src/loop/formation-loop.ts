@@ -327,7 +327,6 @@ export class FormationLoop {
     });
     this.#waiting.keepDecided(state, decisions);
     let committed = 0;
-    let held = 0;
     for (const decision of decisions) {
       const { kind, reason, transitions } = decision;
       const isNew = !this.#waiting.has(state, decision);
@@ -337,12 +336,11 @@ export class FormationLoop {
         logger.info("the formation shifts", { decision: kind, reason, generation });
       } catch (error) {
         if (isFabricError(error, "CLUSTER_AWAITS_OPERATOR")) {
-          held += 1;
           if (isNew) logger.warn("a shift waits for an operator's approval", { decision: kind, reason });
           continue;
         }
-        // It was decided for the formation that what waits would make.
-        if (held > 0 && isFabricError(error, "TOPOLOGY_ILLEGAL_TRANSITION")) continue;
+        // What is to wait was decided beside those before it, and may not be possible after them: it is seen in the next round.
+        if (state.formation.operators !== undefined && isFabricError(error, "TOPOLOGY_ILLEGAL_TRANSITION")) continue;
         logger.info("a shift was not committed", { decision: kind, reason, error: String(error) });
         // Another leader, or news in between: what is right now is seen in the next round or by the next leader.
         return isFabricError(error, "TOPOLOGY_COMMAND_REFUSED");

@@ -18,6 +18,7 @@ export interface PolicyDraft {
    * - it moves votes and would leave an even number of voters, more of them than the quorum has, or voters of which no majority is
    *   reachable;
    * - it is `voluntary`, forced by nothing, and one of its nodes was shifted less than the damping interval ago;
+   * - the cluster has operator keys and one has to approve of it first: it is told to operators, and the draft goes on without it;
    * - the policy has made as many decisions as one may in one observation.
    *
    * Throws `TOPOLOGY_POLICY_BROKEN` for transitions that the table does not list.

@@ -2,6 +2,7 @@ import {
   applyTransition,
   FabricError,
   isFabricError,
+  needsApproval,
   quorumSizeOf,
   replicasOf,
   type Formation,
@@ -21,14 +22,21 @@ export class BrokenPolicyError extends FabricError {
   }
 }
 
+interface Step {
+  readonly transition: Transition;
+  readonly formation: Formation;
+}
+
 /** The draft of one observation. What every policy must keep to is held here, whoever wrote the policy. */
 export class Draft implements PolicyDraft {
   readonly #observation: Observation;
   readonly #limits: ReactorLimits;
   readonly #follows: boolean;
   readonly #decisions: ShiftDecision[] = [];
+  readonly #withheld: ShiftDecision[] = [];
   #formation: Formation;
   #movedReplicas = false;
+  #withheldMove = false;
   #policy = "";
   #left = 0;
 
@@ -47,6 +55,13 @@ export class Draft implements PolicyDraft {
     return this.#decisions;
   }
 
+  /**
+   * What an operator has to approve of first. The draft goes on without it, so that nothing that needs no operator waits for one.
+   */
+  get withheld(): readonly ShiftDecision[] {
+    return this.#withheld;
+  }
+
   get mayMoveReplicas(): boolean {
     return this.#follows && !this.#movedReplicas;
   }
@@ -63,29 +78,47 @@ export class Draft implements PolicyDraft {
 
   decide({ voluntary, ...decision }: PolicyDecision): boolean {
     if (this.#left === 0) return false;
-    const next = this.#outcome(decision.transitions);
+    const steps = this.#steps(decision.transitions);
+    const next = steps.at(-1)?.formation ?? this.#formation;
     if (next === this.#formation) return false;
     const moves = decision.transitions.some(({ node }) => replicaOf(this.#formation, node) !== replicaOf(next, node));
     if (moves && !this.mayMoveReplicas) return false;
     if (moves && !this.#keepsQuorum(next)) return false;
     if (voluntary === true && decision.transitions.some(({ node }) => !this.#isRested(node))) return false;
+    const inputs = { ...decision.inputs, policy: this.#policy, ...(voluntary === true ? { voluntary } : {}) };
+    if (this.#formation.operators !== undefined && needsApproval(this.#formation, steps)) {
+      this.#withhold({ ...decision, inputs }, moves);
+      return false;
+    }
     this.#left -= 1;
     this.#movedReplicas ||= moves;
     this.#formation = next;
-    const inputs = { ...decision.inputs, policy: this.#policy, ...(voluntary === true ? { voluntary } : {}) };
     this.#decisions.push({ ...decision, inputs });
     return true;
   }
 
-  #outcome(transitions: readonly Transition[]): Formation {
-    let next = this.#formation;
+  /** One at a time where replicas move, as for those that are made: a policy that is refused one may try the next best. */
+  #withhold(decision: ShiftDecision, moves: boolean): void {
+    if ((moves && this.#withheldMove) || this.#withheld.length >= this.#limits.maxDecisions) return;
+    this.#withheldMove ||= moves;
+    this.#withheld.push(decision);
+  }
+
+  /** The transitions that change something, each with the formation after it. */
+  #steps(transitions: readonly Transition[]): readonly Step[] {
+    const steps: Step[] = [];
+    let formation = this.#formation;
     try {
-      for (const transition of transitions) next = applyTransition(next, transition, this.#observation.nowMs);
+      for (const transition of transitions) {
+        const next = applyTransition(formation, transition, this.#observation.nowMs);
+        if (next !== formation) steps.push({ transition, formation: next });
+        formation = next;
+      }
     } catch (error) {
       if (!isFabricError(error)) throw error;
       throw new BrokenPolicyError(this.#policy, `asked for what the table does not list: ${error.message}`, error);
     }
-    return next;
+    return steps;
   }
 
   /** Votes move only to where an odd number of them, not too many, and a majority that can be reached are left. */

@@ -15,7 +15,10 @@ export interface TopologyReactor {
    * idempotent: the same observation gives the same decisions, and one that is already as it should be gives none. Throws
    * `TOPOLOGY_BROKEN` where the topology answers what none may, `TOPOLOGY_POLICY_BROKEN` where a policy asks for it.
    *
-   * At most one decision moves replicas, and none does while the log's configuration has not caught up with the formation. Each policy makes
+   * Where the cluster has operator keys, decisions that one of them has to approve of stand last; each is made as if it were the only one of
+   * these, and no other rests on it.
+   *
+   * At most one decision moves replicas, and of those that await an operator one more, and none does while the log's configuration has not caught up with the formation. Each policy makes
    * at most `maxDecisions`.
    */
   observe(observation: Observation): readonly ShiftDecision[];
@@ -49,7 +52,7 @@ export function topologyReactor(options: ReactorOptions): TopologyReactor {
         draft.enter(policy.name);
         policy.decide({ draft, observation, topology, limits });
       }
-      return draft.decisions;
+      return [...draft.decisions, ...draft.withheld];
     },
   };
 }
