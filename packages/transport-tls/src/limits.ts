@@ -65,7 +65,7 @@ export const defaultLimits: TransportLimits = {
   handshakeTimeoutMs: 3000,
   pendingHandshakes: 128,
   handshakesPerSecond: 50,
-  handshakeBurst: 16,
+  handshakeBurst: 8,
   pingIntervalMs: 1000,
   pingTimeoutMs: 4000,
   stallTimeoutMs: 10_000,
