@@ -1,4 +1,14 @@
-import type { AppliedEntry, Configuration, ConsensusStatus, LogIndex, NodeId, StoreId, Term } from "@revoada/fabric";
+import type {
+  AppliedEntry,
+  Configuration,
+  ConsensusStatus,
+  Formation,
+  LogIndex,
+  NodeId,
+  NodeRecord,
+  StoreId,
+  Term,
+} from "@revoada/fabric";
 import { checkWrites, emptyTotals, Monitor, readHistory, Trace } from "@revoada/simulation";
 import { expect, test } from "vitest";
 
@@ -150,4 +160,69 @@ test("a second vote in one term, and a durable term or vote that a log has lost,
     broken("durable-vote"),
   );
   watch.logOpened(a, { ...found, hardState: { term: 3 as Term, vote: a, commitIndex } });
+});
+
+function formation(
+  generation: number,
+  nodes: Readonly<Record<NodeId, Partial<NodeRecord>>>,
+  tombstones: readonly NodeId[] = [],
+): Formation {
+  const plain = { state: "active", role: "worker", replica: "none", storeId: store } as const;
+  const facts = { generation: 1, incarnation: 0, zone: "z", version: "v", flags: [], lastShiftMs: 0 };
+  return {
+    generation: generation as never,
+    nodes: new Map(Object.entries(nodes).map(([id, record]) => [id as NodeId, { ...plain, ...facts, ...record }])),
+    tombstones: new Set(tombstones),
+  };
+}
+
+test("two keys of one machine that both vote are seen, in the formation and in the log", () => {
+  const watch = monitor();
+  const voter = { replica: "voter" } as const;
+  watch.observeFormation(formation(1, { [a]: voter, [b]: {} }));
+  expect(() => watch.observeFormation(formation(2, { [a]: voter, [b]: voter }))).toThrow(
+    broken("one-seat-for-a-machine"),
+  );
+  const voters = [a, b, "c".repeat(64) as NodeId].map((id) => ({ id, storeId: store }));
+  const entry: AppliedEntry<Uint8Array> = {
+    kind: "configuration",
+    index: 1 as LogIndex,
+    term: 1 as Term,
+    configuration: { ...configuration, voters },
+  };
+  expect(() => watch.applying(a, [entry], undefined)).toThrow(broken("one-seat-for-a-machine"));
+});
+
+test("somebody removed that is back, and a tombstone that is gone, are seen; what happened before is not held against it", () => {
+  const watch = monitor();
+  watch.observeFormation(formation(5, { [a]: {} }, [b]));
+  watch.observeFormation(formation(3, { [a]: {}, [b]: {} }));
+  expect(() => watch.observeFormation(formation(6, { [a]: {}, [b]: {} }, [b]))).toThrow(broken("tombstones-hold"));
+  expect(() => watch.observeFormation(formation(7, { [a]: {} }))).toThrow(broken("tombstones-hold"));
+});
+
+test("a limited node with another role, or with a vote, is seen", () => {
+  const watch = monitor();
+  watch.observeFormation(
+    formation(1, { [a]: { limitedTo: "worker" }, [b]: { limitedTo: "observer", role: "observer" } }),
+  );
+  expect(() => watch.observeFormation(formation(2, { [a]: { limitedTo: "worker", role: "master" } }))).toThrow(
+    broken("limits-hold"),
+  );
+  expect(() => watch.observeFormation(formation(3, { [a]: { limitedTo: "worker", replica: "voter" } }))).toThrow(
+    broken("limits-hold"),
+  );
+});
+
+test("a machine that forgets its vote when its key changes is seen", () => {
+  const watch = monitor();
+  const commitIndex = 0 as LogIndex;
+  watch.hardStateDurable(a, { term: 3 as Term, vote: a, commitIndex });
+  watch.renamed(a, b);
+  const found = { baseIndex: 0, terms: [] };
+  expect(() => watch.logOpened(b, { ...found, hardState: { term: 2 as Term, commitIndex } })).toThrow(
+    broken("durable-term"),
+  );
+  watch.logOpened(b, { ...found, hardState: { term: 3 as Term, vote: a, commitIndex } });
+  expect(() => watch.hardStateDurable(b, { term: 3 as Term, vote: b, commitIndex })).toThrow(broken("one-vote-a-term"));
 });

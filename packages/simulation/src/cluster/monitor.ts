@@ -44,6 +44,8 @@ export class Monitor {
   readonly #committed = new Map<number, Committed>();
   readonly #hashes = new Map<number, string>();
   readonly #votersAt = new Map<number, string>();
+  /** From which generation on a node has a tombstone, as far as that was seen. */
+  readonly #removedAt = new Map<NodeId, number>();
   readonly #nodes = new Map<NodeId, NodeHistory>();
   #highest = 0;
 
@@ -56,6 +58,12 @@ export class Monitor {
   /** The highest index that any replica has applied. */
   get highestCommitted(): number {
     return this.#highest;
+  }
+
+  /** A machine goes on under another key: what its disk has promised it has promised still. */
+  renamed(before: NodeId, after: NodeId): void {
+    const history = this.#history(before);
+    this.#nodes.set(after, { ...history, durable: new Map(history.durable) });
   }
 
   started(node: NodeId): void {
@@ -142,6 +150,9 @@ export class Monitor {
       .join();
     require(configuration.voters.length % 2 === 1, "odd-voters", () =>
       `${configuration.voters.length} voters at generation ${configuration.generation}`);
+    require(new Set(configuration.voters.map(({ storeId }) => storeId)).size ===
+      configuration.voters.length, "one-seat-for-a-machine", () =>
+      `one store votes twice at generation ${configuration.generation}: ${voters}`);
     const expected = this.#votersAt.get(configuration.generation);
     // The founder's own configuration is older than the formation.
     if (expected !== undefined && configuration.generation > 0) {
@@ -160,6 +171,29 @@ export class Monitor {
     require(known === undefined || known === voters, "one-formation-per-generation", () =>
       `generation ${formation.generation} has two voter sets`);
     this.#votersAt.set(formation.generation, voters);
+    if (known === undefined) this.#observeRecords(formation);
+  }
+
+  /** One machine has one seat whatever its keys, who was removed stays so, and who was let in for one role is given no other. */
+  #observeRecords({ generation, nodes, tombstones }: Formation): void {
+    const seats = new Map<string, NodeId>();
+    for (const [id, { storeId, replica, role, state, limitedTo }] of nodes) {
+      const removedAt = this.#removedAt.get(id) ?? Number.POSITIVE_INFINITY;
+      require(generation < removedAt, "tombstones-hold", () => `${id} is ${state} at ${generation} after its removal`);
+      const withinLimit = limitedTo === undefined || ((role ?? limitedTo) === limitedTo && replica !== "voter");
+      require(withinLimit, "limits-hold", () =>
+        `${id} is ${role} and ${replica} at ${generation}, its token lets it be ${limitedTo}`);
+      if (replica !== "voter") continue;
+      const other = seats.get(storeId);
+      require(other === undefined, "one-seat-for-a-machine", () =>
+        `${id} and ${other} both vote with store ${storeId} at ${generation}`);
+      seats.set(storeId, id);
+    }
+    for (const [id, removedAt] of this.#removedAt)
+      require(generation < removedAt || tombstones.has(id), "tombstones-hold", () =>
+        `${id} has no tombstone any more at ${generation}`);
+    for (const id of tombstones)
+      this.#removedAt.set(id, Math.min(generation, this.#removedAt.get(id) ?? Number.POSITIVE_INFINITY));
   }
 
   /** Counts what a crash had left half written. */

@@ -3,19 +3,29 @@ import { catalog, catalogMachine, memoryStore } from "@revoada/catalog";
 import {
   Cluster,
   joinCluster,
+  planRecovery,
   type ClusterDeclaration,
   type ClusterLayers,
   type ClusterOrigin,
   type ConsensusParts,
   type MembershipParts,
 } from "@revoada/cluster";
-import { raft, walLogStore, type RaftCodec, type WalLogStore } from "@revoada/consensus-raft";
 import {
+  decodeConfiguration,
+  encodeConfiguration,
+  raft,
+  walLogStore,
+  type RaftCodec,
+  type WalLogStore,
+} from "@revoada/consensus-raft";
+import {
+  isFabricError,
   type Attestor,
   type Catalog,
   type Consensus,
   type Generation,
   type Genesis,
+  type Hash,
   type JoinToken,
   type Logger,
   type MachineStore,
@@ -57,6 +67,7 @@ export interface SimulatedWorld {
 interface Saved {
   readonly genesis: Genesis;
   readonly chain?: Uint8Array;
+  readonly recoveries?: readonly Hash[];
   readonly founding: boolean;
 }
 
@@ -77,16 +88,23 @@ interface Boot {
   readonly transport: Transport;
 }
 
+type NodeKey = ReturnType<typeof identityFromSeed>;
+
+/** Most bytes of chain that a node without a log keeps beside its next key. */
+const maxChainBytes = 16 * 1024 * 1024;
+
 /** One node of a run: the production layers over a virtual host, network and disk. */
 export class SimulatedNode {
   readonly index: number;
-  readonly id: NodeId;
   readonly disk: MemoryDisk;
-  readonly attestor: Attestor;
   readonly zone: string;
   readonly #world: SimulatedWorld;
   readonly #random: SeededRandom;
-  readonly #identity: ReturnType<typeof identityFromSeed>;
+  #identity: NodeKey;
+  #attestor: Attestor;
+  /** The key that it is about to go on under. */
+  #next: NodeKey | undefined;
+  #keys = 1;
   #saved: Saved | undefined;
   #generation = 0;
   #life = 0;
@@ -97,13 +115,13 @@ export class SimulatedNode {
   #peers: readonly NodeId[] = [];
   #atNextSync: (() => void) | undefined;
 
-  constructor(index: number, world: SimulatedWorld) {
+  /** `machine` tells the machines apart that stood at one place after each other. */
+  constructor(index: number, world: SimulatedWorld, machine = 0) {
     this.index = index;
     this.#world = world;
-    this.#random = world.random.fork(`node-${index}`);
+    this.#random = world.random.fork(machine === 0 ? `node-${index}` : `node-${index}-${machine}`);
     this.#identity = identityFromSeed(this.#random.fork("identity").bytes(32));
-    this.id = this.#identity.id;
-    this.attestor = blake3Attestor(this.#identity);
+    this.#attestor = blake3Attestor(this.#identity);
     const latency = this.#random.fork("disk-latency");
     this.disk = memoryDisk({
       name: `disk-${index}`,
@@ -111,6 +129,25 @@ export class SimulatedNode {
       onOperation: ({ kind }) => (kind === "datasync" ? this.#beforeSync(latency) : undefined),
     });
     this.zone = `zone-${index % 3}`;
+  }
+
+  /** The key that it is known under now; see {@link rotate}. */
+  get id(): NodeId {
+    return this.#identity.id;
+  }
+
+  get attestor(): Attestor {
+    return this.#attestor;
+  }
+
+  /** True once it has been let in. */
+  get belongs(): boolean {
+    return this.#saved !== undefined;
+  }
+
+  /** True from the wish to go on under another key until it does. */
+  get rotates(): boolean {
+    return this.#next !== undefined;
   }
 
   /** Peers that the node may look for, as a discovery would tell. */
@@ -181,7 +218,7 @@ export class SimulatedNode {
     const { storeId, transport } = boot;
     transport.setAdmission((_peer, channel) => channel === "join");
     await transport.start();
-    const { genesis, chain } = await joinCluster({
+    const { genesis, chain, recoveries } = await joinCluster({
       attestor: this.attestor,
       transport,
       token,
@@ -191,8 +228,63 @@ export class SimulatedNode {
       version,
       addresses: [memoryAddress(this.id)],
     });
-    this.#saved = { genesis, chain, founding: false };
+    this.#saved = { genesis, chain, founding: false, ...(recoveries.length === 0 ? {} : { recoveries }) };
     await this.#run(boot);
+  }
+
+  /**
+   * Has its next key committed and goes on under it in another life of the process, as `revoada key rotate` does. Where nobody could say
+   * what became of it the next key is kept, and asking again goes on with it. True where it is over, one way or the other.
+   */
+  async rotate(options: { readonly timeoutMs: number }): Promise<boolean> {
+    const cluster = this.cluster();
+    this.#next ??= identityFromSeed(this.#random.fork(`identity-${(this.#keys += 1)}`).bytes(32));
+    const next = this.#next;
+    if (cluster.formation().tombstones.has(next.id)) {
+      this.#next = undefined;
+      return true;
+    }
+    try {
+      await cluster.nameSuccessor(next.id, options);
+    } catch (error) {
+      const isOver = isFabricError(error) && !error.retryable && !cluster.formation().nodes.has(next.id);
+      if (isOver) this.#next = undefined;
+      return isOver;
+    }
+    // It may have died in the very moment in which it was told.
+    if (this.#cluster !== cluster || this.#saved === undefined) return false;
+    const running = cluster.running();
+    if (!running.holdsReplica()) this.#saved = { ...this.#saved, chain: running.directory.prove(0, maxChainBytes) };
+    this.crash("nothing-lost");
+    this.#world.monitor.renamed(this.id, next.id);
+    this.#identity = next;
+    this.#attestor = blake3Attestor(next);
+    this.#next = undefined;
+    return true;
+  }
+
+  /**
+   * Ends the process for good and goes on alone where a majority was lost, as `revoada recover --lost-majority` does: what it has
+   * to be written is worked out on a copy of its state and added to its log. The node is down afterwards.
+   */
+  async recoverAlone(): Promise<void> {
+    const [scratch, clusterId] = [this.store(), this.cluster().running().origin.genesis.clusterId];
+    this.crash("nothing-lost");
+    const host = this.#world.clock.host(`node-${this.index}.recovery`);
+    const log = observedLog(this.#openLog(host, "recovery"), this.id, this.#world.monitor);
+    const plan = await planRecovery({
+      attestor: this.attestor,
+      clusterId,
+      log,
+      recovered: await log.open(),
+      scratch,
+      catalog: catalogMachine(),
+      encodeConfiguration,
+      decodeConfiguration,
+      nowMs: host.wallMs(),
+    });
+    await log.append(plan.batch);
+    await log.close();
   }
 
   /** Any later start. */

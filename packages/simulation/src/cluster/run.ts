@@ -11,7 +11,8 @@ import { cluster3mnw } from "@revoada/topology";
 import { describeFault, scheduleFaults, type Fault } from "./faults.ts";
 import { checkWrites, readHistory } from "./history.ts";
 import { Monitor } from "./monitor.ts";
-import { SimulatedNode } from "./node.ts";
+import { SimulatedNode, type SimulatedWorld } from "./node.ts";
+import { Operators } from "./operators.ts";
 import { emptyTotals, type Totals } from "./totals.ts";
 import { Trace } from "../trace.ts";
 import { InvariantViolation, require } from "../violation.ts";
@@ -83,7 +84,12 @@ class Run {
   readonly #trace = new Trace();
   readonly #monitor: Monitor;
   readonly #network;
-  readonly #nodes: readonly SimulatedNode[];
+  readonly #world: SimulatedWorld;
+  readonly #nodes: SimulatedNode[];
+  readonly #operators: Operators;
+  /** The place whose machine may be a worker only, where there is one. */
+  readonly #limited: number | undefined;
+  #machines = 0;
   readonly #workload: Workload;
   #failure: Error | undefined;
 
@@ -103,7 +109,7 @@ class Run {
       { name: "raw", kind: { protocol: "pure-raft" } },
       cluster3mnw(),
     );
-    const world = {
+    this.#world = {
       clock: this.#clock,
       network: this.#network,
       declaration,
@@ -111,8 +117,25 @@ class Run {
       trace: this.#trace,
       random: this.#random,
     };
-    this.#nodes = Array.from({ length: nodes }, (_, index) => new SimulatedNode(index, world));
-    for (const node of this.#nodes) node.knowPeers(this.#nodes.map(({ id }) => id));
+    this.#nodes = Array.from({ length: nodes }, (_, index) => new SimulatedNode(index, this.#world));
+    this.#introduce();
+    // Whoever may not vote must not be one of those who have to.
+    this.#limited = nodes >= 5 && this.#random.fork("limits").chance(0.5) ? nodes - 1 : undefined;
+    this.#operators = new Operators({
+      clock: this.#clock,
+      random: this.#random.fork("operators"),
+      totals: this.#totals,
+      nodes: this.#nodes,
+      replace: (index) => new SimulatedNode(index, this.#world, (this.#machines += 1)),
+      note: (node, event) => this.#note(node, event),
+      restart: (node) => {
+        this.#introduce();
+        this.#revive(node);
+      },
+      onFailure: (error) => {
+        this.#failure ??= asError(error);
+      },
+    });
     this.#workload = new Workload(this.#clock, this.#nodes, this.#random.fork("workload"), this.#totals, {
       clients: 6,
       keys: 8,
@@ -129,6 +152,12 @@ class Run {
     await this.#chaos();
     await this.#heal();
     await this.#judge();
+    if (this.#random.fork("ruin").chance(0.35)) await this.#loseMajority();
+  }
+
+  /** Everybody may be found, under whatever key they have by now. */
+  #introduce(): void {
+    for (const node of this.#nodes) node.knowPeers(this.#nodes.map(({ id }) => id));
   }
 
   result(): RunResult {
@@ -151,7 +180,11 @@ class Run {
     const [founder, ...others] = this.#nodes as [SimulatedNode, ...SimulatedNode[]];
     await this.#clock.run(founder.found());
     const token = await this.#clock.run(founder.cluster().createToken({ ttlMs: 3_600_000, uses: others.length }));
-    for (const node of others) await this.#clock.run(node.join(token));
+    for (const node of others) {
+      if (node.index !== this.#limited) await this.#clock.run(node.join(token));
+      else await this.#clock.run(this.#operators.admit(node, "worker"));
+      if (node.index === this.#limited) this.#totals.limitedNodes += 1;
+    }
     await this.#clock.runUntil(() => this.#isWhole(), { withinMs: 30_000 });
     this.#note("world", "formed");
   }
@@ -159,6 +192,8 @@ class Run {
   async #chaos(): Promise<void> {
     const faults = scheduleFaults(this.#nodes.length, this.#chaosMs, this.#random.fork("faults"));
     for (const { atMs, fault } of faults) this.#clock.schedule(atMs, () => this.#strike(fault));
+    const mayVote = this.#nodes.filter(({ index }) => index !== this.#limited).length;
+    this.#operators.schedule(this.#chaosMs, { mayRemove: ({ index }) => mayVote >= 4 && index !== this.#limited });
     const end = this.#clock.monotonicMs() + this.#chaosMs;
     while (this.#clock.monotonicMs() < end) {
       await this.#clock.advanceAsync(50);
@@ -239,7 +274,7 @@ class Run {
   }
 
   #revive(node: SimulatedNode): void {
-    if (node.isUp()) return;
+    if (node.isUp() || !node.belongs) return;
     this.#totals.restarts += 1;
     this.#note(node.id, "restarts");
     node.restart().catch((error: unknown) => {
@@ -257,15 +292,15 @@ class Run {
     this.#network.heal();
     this.#network.shape(undefined);
     this.#workload.stop();
+    this.#operators.clear();
     this.#note("world", "healed");
     // Restarts that are under way finish first; what is still down afterwards is started.
     await this.#clock.advanceAsync(12_000);
     for (const node of this.#nodes) if (!node.isUp()) this.#revive(node);
     this.#observeAll();
     try {
-      await this.#clock.runUntil(() => this.#isWhole() && this.#isLevel() && this.#workload.isQuiet(), {
-        withinMs: healWithinMs,
-      });
+      const isOver = (): boolean => this.#workload.isQuiet() && this.#operators.isQuiet();
+      await this.#clock.runUntil(() => isOver() && this.#isWhole() && this.#isLevel(), { withinMs: healWithinMs });
     } catch {
       require(false, "converges", () =>
         `not whole ${healWithinMs} ms after everything was healed: ${this.#describe()}`);
@@ -273,8 +308,8 @@ class Run {
     this.#note("world", "whole");
   }
 
-  async #judge(): Promise<void> {
-    this.#observeAll();
+  /** Every replica holds what was acknowledged, all hold the same, and their chain verifies. Resolves with the revision. */
+  async #compare(): Promise<number> {
     const leader = this.#leader();
     const revision = leader.catalog().revision();
     const hashes = new Set<string>();
@@ -291,9 +326,15 @@ class Run {
     const verdict = leader.attestor.verifyChain(leader.cluster().exportChain(), clusterId);
     require(verdict.ok, "chain-verifies", () =>
       verdict.ok ? "" : `${verdict.fault.reason} at ${verdict.fault.height}: ${verdict.fault.message}`);
+    return revision;
+  }
+
+  async #judge(): Promise<void> {
+    this.#observeAll();
+    const revision = await this.#compare();
     const served = this.#totals.acknowledged / Math.max(this.#workload.writes.length, 1);
     require(served >= 0.5, "not-vacuous", () => `only ${Math.round(served * 100)} % of the writes were acknowledged`);
-    this.#countShifts(leader);
+    this.#countShifts(this.#leader());
     if (this.#chaosMs >= 60_000) this.#requireSubstance();
     this.#note("world", `judged at revision ${revision}`);
   }
@@ -317,6 +358,50 @@ class Run {
       (count) => count > 0,
     ).length;
     require(seen >= 5, "not-vacuous", () => `only ${seen} kinds of fault were seen`);
+  }
+
+  /**
+   * All but one of those who vote are lost for ever, with everybody else; the last one goes on alone, and others come in. Everything was
+   * applied everywhere, so nothing may be missing afterwards, and nobody who was given up may come back.
+   */
+  async #loseMajority(): Promise<void> {
+    await this.#clock.runUntil(() => this.#isLevel(), { withinMs: healWithinMs });
+    this.#observeAll();
+    const formation = this.#leader().cluster().formation();
+    const survivor = this.#random.pick(this.#nodes.filter(({ id }) => formation.nodes.get(id)?.replica === "voter"));
+    const lost = this.#nodes.filter((node) => node !== survivor);
+    this.#note(survivor.id, "is the only one left");
+    for (const node of lost) node.crash("nothing-lost");
+    await this.#clock.run(survivor.recoverAlone());
+    this.#revive(survivor);
+    this.#nodes.splice(0, this.#nodes.length, survivor);
+    await this.#settle("the survivor leads", () => survivor.isUp() && this.#leader().id === survivor.id);
+    const newcomers = lost.slice(0, 2).map(({ index }) => new SimulatedNode(index, this.#world, (this.#machines += 1)));
+    for (const node of newcomers) {
+      await this.#clock.run(this.#operators.admit(node), { withinMs: healWithinMs });
+      this.#nodes.push(node);
+    }
+    // One of the lost is found again, with its disk: it is nobody any more.
+    const [back] = lost as [SimulatedNode];
+    this.#introduce();
+    this.#revive(back);
+    await this.#settle("three vote again", () => this.#isWhole() && this.#isLevel());
+    const { tombstones, nodes } = survivor.cluster().formation();
+    for (const { id } of lost)
+      require(tombstones.has(id) && !nodes.has(id), "tombstones-hold", () => `${id} was lost and has no tombstone`);
+    this.#totals.recoveries += 1;
+    if (back.isUp()) back.crash("nothing-lost");
+    await this.#compare();
+    this.#note("world", "recovered");
+  }
+
+  async #settle(what: string, isSo: () => boolean): Promise<void> {
+    try {
+      await this.#clock.runUntil(isSo, { withinMs: healWithinMs });
+    } catch {
+      require(false, "converges", () => `${healWithinMs} ms and not: ${what}: ${this.#describe()}`);
+    }
+    this.#observeAll();
   }
 
   #countShifts(node: SimulatedNode): void {

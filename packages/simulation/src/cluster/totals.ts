@@ -22,6 +22,11 @@ export const countedEvents = [
   "stalls",
   "clockJumps",
   "syncFailures",
+  "rotations",
+  "removals",
+  "newcomers",
+  "limitedNodes",
+  "recoveries",
 ] as const;
 
 export type CountedEvent = (typeof countedEvents)[number];
