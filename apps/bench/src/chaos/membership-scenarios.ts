@@ -1,4 +1,5 @@
 import type { Daemon } from "@revoada/node/unstable/fleet";
+import { Guest } from "./guest.ts";
 import { Starved } from "./host.ts";
 import type { Scenario } from "./scenario.ts";
 import { pause, type Expectation, type Stage } from "./stage.ts";
@@ -126,6 +127,35 @@ export async function rollingRestart(stage: Stage): Promise<Expectation> {
   return { mayDie: (observer, subject) => observer !== subject };
 }
 
+/** A removal holds everywhere within this time of its commit, where nothing is cut off. */
+const removalMs = 1000;
+
+async function removedMember(stage: Stage): Promise<Expectation> {
+  const { leader } = await stage.cast();
+  const { daemons } = stage.fleet;
+  await using guest = await Guest.enter(leader, daemons);
+  stage.note(`a guest is a member and has ${2 * daemons.length} connections open`);
+  await leader.ask((client) => client.removeNode(guest.id));
+  const ended = await guest.shutOut();
+  const removal = (await stage.blocks()).find(({ verb, node }) => verb === "remove" && node === guest.id);
+  const took = [...ended].map(([id, atMs]) => ({
+    name: stage.timeline.nameOfId(id),
+    ms: atMs - (removal?.timeMs ?? 0),
+  }));
+  const told = took.toSorted((a, b) => a.ms - b.ms).map(({ name, ms }) => `${name} after ${Math.round(ms)} ms`);
+  stage.note(`the guest was removed and its connections closed by ${told.join(", ")}`);
+  const welcome = await guest.welcomedBy(ended.keys());
+  return {
+    mayDie: nobody,
+    findings: [
+      ...took
+        .filter(({ ms }) => ms > removalMs)
+        .map(({ name, ms }) => `${name} closed the connections of a removed node only after ${Math.round(ms)} ms`),
+      ...welcome.map((id) => `${stage.timeline.nameOfId(id)} still takes what a removed node says`),
+    ],
+  };
+}
+
 /** Who is there and who is alive, under everything that makes one doubt it. */
 export const membershipScenarios: readonly Scenario[] = [
   {
@@ -177,6 +207,13 @@ export const membershipScenarios: readonly Scenario[] = [
     sizes: [5],
     needs: ["namespaces"],
     play: halves,
+  },
+  {
+    name: "removed-member",
+    about: "a member with connections to every node is removed: all of them end within a second of the commit",
+    sizes: [5],
+    needs: [],
+    play: removedMember,
   },
   {
     name: "rolling-restart-5",
