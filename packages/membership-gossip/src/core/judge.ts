@@ -17,6 +17,9 @@ export interface JudgeOptions {
   readonly changed: (subject: Subject, before: MemberStatus | undefined) => void;
 }
 
+/** Of almost everybody, almost always. */
+const nothingSaid = { status: "alive", evidence: undefined } as const;
+
 /**
  * Turns signs of life and verdicts into statuses.
  *
@@ -269,6 +272,7 @@ export class Judge {
     if (subject.record.status === "left") return { status: "left", evidence: undefined };
     if (subject.id === this.#options.self) return { status: "alive", evidence: undefined };
     if (subject.deadAt !== undefined) return { status: "dead", evidence: subject.evidence };
+    if (subject.verdicts.size === 0 && !subject.awaitingBeats) return nothingSaid;
     const said = subject.verdicts.get(this.#options.self)?.verdict.opinion;
     const count = this.#countAccusers(subject, said === "silent" || said === "closed", nowMs);
     const needed = this.accusersNeeded;

@@ -10,6 +10,14 @@ interface Entry {
   roundsLeft: number;
 }
 
+/**
+ * For how many rounds something is news: push and pull together reach everybody in about log₃ of them; whatever is missed then is
+ * found by the digests.
+ */
+export function newsRounds(population: number): number {
+  return Math.ceil(Math.log2(population + 1) / 2) + 3;
+}
+
 /** What hearing an item again counts for, in rounds that it has ridden along. */
 const heardAgainRounds = 0.5;
 
@@ -27,8 +35,7 @@ export class News {
   /** `key` names what the item is about: a newer one replaces an older one. */
   add(key: string, entry: Pick<Entry, "item" | "bucket" | "afterHeads">, population: number): void {
     this.#drop(key);
-    // Push and pull together reach everybody in about log₃ of them; whatever is missed then is found by the digests.
-    const added = { ...entry, roundsLeft: Math.ceil(Math.log2(population + 1) / 2) + 3 };
+    const added = { ...entry, roundsLeft: newsRounds(population) };
     this.#items.set(key, added);
     this.#bySignature.set(nameOf(entry.item), added);
     const oldest = this.#items.keys().next();

@@ -9,6 +9,7 @@ export { decodeFrame, encodeFrame, type Frame } from "../core/frames.ts";
 export { decodeItem, type GossipRecord, type Item, type Page, type SignedItem, type Verdict } from "../core/items.ts";
 export { fanOut, limits, observersPerSubject, openRequestsMax, requestTimeoutMs } from "../core/limits.ts";
 export { tickMs } from "../core/local-health.ts";
+export { newsRounds } from "../core/news.ts";
 export { plainReader, type Reader, type ReadItem } from "../core/reader.ts";
 export { Refusal, type RefusalReason } from "../core/refusal.ts";
 export type { Now } from "../core/store.ts";

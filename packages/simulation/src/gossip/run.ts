@@ -102,16 +102,16 @@ function settle(world: GossipWorld, settleMs: number): void {
 export function measureSpread(world: GossipWorld, loss: number, keys: number): Spread {
   world.weather = { ...fairWeather, loss };
   // Until detectors have seen some intervals of this weather.
-  world.advance(500);
+  if (loss > 0) world.advance(500);
   const rounds: number[] = [];
   const curves: (readonly number[])[] = [];
   const idealCurves: (readonly number[])[] = [];
   for (let key = 1; key <= keys; key++) {
+    if (key > 1) world.advance(200);
     const once = spreadOnce(world, world.calendar.nowMs);
     rounds.push(once.rounds);
     curves.push(once.curve);
     idealCurves.push(idealSpread(world.living.length, loss, world.random));
-    world.advance(200);
   }
   world.weather = fairWeather;
   require(world.sightings.every(({ status }) => status !== "dead"), "no death without a reason", () =>

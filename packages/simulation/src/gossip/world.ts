@@ -1,6 +1,6 @@
 import type { ClusterId, MembershipStrategy, MemberStatus, NodeId, SignatureVerifier } from "@revoada/fabric";
 import { seededRandom, type SeededRandom } from "@revoada/fabric/memory";
-import { decodeFrame, encodeFrame, type GossipCoreOptions } from "@revoada/membership-gossip/unstable/core";
+import { decodeFrame, encodeFrame, type GossipCoreOptions, newsRounds } from "@revoada/membership-gossip/unstable/core";
 import { Trace } from "../trace.ts";
 import { Calendar } from "./calendar.ts";
 import { GossipNode } from "./node.ts";
@@ -155,7 +155,7 @@ export class GossipWorld {
     for (const node of this.nodes) {
       for (const frame of frames) node.core.received(introducer.id, frame, node.now());
       // They met long ago: none of this is news any more.
-      for (let round = 0; round < newsRounds; round++) node.core.round(node.now());
+      for (let round = 0; round < newsRounds(this.nodes.length); round++) node.core.round(node.now());
       node.core.takeEffects();
     }
   }
@@ -303,8 +303,6 @@ export class GossipWorld {
   }
 }
 
-/** More rounds than anything is news for among ten thousand. */
-const newsRounds = 12;
 /** How long those whom a leaving node tells have for their answers. */
 const farewellMs = 30;
 /** A beat and a request for beats are the only frames that are this small. */
