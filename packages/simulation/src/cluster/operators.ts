@@ -1,4 +1,4 @@
-import { isFabricError, type JoinToken, type LimitedRole } from "@revoada/fabric";
+import { isFabricError, type JoinToken, type LimitedRole, type NodeId } from "@revoada/fabric";
 import type { SeededRandom, VirtualClock } from "@revoada/fabric/memory";
 import type { SimulatedNode } from "./node.ts";
 import type { Totals } from "./totals.ts";
@@ -111,45 +111,32 @@ export class Operators {
     const { note, totals, restart } = this.#options;
     const before = node.id;
     note(before, "is to have another key");
-    for (let isOver = false; !isOver;) {
-      if (node.isUp())
-        await node.whileUp(
-          async () => {
-            isOver = await node.rotate({ timeoutMs: commandTimeoutMs });
-          },
-          // The process died: the next one goes on.
-          () => undefined,
-        );
-      // Under its next key it is down until it is started.
-      if (node.id !== before) break;
-      if (!isOver) await this.#pause();
-    }
+    while (!(await this.#tryToRotate(node, before))) await this.#pause();
     if (node.id === before) return note(before, "keeps its key");
     totals.rotations += 1;
     note(node.id, `is the next key of ${before.slice(-8)}`);
+    // Under its next key it is down until it is started.
     if (!node.isUp()) restart(node);
   }
 
+  /** True where it is over: the node has another key, or was refused one. */
+  async #tryToRotate(node: SimulatedNode, before: NodeId): Promise<boolean> {
+    let isOver = false;
+    if (node.isUp())
+      await node.whileUp(
+        async () => {
+          isOver = await node.rotate({ timeoutMs: commandTimeoutMs });
+        },
+        // The process died: the next one goes on.
+        () => undefined,
+      );
+    return isOver || node.id !== before;
+  }
+
   async #remove(node: SimulatedNode): Promise<void> {
-    const { note, totals, nodes, random, replace, restart } = this.#options;
+    const { note, totals, nodes, replace, restart } = this.#options;
     note(node.id, "is to be removed");
-    for (let isOver = false; !isOver;) {
-      const others = nodes.filter((other) => other !== node && other.isUp());
-      if (others.length > 0) {
-        const via = random.pick(others);
-        await via.whileUp(
-          async () => {
-            await via.cluster().remove(node.id, { timeoutMs: commandTimeoutMs });
-            isOver = true;
-          },
-          (error) => {
-            // By an earlier attempt whose answer was lost.
-            if (isFabricError(error, "CLUSTER_UNKNOWN_NODE")) isOver = true;
-          },
-        );
-      }
-      if (!isOver) await this.#pause();
-    }
+    while (!(await this.#tryToRemove(node))) await this.#pause();
     totals.removals += 1;
     note(node.id, "was removed for ever");
     this.#ghosts.push(node);
@@ -160,5 +147,25 @@ export class Operators {
       restart(node);
     });
     await this.admit(newcomer);
+  }
+
+  /** True where it is known that the node was removed. */
+  async #tryToRemove(node: SimulatedNode): Promise<boolean> {
+    const { nodes, random } = this.#options;
+    const others = nodes.filter((other) => other !== node && other.isUp());
+    if (others.length === 0) return false;
+    const via = random.pick(others);
+    let isOver = false;
+    await via.whileUp(
+      async () => {
+        await via.cluster().remove(node.id, { timeoutMs: commandTimeoutMs });
+        isOver = true;
+      },
+      (error) => {
+        // By an earlier attempt whose answer was lost.
+        if (isFabricError(error, "CLUSTER_UNKNOWN_NODE")) isOver = true;
+      },
+    );
+    return isOver;
   }
 }
