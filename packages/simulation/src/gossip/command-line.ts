@@ -79,7 +79,7 @@ function print(result: GossipRunResult, seconds: number): void {
 }
 
 /** Thousands of cores that know each other are some gigabytes of objects: more than a process is given by itself. */
-const heapMiBPerPair = 260 / 2 ** 20;
+const heapMiBPerPair = 340 / 2 ** 20;
 
 /** Runs itself again with a larger heap where this one would not do. Undefined where it does. */
 function withLargerHeap(nodes: number): number | undefined {
