@@ -34,7 +34,7 @@ export { commandKinds, openEnvelope, sealEnvelope, type CommandKind } from "./ma
 export type { FormationState, SealingVoters } from "./machine/formation-machine.ts";
 export type { CommittedShift } from "./machine/recent-shifts.ts";
 export { ClusterMachine, type ClusterMachineOptions, type StateHash } from "./machine/machine.ts";
-export { TokenRefusedError } from "./machine/token-machine.ts";
+export { encodeTokenCommand, TokenRefusedError } from "./machine/token-machine.ts";
 export type { OfflineOptions } from "./offline/offline-log.ts";
 export { planRecovery, type RecoveryPlan } from "./offline/recover.ts";
 export { planLoneRotation } from "./offline/rotate.ts";

@@ -1,7 +1,7 @@
 /**
  * Seeded worlds in which production code runs over a virtual clock, network and disk, with faults, clients, and invariants that
- * are checked at every step: the replicated log alone ({@link runConsensusSeed}), whole nodes ({@link runSeed}), and gossip among
- * thousands ({@link runGossipSeed}).
+ * are checked at every step: the replicated log alone ({@link runConsensusSeed}), whole nodes ({@link runSeed}), gossip among
+ * thousands ({@link runGossipSeed}), and what a leader does about its formation ({@link runFormationSeed}).
  *
  * @packageDocumentation
  */
@@ -30,6 +30,16 @@ export {
   type ConsensusTotals,
 } from "./consensus/totals.ts";
 export { runConsensusSeed, type ConsensusRunOptions, type ConsensusRunResult } from "./consensus/world.ts";
+export { formationBugs, type FormationBug } from "./formation/bugs.ts";
+export { runFormationSeed, type FormationRunOptions, type FormationRunResult } from "./formation/run.ts";
+export {
+  formationEvents,
+  noFormationTotals,
+  sumFormationTotals,
+  unseenFormationEvents,
+  type FormationEvent,
+  type FormationTotals,
+} from "./formation/totals.ts";
 export { idealRounds } from "./gossip/ideal.ts";
 export { GossipNode } from "./gossip/node.ts";
 export {

@@ -127,6 +127,20 @@ describe("a vote", () => {
   });
 });
 
+test("a quorum of five that is to be one of three gives up two votes in one step, and the leader's is none of them", () => {
+  const made = formed(6, { topology: quorum({ masters: 5 }), strategy: prescribedDatacenter() });
+  const reactor = topologyReactor({ topology: quorum3m() });
+  const observation = { ...made.observation(), strategy: prescribedHomelab() };
+  const decisions = reactor.observe({ ...observation, nowMs: observation.nowMs + 60_000 });
+  const [shrink] = decisions;
+  expect(decisions).toHaveLength(1);
+  expect(shrink).toMatchObject({ kind: "shrink", inputs: { voters: 5, quorumSize: 3 } });
+  expect(shrink?.transitions).toHaveLength(2);
+  expect(shrink?.transitions.map(({ node }) => node)).not.toContain(made.leader);
+  made.commit(decisions);
+  expect(voters(made)).toHaveLength(3);
+});
+
 describe("zones", () => {
   const spread = (made: FormationModel): readonly string[] =>
     voters(made)
@@ -341,15 +355,42 @@ describe("a node that steps back", () => {
     expect(voters(made)).toEqual([1, 2, 3, 4].map(nodeId).filter((id) => id !== leaver));
   });
 
-  test("goes on voting where too few would be left", () => {
+  test("loses its role and goes on voting where too few would be left", () => {
     const made = formed(3, { topology: quorum3m() });
     const leaver = follower(made);
     made.order([
       { verb: "cordon", node: leaver },
       { verb: "demote", node: leaver },
     ]);
-    tickFor(made, 120_000);
+    tickFor(made, 29_500);
+    expect(made.formation.nodes.get(leaver)?.state).toBe("demoting");
+    tickFor(made, 1000);
+    expect(made.formation.nodes.get(leaver)).toMatchObject({ state: "failed", replica: "voter" });
+    made.revive(leaver);
+    made.settle();
+    expect(made.formation.nodes.get(leaver)).toMatchObject({ state: "standby", replica: "voter" });
     expect(voters(made)).toHaveLength(3);
+  });
+
+  test("and founded the cluster is relieved too, before there is a shape", () => {
+    const made = new FormationModel({ topology: quorum3m(), strategy: prescribedHomelab(), zone: "z" });
+    made.admit(2, "z");
+    made.order([{ verb: "demote", node: nodeId(1) }]);
+    tickFor(made, 31_000);
+    expect(made.formation.nodes.get(nodeId(1))?.state).toBe("failed");
+    made.revive(nodeId(1));
+    made.admit(3, "z");
+    made.settle();
+    expect(made.rolesOf("master")).toHaveLength(3);
+  });
+
+  test("and leaves before there is a shape hands its seat to the first of it", () => {
+    const made = new FormationModel({ topology: quorum3m(), strategy: prescribedHomelab(), zone: "z" });
+    made.order([{ verb: "depart", node: nodeId(1) }]);
+    for (const n of [2, 3, 4]) made.admit(n, "z");
+    made.settle();
+    expect(voters(made)).toEqual([2, 3, 4].map(nodeId));
+    expect(made.formation.nodes.has(nodeId(1))).toBe(false);
   });
 });
 
@@ -400,6 +441,23 @@ describe("a replica that does not catch up", () => {
     expect(voters(made)).toHaveLength(3);
     expect(made.decisions.filter(({ kind }) => kind === "give-up")).toEqual([]);
   });
+});
+
+test("a node that comes back with another disk while nobody led is evicted, and taken back with that one", () => {
+  const made = formed(5);
+  const [standby] = learners(made) as [NodeId];
+  const lost = made.formation.nodes.get(standby)?.storeId;
+  // Its death and its return are both over before anybody decides again.
+  made.kill(standby);
+  made.revive(standby, { wiped: true });
+  made.tick();
+  expect(made.decisions.findLast(({ kind }) => kind === "evict")?.inputs).toMatchObject({
+    node: standby,
+    evidence: "disk",
+  });
+  made.settle();
+  expect(made.formation.nodes.get(standby)).toMatchObject({ state: "active", replica: "learner" });
+  expect(made.formation.nodes.get(standby)?.storeId).not.toBe(lost);
 });
 
 describe("a node that flaps", () => {

@@ -13,7 +13,8 @@ import type { ConsensusRunOptions, ConsensusRunResult } from "./world.ts";
 const usage = `pnpm sim [--seeds N] [--seed S] [--nodes N] [--minutes M] [--workers N] [--only EVENTS] [--stop] [--keep]
 pnpm sim --mutations [--mutation N] [--seed S] [--seeds N] [--workers N]
 pnpm sim cluster ...     whole nodes: cluster, catalog, gossip and consensus
-pnpm sim gossip ...      membership of thousands of nodes`;
+pnpm sim gossip ...      membership of thousands of nodes
+pnpm sim formation ...   what a leader does about its formation, all topologies (--help)`;
 
 interface Flags {
   readonly seeds: readonly number[];

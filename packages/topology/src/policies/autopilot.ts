@@ -1,6 +1,6 @@
 import { mayVote, replicasOf, shortId, type NodeId } from "@revoada/fabric";
 import { isFormed } from "../reactor/desired-shape.ts";
-import { giveUpLearners, keepLearners } from "../reactor/learners.ts";
+import { dropLearners, giveUpLearners, keepLearners } from "../reactor/learners.ts";
 import { nextMove } from "../reactor/moves.ts";
 import { seatPlan } from "../reactor/seats.ts";
 import type { Policy, PolicyContext } from "./policy.ts";
@@ -19,6 +19,8 @@ export const autopilotPolicy: Policy = {
       const plan = seatPlan(context);
       const move = nextMove(context, plan);
       if (!giveUpLearners(context, plan) && !keepLearners(context, plan, move)) move?.make();
+    } else {
+      dropLearners(context);
     }
     forgetDead(context);
   },

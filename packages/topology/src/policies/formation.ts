@@ -30,13 +30,11 @@ export const formationPolicy: Policy = {
     const { draft } = context;
     // Whoever steps back settles, and whoever left is forgotten, only once the log has let them go.
     if (!draft.mayMoveReplicas) return;
-    if (!isFormed(draft.formation)) {
-      formFirstShape(context);
-      return;
-    }
-    reseat(context);
+    const stands = isFormed(draft.formation);
+    if (stands) reseat(context);
+    else formFirstShape(context);
     if (!draft.mayMoveReplicas) return;
-    fillRoles(context);
+    if (stands) fillRoles(context);
     finishLeavers(context);
   },
 };
@@ -71,10 +69,17 @@ function formFirstShape(context: PolicyContext): void {
   }
   draft.decide({
     kind: "form",
-    transitions: transitions.slice(0, maxNodesPerCommand),
+    transitions: [...transitions.slice(0, maxNodesPerCommand), ...givenBack(context, votes)],
     reason: `${topology.name} is formed of ${candidates.length} nodes`,
     inputs,
   });
+}
+
+/** Seats of those who do not vote in the shape, as of a founder that leaves before it stands. */
+function givenBack({ draft }: PolicyContext, votes: ReadonlySet<NodeId>): readonly Transition[] {
+  return replicasOf(draft.formation, "voter")
+    .filter((id) => !votes.has(id))
+    .map((node): Transition => ({ verb: "seat", node, replica: "none" }));
 }
 
 /** Adds voters up to the quorum, or takes some away beyond it, two at a time; or gives an arbiter's seat to a master that is caught up. */

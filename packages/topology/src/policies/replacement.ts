@@ -6,6 +6,7 @@ import {
   chooseVoters,
   exchange,
   lostVoters,
+  mayRemain,
   mayVoteBeside,
   seatedVoters,
   seatPlan,
@@ -30,12 +31,15 @@ export const replacementPolicy: Policy = {
     readmit(context);
     giveUpSuccessions(context);
     passPlacesOn(context);
-    if (!isFormed(context.draft.formation) || !context.draft.mayMoveReplicas) return;
+    if (!context.draft.mayMoveReplicas) return;
     const plan = seatPlan(context);
-    if (replaceLost(context, plan) || forceOut(context, plan)) return;
-    replaceSlow(context, plan);
+    if (isFormed(context.draft.formation) && replaceLost(context, plan)) return;
+    if (!forceOut(context, plan)) replaceSlow(context, plan);
   },
 };
+
+/** Fewer survive no loss: nobody is forced out of three. */
+const leastVoters = 3;
 
 /** Gives one lost seat to whom the plan wants in it. */
 function replaceLost(context: PolicyContext, plan: SeatPlan): boolean {
@@ -60,24 +64,27 @@ function swap(context: PolicyContext, { assignment }: SeatPlan, from: NodeId, to
 
 /**
  * A node that steps back and whose vote nobody has taken in time is forced out, once there was a quorum to do it with for as long: anybody who
- * is caught up takes its seat, however short its standing; where nobody is, the quorum becomes smaller by two, if that leaves enough.
+ * is caught up takes its seat, however short its standing; where nobody is, the quorum becomes smaller by two; and where that would leave
+ * too few, its role is over and its vote stays until somebody comes. A leader comes to this only where it could hand over to nobody.
  */
 function forceOut(context: PolicyContext, plan: SeatPlan): boolean {
-  const { draft, observation, limits } = context;
+  const { draft, observation, limits, topology } = context;
   const isOverdue = (id: NodeId): boolean => {
     const record = recordOf(context, id);
     const sinceMs = Math.min(
       observation.nowMs - record.lastShiftMs,
       observation.replication.quorumMs ?? Number.MAX_SAFE_INTEGER,
     );
-    return record.state === "demoting" && sinceMs >= limits.demotingMs && id !== observation.leader;
+    return record.state === "demoting" && sinceMs >= limits.demotingMs;
   };
   const from = lostVoters(context).find(isOverdue);
   if (from === undefined) return false;
   const facts = { node: from, waitedMs: observation.nowMs - recordOf(context, from).lastShiftMs };
+  const beside = seatedVoters(draft.formation, from);
   const anybody = unlimited(plan.candidates)
     .filter(({ id, replica }) => replica === "learner" && isCaughtUp(id, observation, limits))
-    .toSorted(byPreference)[0];
+    .toSorted(byPreference)
+    .find((candidate) => mayVoteBeside(topology, candidate, beside, beside.length + 1));
   if (anybody !== undefined) {
     const reason = `${shortId(from)} is forced out, and ${shortId(anybody.id)} takes its seat`;
     const transitions = swap(context, plan, from, anybody);
@@ -85,7 +92,24 @@ function forceOut(context: PolicyContext, plan: SeatPlan): boolean {
   }
   const voters = replicasOf(draft.formation, "voter");
   const companion = companionOf(context, plan, from);
-  if (companion === undefined || voters.length - 2 < limits.minQuorum) return false;
+  const least = Math.max(limits.minQuorum, leastVoters);
+  if (companion !== undefined && voters.length - 2 >= least) return shrink(context, from, companion, facts);
+  return draft.decide({
+    kind: "force-out",
+    transitions: [{ verb: "evict", node: from }],
+    reason: `${shortId(from)} is relieved of its role; nobody can take its vote`,
+    inputs: { ...facts, voters: voters.length, minQuorum: limits.minQuorum },
+  });
+}
+
+function shrink(
+  context: PolicyContext,
+  from: NodeId,
+  companion: NodeId,
+  facts: Readonly<Record<string, string | number>>,
+): boolean {
+  const { draft, limits } = context;
+  const voters = replicasOf(draft.formation, "voter").length - 2;
   const left = isServing(recordOf(context, companion)) ? "learner" : "none";
   return draft.decide({
     kind: "force-out",
@@ -93,20 +117,26 @@ function forceOut(context: PolicyContext, plan: SeatPlan): boolean {
       { verb: "seat", node: from, replica: "none" },
       { verb: "seat", node: companion, replica: left },
     ],
-    reason: `${shortId(from)} is forced out; ${voters.length - 2} voters are left`,
-    inputs: { ...facts, companion, voters: voters.length - 2, minQuorum: limits.minQuorum },
+    reason: `${shortId(from)} is forced out; ${voters} voters are left`,
+    inputs: { ...facts, companion, voters, minQuorum: limits.minQuorum },
   });
 }
 
-/** Who gives up a vote together with one that is forced out, so that an odd number is left: one that is lost, else the least preferred. */
+/**
+ * Who gives up a vote together with one that is forced out, so that an odd number is left: one that is lost, else the least preferred.
+ * Nobody whose vote the topology needs beside those that are left.
+ */
 function companionOf(context: PolicyContext, { candidates, assignment }: SeatPlan, from: NodeId): NodeId | undefined {
-  const lost = lostVoters(context).find((id) => id !== from);
-  if (lost !== undefined) return lost;
-  const { leader } = context.observation;
+  const { draft, topology, observation } = context;
   const isMaster = ({ id }: Candidate): number => Number(assignment.get(id) === "master");
-  return candidates
-    .filter(({ id, replica }) => replica === "voter" && id !== from && id !== leader)
-    .toSorted((a, b) => isMaster(a) - isMaster(b) || byPreference(b, a))[0]?.id;
+  const living = candidates
+    .filter(({ id, replica }) => replica === "voter" && id !== observation.leader)
+    .toSorted((a, b) => isMaster(a) - isMaster(b) || byPreference(b, a));
+  return [...lostVoters(context), ...living.map(({ id }) => id)].find((id) => {
+    if (id === from) return false;
+    const left = seatedVoters(draft.formation, from).filter((voter) => voter.id !== id);
+    return mayRemain(topology, left);
+  });
 }
 
 /** A voter that has been behind for too long is given up where somebody who is caught up can take its seat. */

@@ -1,11 +1,21 @@
-import type { Assignment, Candidate, Formation, NodeId, NodeRecord, Role, TopologyStrategy } from "@revoada/fabric";
+import {
+  replicasOf,
+  type Assignment,
+  type Candidate,
+  type Formation,
+  type NodeId,
+  type NodeRecord,
+  type Role,
+  type TopologyStrategy,
+} from "@revoada/fabric";
 import type { PolicyContext } from "../policies/policy.ts";
 import { ranked } from "./ranking.ts";
 import { candidateOf, candidatesOf, isSettled, unlimited } from "./situation.ts";
 
-/** True where any node is a master: the first shape stands, or stood. */
+/** True where any node is a master, or more than the founder vote: the first shape stands, or stood. */
 export function isFormed(formation: Formation): boolean {
-  return [...formation.nodes.values()].some((record) => record.role === "master");
+  const isMaster = [...formation.nodes.values()].some((record) => record.role === "master");
+  return isMaster || replicasOf(formation, "voter").length > 1;
 }
 
 /** The shape as it should be now. */

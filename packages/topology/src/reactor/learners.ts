@@ -39,6 +39,20 @@ export function giveUpLearners(context: PolicyContext, { candidates }: SeatPlan)
   });
 }
 
+/** Before the first shape: whoever was to be in it and is gone, or goes, replicates no more. */
+export function dropLearners({ draft }: PolicyContext): void {
+  const transitions = [...draft.formation.nodes]
+    .filter(([, record]) => record.replica === "learner" && !isServing(record) && record.state !== "demoting")
+    .map(([node]): Transition => ({ verb: "seat", node, replica: "none" }));
+  if (transitions.length === 0) return;
+  draft.decide({
+    kind: "standbys",
+    transitions: transitions.slice(0, maxSeatsPerCommand),
+    reason: `${transitions.length} nodes replicate no more`,
+    inputs: { dropped: transitions.length },
+  });
+}
+
 /** Keeps the right nodes replicating without a vote: masters beyond the voters, those who will vote, and warm standbys. */
 export function keepLearners(context: PolicyContext, plan: SeatPlan, move: Move | undefined): boolean {
   const { draft, observation, limits } = context;

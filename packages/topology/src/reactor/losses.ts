@@ -1,4 +1,4 @@
-import { shortId, type NodeId } from "@revoada/fabric";
+import { shortId, type Member, type NodeId, type NodeRecord } from "@revoada/fabric";
 import type { PolicyContext } from "../policies/policy.ts";
 import { concerns, isRestarting, memberKeys, storeOf, type Observation } from "./situation.ts";
 
@@ -9,9 +9,18 @@ export function evictLost({ draft, observation, limits }: PolicyContext): void {
   );
   for (const [id, record] of votersFirst) {
     const member = observation.view.members.get(id);
-    if (id === observation.leader || record.state === "failed" || member?.status !== "dead") continue;
-    if (!concerns(member, record)) continue;
-    if (isRestarting(member, limits)) continue;
+    // Whoever departs is on its way out already: it is let go as soon as it holds no seat, dead or alive.
+    if (record.state === "failed" || record.state === "departing") continue;
+    if (id === observation.leader || member === undefined || !concerns(member, record)) continue;
+    if (hasOtherDisk(member, record)) {
+      draft.decide({
+        kind: "evict",
+        transitions: [{ verb: "evict", node: id }],
+        reason: `${shortId(id)} lives on another disk: the one that it replicated to is lost`,
+        inputs: { node: id, evidence: "disk", generation: member.generation, incarnation: member.incarnation },
+      });
+    }
+    if (member.status !== "dead" || isRestarting(member, limits)) continue;
     draft.decide({
       kind: "evict",
       transitions: [{ verb: "evict", node: id }],
@@ -24,6 +33,16 @@ export function evictLost({ draft, observation, limits }: PolicyContext): void {
       },
     });
   }
+}
+
+/**
+ * True for a node that was started anew with another disk while nobody led who could have noticed its death: what the formation knows
+ * as its replica is gone. It is taken back with the disk that it has now.
+ */
+function hasOtherDisk(member: Member, record: NodeRecord): boolean {
+  const storeId = storeOf(member);
+  if (member.status !== "alive" || member.generation <= record.generation) return false;
+  return storeId !== undefined && storeId !== record.storeId;
 }
 
 /** Notes who said good-bye: it gives its seat up once another can take it. */

@@ -58,6 +58,18 @@ export function mayVoteBeside(
   return topology.mayVote?.(candidate, voters, seats) ?? true;
 }
 
+/** True where the topology lets each of these vote beside the others. */
+export function mayRemain(topology: TopologyStrategy, left: readonly Candidate[]): boolean {
+  return left.every((voter) =>
+    mayVoteBeside(
+      topology,
+      voter,
+      left.filter(({ id }) => id !== voter.id),
+      left.length,
+    ),
+  );
+}
+
 /** Those who hold seats, whatever became of them, but for `without`. */
 export function seatedVoters({ nodes }: Formation, without?: NodeId): readonly Candidate[] {
   return [...nodes]
