@@ -30,9 +30,6 @@ const shapes: readonly (() => { readonly topology: TopologyStrategy; readonly vo
   () => ({ topology: quorum({ masters: 5, workers: true }), voters: 5 }),
 ];
 
-/** How many kinds of scenario there are before one comes again. */
-export const scenarioKinds: number = shapes.length * 9;
-
 function regions(shares: Readonly<Record<string, string>>): TopologyStrategy {
   return threeRegions({ name: "@example/three-regions", parameters: new Map(Object.entries(shares)) });
 }
