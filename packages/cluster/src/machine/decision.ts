@@ -1,6 +1,7 @@
 import {
   FieldReader,
   InvalidValueError,
+  isFabricError,
   type Hash,
   type ShiftDecision,
   type StoreReader,
@@ -75,10 +76,17 @@ export function decisionOf(
   return readDecision(bytes);
 }
 
-/** The decisions that are kept from a generation on, in order. */
+/** The decisions that are kept from a generation on, in order. What cannot be read, as from a build to come, is passed over. */
 export function recentDecisions(store: StoreReader, fromGeneration: number): readonly Decision[] {
   const start = orderedKey(Math.max(0, fromGeneration));
-  return [...store.range(trees.decisions, { start })].map(({ value }) => readDecision(value));
+  return [...store.range(trees.decisions, { start })].flatMap(({ value }) => {
+    try {
+      return [readDecision(value)];
+    } catch (error) {
+      if (isFabricError(error, "FABRIC_INVALID_VALUE")) return [];
+      throw error;
+    }
+  });
 }
 
 function readDecision(bytes: Uint8Array): Decision {

@@ -47,7 +47,7 @@ function replaceLost(context: PolicyContext, plan: SeatPlan): boolean {
   const from = lostVoters(context).find((id) => !isServing(recordOf(context, id)));
   if (from === undefined) return false;
   const beside = seatedVoters(draft.formation, from);
-  const seats = Math.max(plan.quorumSize, beside.length + 1);
+  const seats = beside.length + 1;
   const to = newcomers(plan).find((candidate) => mayVoteBeside(topology, candidate, beside, seats));
   return to !== undefined && draft.decide(takesSeat(context, from, to.id, swap(context, plan, from, to)));
 }

@@ -133,7 +133,7 @@ export function exchange(
 ): readonly Transition[] | undefined {
   const { draft, topology } = context;
   const former = recordOf(context, from);
-  const seats = Math.max(plan.quorumSize, seatedVoters(draft.formation).length);
+  const seats = seatedVoters(draft.formation).length;
   if (!mayVoteBeside(topology, to, seatedVoters(draft.formation, from), seats)) return undefined;
   const role = former.role === "master" ? "master" : "arbiter";
   const keepsRole = former.role === "master" && recordOf(context, to.id).role === "master";
