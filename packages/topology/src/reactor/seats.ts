@@ -144,11 +144,14 @@ export function exchange(
   return [seatTransition(context, to, role), ...back, seat];
 }
 
-/** Asks the topology whether it would have `to` as a master once `from` is none. */
+/** Asks the topology whether it would have `to` as a master in the place of `from`, who stays among the nodes. */
 function wouldBeMaster({ candidates, topology }: SeatPlan, from: NodeId, to: Candidate): boolean {
-  const after = unlimited(candidates)
-    .filter(({ id }) => id !== from)
-    .map((candidate): Candidate => (candidate.id === to.id ? { ...candidate, role: "master" } : candidate));
+  const after = unlimited(candidates).map((candidate): Candidate => {
+    if (candidate.id === to.id) return { ...candidate, role: "master" };
+    if (candidate.id !== from) return candidate;
+    const { role: _former, ...rest } = candidate;
+    return { ...rest, replica: "none", caughtUp: false };
+  });
   return topology.assign(after).get(to.id) === "master";
 }
 
