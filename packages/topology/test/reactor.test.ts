@@ -181,7 +181,7 @@ describe("under any history of losses and returns", () => {
           promises(world);
           whole(world, topology);
         }),
-        { numRuns: 150 },
+        { numRuns: 75 },
       );
     },
   );
