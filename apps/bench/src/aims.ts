@@ -90,6 +90,11 @@ function snapshotAims({ snapshots }: Figures): readonly Aim[] {
   ];
 }
 
+function chainAims({ chain }: Figures): readonly Aim[] {
+  const least = chain && Math.min(...chain.map(({ signaturesMs, verifyMs }) => signaturesMs / verifyMs));
+  return [aimOf("a chain verified: at least 0.7 of the bare rate of its signatures", least, ratio, (is) => is >= 0.7)];
+}
+
 function gossipAims({ detection, spread }: Figures): readonly Aim[] {
   const killed = detection && distribution(detection.killedMs);
   const worst = spread?.flatMap(({ spreads }) =>
@@ -139,6 +144,7 @@ function aimsOf(figures: Figures): readonly Aim[] {
     groupsAims,
     masterAims,
     snapshotAims,
+    chainAims,
     transportAims,
     gossipAims,
   ];

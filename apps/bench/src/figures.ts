@@ -1,3 +1,4 @@
+import type { ChainFigures } from "./chain/chain.ts";
 import type { DetectionFigures } from "./gossip/detection.ts";
 import type { SimulatedSize } from "./gossip/spread.ts";
 import type { FleetFigures } from "./groups/groups.ts";
@@ -40,6 +41,7 @@ export interface Figures {
   readonly groups?: readonly FleetFigures[];
   readonly losses?: readonly LossFigures[];
   readonly masters?: readonly MasterFigures[];
+  readonly chain?: readonly ChainFigures[];
   readonly snapshots?: readonly SnapshotFigures[];
   readonly requests?: readonly Comparison[];
   readonly bulk?: readonly BulkFigures[];

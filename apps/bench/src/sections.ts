@@ -1,3 +1,4 @@
+import { measureChains } from "./chain/chain.ts";
 import type { Figures } from "./figures.ts";
 import { measureDetection } from "./gossip/detection.ts";
 import { measureSpreads } from "./gossip/spread.ts";
@@ -23,6 +24,7 @@ export const suites: {
   readonly transport: readonly ["requests", "bulk", "channels", "hostile"];
   readonly gossip: readonly ["detection", "spread"];
   readonly masters: readonly ["masters"];
+  readonly chain: readonly ["chain"];
 } = {
   raft: ["commits", "reads", "failover", "growth", "catch-up"],
   groups: ["groups"],
@@ -31,6 +33,7 @@ export const suites: {
   transport: ["requests", "bulk", "channels", "hostile"],
   gossip: ["detection", "spread"],
   masters: ["masters"],
+  chain: ["chain"],
 };
 
 export type SuiteName = keyof typeof suites;
@@ -39,6 +42,8 @@ export type SectionName = (typeof suites)[SuiteName][number];
 /** Measures one section. */
 export async function measureSection(name: SectionName, scope: Scope): Promise<Partial<Figures>> {
   switch (name) {
+    case "chain":
+      return { chain: measureChains(scope) };
     case "commits":
       return { commits: await measureCommits(scope) };
     case "reads":

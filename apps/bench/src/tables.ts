@@ -2,6 +2,7 @@
  * Figures as tables in Markdown: what is printed, and what stands in the page.
  */
 import { aimsTable } from "./aims.ts";
+import { chainsTable } from "./chain/chain.ts";
 import type { Conditions, Figures } from "./figures.ts";
 import type { DetectionFigures } from "./gossip/detection.ts";
 import type { SimulatedSize } from "./gossip/spread.ts";
@@ -326,13 +327,14 @@ function addRaft({ commits, reads, failover, growth, catchUp }: Figures, add: Ad
   add("catch-up", "A follower catches up", catchUp && catchUpTable(catchUp));
 }
 
-function addLosses({ groups, losses, masters, snapshots }: Figures, add: Add): void {
+function addLosses({ groups, losses, masters, snapshots, chain }: Figures, add: Add): void {
   add("groups", "Many groups in one process", groups && groupsTable(groups));
   add("losses", "Losing the leader of five daemons", losses && lossesTable(losses));
   add("masters", "Replacing a master of seven daemons", masters && mastersTable(masters), [
     "masters.svg",
     "Times until a lost master was replaced",
   ]);
+  add("chain", "Verifying a chain offline", chain && chainsTable(chain));
   add("snapshots", "Event loops while a snapshot goes through", snapshots && snapshotsTable(snapshots));
 }
 

@@ -1,0 +1,24 @@
+import { ed25519 } from "@noble/curves/ed25519.js";
+import { hexToBytes } from "@noble/hashes/utils.js";
+import type { NodeId, SignatureVerifier } from "@revoada/fabric";
+
+const nodeIdPattern = /^[0-9a-f]{64}$/;
+
+/**
+ * Checks ed25519 signatures without `node:crypto`: RFC 8032 strictly, no malleable signatures, no keys of small order. The answers are those of
+ * `ed25519Verifier`.
+ */
+export function portableVerifier(): SignatureVerifier {
+  return {
+    verify(signer: NodeId, message: Uint8Array, signature: Uint8Array): boolean {
+      if (!(signature instanceof Uint8Array) || signature.length !== 64 || !(message instanceof Uint8Array))
+        return false;
+      if (typeof signer !== "string" || !nodeIdPattern.test(signer)) return false;
+      try {
+        return ed25519.verify(signature, message, hexToBytes(signer), { zip215: false });
+      } catch {
+        return false;
+      }
+    },
+  };
+}
