@@ -87,7 +87,7 @@ export function measureChains({ quick, say }: Scope): readonly ChainFigures[] {
     : [
         [{ voters: 1, blocks: 1000, blocksPerCommand: 1 }, 5],
         [{ voters: 5, blocks: 1000, blocksPerCommand: 1 }, 5],
-        [{ voters: 5, blocks: 100_000, blocksPerCommand: 10 }, 1],
+        [{ voters: 5, blocks: 100_000, blocksPerCommand: 100 }, 1],
       ];
   return cases.map(([shape, rounds]) => {
     say(`a chain of ${shape.blocks} blocks by ${shape.voters} voters`);
