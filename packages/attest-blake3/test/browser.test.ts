@@ -60,7 +60,7 @@ describe("the verifier for browsers", () => {
     const order = 2n ** 252n + 27742317777372353535851937790883648493n;
     const s = BigInt(`0x${hex(signature.slice(32).toReversed())}`) + order;
     const malleable = signature.slice();
-    malleable.set(Buffer.from(s.toString(16).padStart(64, "0"), "hex").reverse(), 32);
+    malleable.set(Buffer.from(s.toString(16).padStart(64, "0"), "hex").toReversed(), 32);
     const cases: (readonly [NodeId, Uint8Array, Uint8Array])[] = [
       [id("a"), message, signature],
       [id("b"), message, signature],
