@@ -25,6 +25,7 @@ import { ClusterBuilder } from "./builder.ts";
 import { ClusterDeclaration } from "./declaration.ts";
 import { deadlineOf, unlessAborted } from "./deadline.ts";
 import { ClusterAlreadyStartedError, ClusterNotStartedError, CommandRefusedError, UnknownFaceError } from "./errors.ts";
+import type { DutyReport } from "./duties/duties.ts";
 import {
   describeHealth,
   findBrokenInvariant,
@@ -199,6 +200,11 @@ export class Cluster implements AsyncDisposable {
   /** Who is who, as this node can prove it. */
   formation(): Formation {
     return this.#require().directory.formation();
+  }
+
+  /** The duties of this cluster's masters, as this node sees them: what it does itself, and who does what. Empty where there are none. */
+  duties(): readonly DutyReport[] {
+    return this.#require().duties?.report() ?? [];
   }
 
   /** The layers of a running cluster, for those who show or serve them. */

@@ -115,6 +115,13 @@ export class JoinUnreachableError extends FabricError {
 /** A replicated command that was committed and refused by the machine; nothing changed. The code is the machine's. */
 export class CommandRefusedError extends FabricError {}
 
+/** This node no longer holds the duty that it writes for. Nothing was written. */
+export class DutyLostError extends FabricError {
+  constructor(duty: string, why: string) {
+    super("DUTY_LOST", `duty ${duty} is no longer held here: ${why}`);
+  }
+}
+
 /** A seal that too few voters signed. */
 export class SealIncompleteError extends FabricError {
   constructor(height: number, signed: readonly NodeId[], needed: number) {

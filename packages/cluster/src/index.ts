@@ -10,12 +10,16 @@ export { ClusterBuilder } from "./builder.ts";
 export { Cluster } from "./cluster.ts";
 export { ClusterDeclaration, type TopologyResolver } from "./declaration.ts";
 export { joinCluster, type Joined, type JoinOptions } from "./door/join.ts";
+export { controllersDuty, defaultHistoryLimits, type HistoryLimits } from "./duties/controllers.ts";
+export type { DutyReport } from "./duties/duties.ts";
+export type { DutyState } from "./duties/duty-runner.ts";
 export {
   ClusterAlreadyStartedError,
   ClusterIncompleteError,
   ClusterNotStartedError,
   CommandRefusedError,
   DeclarationMismatchError,
+  DutyLostError,
   JoinRefusedError,
   JoinUnreachableError,
   NewerCommandError,

@@ -4,6 +4,7 @@ import type {
   Clock,
   Committed,
   Consensus,
+  Duty,
   Face,
   FaceFactory,
   FormatRegistry,
@@ -104,6 +105,11 @@ export interface ClusterLayers {
   readonly onDeclared?: (declaration: ClusterDeclaration) => void;
   /** How the formation loop decides, in order; the reactor's default policies unless told. The same on every node. */
   readonly policies?: readonly Policy[];
+  /**
+   * What masters do beside `api` and `store`, which are the cluster's own: `controllersDuty()`, and those of third parties. Every node of
+   * a cluster is to have the same. Without it there are no duties at all, nor those two.
+   */
+  readonly duties?: readonly Duty[];
   readonly logger?: Logger;
   readonly metrics?: Metrics;
 }

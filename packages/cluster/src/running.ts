@@ -24,7 +24,9 @@ import { AdmissionProofs } from "./chain/proof.ts";
 import { Sealer } from "./chain/sealer.ts";
 import { decodeCanonical, encodeCanonical } from "./codec.ts";
 import type { ClusterDeclaration } from "./declaration.ts";
+import { announcedDuties, Duties } from "./duties/duties.ts";
 import { LogLeadership } from "./duties/leadership.ts";
+import { apiDuty, storeDuty } from "./duties/own-duties.ts";
 import { Door } from "./door/door.ts";
 import { CommandRefusedError, OperatorKeysError } from "./errors.ts";
 import { declaredKey, InForce, unadoptedSettings, understandBuiltIn } from "./in-force.ts";
@@ -53,6 +55,10 @@ function requireOperators({ strategy }: ClusterDeclaration, { operators }: Genes
   throw new OperatorKeysError(strategy.name, operators.length);
 }
 
+/** A singleton's lease outlives so many election timeouts: an election is no reason to lose it. */
+const dutyLeaseElections = 10;
+const minDutyLeaseMs = 3_000;
+
 /** Everything of a cluster that exists only while it runs. Built layer by layer; what is built is on the release stack. */
 export class RunningCluster {
   readonly origin: ClusterOrigin;
@@ -73,6 +79,7 @@ export class RunningCluster {
   readonly catalog: Catalog;
   readonly localFace: Face;
   readonly remoteFace: Face | undefined;
+  readonly duties: Duties | undefined;
   /** What the layers were made with. */
   readonly #started: ClusterDeclaration;
   readonly #layers: ClusterLayers;
@@ -160,6 +167,7 @@ export class RunningCluster {
     });
     stack.push(() => this.localFace[Symbol.asyncDispose]());
     this.remoteFace = layers.remoteFace?.({ transport, replicas: () => this.#replicas() });
+    this.duties = this.#createDuties();
     const { remoteFace } = this;
     if (remoteFace !== undefined) stack.push(() => remoteFace[Symbol.asyncDispose]());
   }
@@ -305,6 +313,27 @@ export class RunningCluster {
     await this.remoteFace?.start();
     const withdraw = this.#layers.serveFace?.({ transport, face: this.localFace });
     if (withdraw !== undefined) stack.push(withdraw);
+    this.duties?.start();
+    stack.push(() => this.duties?.stop());
+  }
+
+  /** What masters do; nothing where the layers name no duties. */
+  #createDuties(): Duties | undefined {
+    const { duties, attestor, clock, metrics } = this.#layers;
+    if (duties === undefined) return undefined;
+    const { electionTimeoutMs } = this.#started.strategy.consensus;
+    return new Duties({
+      duties: [apiDuty(() => this.localFace), storeDuty(this.consensus), ...duties],
+      node: attestor.identity.id,
+      catalog: this.catalog,
+      membership: this.membership,
+      formation: () => this.directory.formation(),
+      holdsReplica: () => this.holdsReplica(),
+      clock,
+      logger: this.#logger,
+      metrics,
+      leaseTtlMs: Math.max(minDutyLeaseMs, dutyLeaseElections * electionTimeoutMs),
+    });
   }
 
   /** True where this node has a place in the log, by the newest formation that it can prove and by the log itself. */
@@ -411,9 +440,11 @@ export class RunningCluster {
     const replicas = [...replicasOf(formation, "voter"), ...replicasOf(formation, "learner")].filter(
       (id) => id !== self,
     );
-    return leader !== undefined && replicas.includes(leader)
-      ? [leader, ...replicas.filter((id) => id !== leader)]
-      : replicas;
+    const { members } = this.membership.view();
+    // The leader first, then masters that say that they answer, then whoever else has a replica.
+    const place = (id: NodeId): number =>
+      id === leader ? 0 : announcedDuties(members.get(id)?.keys).includes("api") ? 1 : 2;
+    return replicas.toSorted((a, b) => place(a) - place(b));
   }
 
   /** The door follows the formation: who may speak, who is forgotten, and what to do when the formation thinks this node dead. */
@@ -427,6 +458,7 @@ export class RunningCluster {
       if (id !== this.#layers.attestor.identity.id && !formation.nodes.has(id)) this.membership.forget(id);
     }
     this.#answerEviction(formation);
+    this.duties?.poke();
   }
 
   #answerEviction(formation: Formation): void {
