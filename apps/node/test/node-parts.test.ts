@@ -158,6 +158,17 @@ test("a status for people says who leads, who is restarting and how it stands", 
         voters: [self],
         joint: false,
       },
+      duties: [
+        { duty: "api", kind: "everywhere-on-masters", state: "running", nodes: [self] },
+        {
+          duty: "controllers",
+          kind: "singleton",
+          state: "running",
+          nodes: [self],
+          token: { term: 3, index: 41 } as never,
+        },
+        { duty: "other", kind: "singleton", state: "waiting", nodes: [other], token: { term: 3, index: 42 } as never },
+      ],
       members: [
         { ...member, id: self, status: "alive", role: "master", replica: "voter", leader: true },
         { ...member, id: other, status: "dead", role: "worker", replica: "learner", restarting: true },
@@ -178,6 +189,7 @@ test("a status for people says who leads, who is restarting and how it stands", 
   expect(text).toContain("switching   from raw/x/solo to raw/x/pair: 1 nodes vote, expected 3");
   expect(text).toContain("next start  takes up consensus.electionTimeoutMs");
   expect(text).toContain("up          1h1m, version 0.1.0, zone default");
+  expect(text).toContain("duties      api, controllers (token 3/41)\n");
   expect(text).toMatch(/^\* {2}aaaaaaaaaaaa {2}alive +active +master +voter, leads/m);
   expect(text).toMatch(/^ {3}bbbbbbbbbbbb {2}restarting +active +worker +learner/m);
 });

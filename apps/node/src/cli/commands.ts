@@ -6,6 +6,7 @@ import { chainCheckpointCommand, chainProveCommand } from "./commands/chain-prov
 import { chainVerifyCommand } from "./commands/chain-verify.ts";
 import { chainCosignCommand, chainPendingCommand } from "./commands/cosign.ts";
 import { configSchemaCommand, configShowCommand, configValidateCommand } from "./commands/config.ts";
+import { dutyListCommand } from "./commands/duties.ts";
 import { formationExplainCommand, formationProposeCommand, formationSwitchCommand } from "./commands/formation.ts";
 import { keyCreateCommand, keyRotateCommand } from "./commands/key.ts";
 import { identityCommand, versionCommand } from "./commands/local.ts";
@@ -54,6 +55,7 @@ export const commands: readonly CommandSpec[] = [
   formationSwitchCommand,
   strategyShowCommand,
   strategyApplyCommand,
+  dutyListCommand,
   applyCommand,
   getCommand,
   listCommand,

@@ -44,6 +44,9 @@ const byCode: Readonly<Record<string, number>> = {
   RAFT_OUTCOME_UNKNOWN: exitCodes.noQuorum,
   CATALOG_READ_ONLY: exitCodes.noQuorum,
   FACE_CONFLICT: exitCodes.conflict,
+  CATALOG_DUTY_HELD: exitCodes.conflict,
+  CATALOG_FENCED: exitCodes.conflict,
+  CATALOG_LEASE_NOT_FOUND: exitCodes.notFound,
   FABRIC_INVARIANT: exitCodes.broken,
 };
 

@@ -41,6 +41,8 @@ export interface NodeConfig {
   readonly adminListen: string;
   readonly zone?: string;
   readonly upgradeVersion?: string;
+  readonly historyRevisions?: number;
+  readonly historySeconds?: number;
   readonly logLevel: LogLevel;
 }
 
@@ -159,6 +161,8 @@ function assemble(find: (name: SettingName) => Found | undefined, workingDirecto
     adminListen: read("adminListen") ?? defaultAdminListen,
     zone: read("zone"),
     upgradeVersion: read("upgradeVersion"),
+    historyRevisions: read("historyRevisions"),
+    historySeconds: read("historySeconds"),
     logLevel: read("logLevel") ?? "info",
   };
   checkEntrances(config, find);

@@ -119,6 +119,8 @@ const shapes: Readonly<Record<SettingName, Schema>> = {
   adminListen: address,
   zone: { type: "string", pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" },
   upgradeVersion: { type: "string", minLength: 1, maxLength: 64, examples: ["1.10.2"] },
+  historyRevisions: { type: "integer", minimum: 1, maximum: 1_000_000_000 },
+  historySeconds: { type: "integer", minimum: 1, maximum: 31_536_000 },
   logLevel: { enum: settings.logLevel.flag.choices },
 };
 

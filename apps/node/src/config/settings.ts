@@ -1,3 +1,4 @@
+import { defaultHistoryLimits } from "@revoada/cluster";
 import { parseDnsQuestion, parseSeed } from "@revoada/discovery";
 import {
   autopilotNumbers,
@@ -64,6 +65,18 @@ function parseExpectedCount(value: unknown): number {
   const number = typeof value === "string" && /^\d{1,2}$/.test(value) ? Number(value) : value;
   if (typeof number === "number" && Number.isInteger(number) && number >= 1 && number <= 64) return number;
   throw new UnfitSetting("a whole number from 1 to 64", value);
+}
+
+function parseRevisions(value: unknown): number {
+  const number = typeof value === "string" && /^\d{1,10}$/.test(value) ? Number(value) : value;
+  if (typeof number === "number" && Number.isInteger(number) && number >= 1 && number <= 1e9) return number;
+  throw new UnfitSetting("a whole number from 1 to 1000000000", value);
+}
+
+function parseHistorySeconds(value: unknown): number {
+  const number = typeof value === "string" && /^\d{1,8}$/.test(value) ? Number(value) : value;
+  if (typeof number === "number" && Number.isInteger(number) && number >= 1 && number <= 31_536_000) return number;
+  throw new UnfitSetting("a whole number from 1 to 31536000", value);
 }
 
 function parseLogLevel(value: unknown): LogLevel {
@@ -181,6 +194,8 @@ export interface Settings {
   readonly adminListen: Setting<string>;
   readonly zone: Setting<string>;
   readonly upgradeVersion: Setting<string>;
+  readonly historyRevisions: Setting<number>;
+  readonly historySeconds: Setting<number>;
   readonly logLevel: Setting<LogLevel>;
 }
 
@@ -369,6 +384,22 @@ export const settings: Settings = {
       "a version such as 1.10.2, at most 64 characters",
       (value) => /^v?\d{1,9}(?:\.\d{1,9}){0,3}(?:[-+][\w.+-]*)?$/.test(value) && value.length <= 64,
     ),
+  },
+  historyRevisions: {
+    flag: {
+      name: "history-revisions",
+      value: "N",
+      summary: `how many revisions of the catalog's history are kept at least (default: ${defaultHistoryLimits.keepRevisions})`,
+    },
+    parse: parseRevisions,
+  },
+  historySeconds: {
+    flag: {
+      name: "history-seconds",
+      value: "N",
+      summary: `how long the catalog's history is kept at least (default: ${defaultHistoryLimits.keepMs / 1000})`,
+    },
+    parse: parseHistorySeconds,
   },
   logLevel: {
     flag: { name: "log-level", value: "LEVEL", summary: "what is logged", choices: logLevels },

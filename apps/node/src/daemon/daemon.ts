@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { loadIdentity, loadOrCreateIdentity } from "@revoada/attest-blake3";
-import { Cluster, type ClusterDeclaration } from "@revoada/cluster";
+import { Cluster, type ClusterDeclaration, type HistoryLimits } from "@revoada/cluster";
 import {
   isFabricError,
   shortId,
@@ -112,7 +112,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     const store = (): Promise<MachineStore> => lmdbStore({ directory: data.paths.store, logger, metrics });
     const own: { process?: NodeProcess } = {};
     const layers = nodeLayers({
-      ...{ node, advertise: config.advertise, store, disk, clock, random, logger, metrics },
+      ...{ node, advertise: config.advertise, history: historyOf(config), store, disk, clock, random, logger, metrics },
       declarations: (bytes) => understoodDeclaration(bytes, own.process?.config ?? config),
       onDeclared: (declaration) => own.process?.declared(declaration),
     });
@@ -125,6 +125,13 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     await taken.release();
     throw rootOf(error);
   }
+}
+
+function historyOf({ historyRevisions, historySeconds }: NodeConfig): HistoryLimits {
+  return {
+    ...(historyRevisions === undefined ? {} : { keepRevisions: historyRevisions }),
+    ...(historySeconds === undefined ? {} : { keepMs: historySeconds * 1000 }),
+  };
 }
 
 /** What made a replica stop, where the error only says that it has. */

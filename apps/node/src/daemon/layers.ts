@@ -1,5 +1,11 @@
 import { catalog, catalogMachine } from "@revoada/catalog";
-import type { CatalogLayer, ClusterDeclaration, ClusterLayers } from "@revoada/cluster";
+import {
+  controllersDuty,
+  type CatalogLayer,
+  type ClusterDeclaration,
+  type ClusterLayers,
+  type HistoryLimits,
+} from "@revoada/cluster";
 import { raft, walLogStore, type RaftCodec } from "@revoada/consensus-raft";
 import {
   type Clock,
@@ -24,6 +30,7 @@ import { groupIdOf, type PreparedNode } from "./prepare.ts";
 export interface LayerOptions {
   readonly node: PreparedNode;
   readonly advertise: string | undefined;
+  readonly history: HistoryLimits;
   readonly store: () => Promise<MachineStore>;
   /** Understands a declaration that was committed since the founding. */
   readonly declarations: (bytes: Uint8Array) => Promise<ClusterDeclaration>;
@@ -99,6 +106,7 @@ export function nodeLayers(options: LayerOptions): ClusterLayers {
     catalog: () => catalogLayer(options),
     formats: defaultFormats(),
     faces: [pureRaftFace()],
+    duties: [controllersDuty(options.history)],
     serveFace: ({ transport: over, face }) => serveFace({ transport: over, face }),
     remoteFace: ({ transport: over, replicas }) => remoteFace({ transport: over, replicas }),
   };

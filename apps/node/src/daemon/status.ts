@@ -1,4 +1,4 @@
-import type { Cluster, ClusterHealth } from "@revoada/cluster";
+import type { Cluster, ClusterHealth, DutyReport } from "@revoada/cluster";
 import type { Formation, Member, NodeId, NodeRecord, PlainValue } from "@revoada/fabric";
 
 /** One node as `status` shows it: what the formation has committed and what gossip hints at. */
@@ -49,6 +49,8 @@ export interface NodeStatus {
     readonly voters: readonly NodeId[];
     readonly joint: boolean;
   };
+  /** What masters do: what this node does about it, and who does it. */
+  readonly duties: readonly DutyReport[];
   readonly members: readonly MemberStatusLine[];
   readonly formation: { readonly generation: number; readonly nodes: number };
   readonly chain: ClusterHealth["chain"];
@@ -116,6 +118,7 @@ export function describeStatus(cluster: Cluster, facts: NodeFacts): NodeStatus {
       voters: consensus.configuration.voters.map(({ id }) => id),
       joint: consensus.configuration.outgoing !== undefined,
     },
+    duties: cluster.duties(),
     members: describeMembers(formation, running.membership.view().members, leader),
     formation: { generation: formation.generation, nodes: formation.nodes.size },
     chain: health.chain,

@@ -55,6 +55,19 @@ function operatorFacts({ chain, waitingShifts = 0 }: NodeStatus): readonly (read
   return [["operator", isDone ? text : { text: `${text}: see revoada chain pending`, style: "yellow" }]];
 }
 
+/** The duties that a node does itself, singletons with the token that they are held under. */
+function dutiesOf({ duties }: NodeStatus): string {
+  const own = duties.filter(({ state }) => state === "running" || state === "failed");
+  const names = own.map(({ duty, kind, state, token }) =>
+    state === "failed"
+      ? `${duty} (failed)`
+      : kind === "singleton" && token !== undefined
+        ? `${duty} (token ${token.term}/${token.index})`
+        : duty,
+  );
+  return names.join(", ") || "none";
+}
+
 /** A node's status for people. */
 export function renderStatus(status: NodeStatus, paint: Paint): string {
   const { consensus, chain, condition } = status;
@@ -72,6 +85,7 @@ export function renderStatus(status: NodeStatus, paint: Paint): string {
       ["consensus", `${consensus.role} in term ${consensus.term}, leader ${leader}, ${quorumOf(consensus)}`],
       ["log", `committed ${consensus.commitIndex}, applied ${consensus.appliedIndex}, last ${consensus.lastIndex}`],
       ["chain", `height ${chain.height}, sealed ${chain.sealedHeight}, head ${shortId(chain.head)}`],
+      ["duties", dutiesOf(status)],
       ...operatorFacts(status),
       ["resources", String(status.resources)],
       ["listens", status.listen.join(", ")],
