@@ -5,6 +5,7 @@ import {
   type FabricStrategy,
   type NodeId,
   type ShiftDecision,
+  type TopologyStrategy,
 } from "@revoada/fabric";
 import {
   cluster3mnw,
@@ -139,6 +140,20 @@ test("a quorum of five that is to be one of three gives up two votes in one step
   expect(shrink?.transitions.map(({ node }) => node)).not.toContain(made.leader);
   made.commit(decisions);
   expect(voters(made)).toHaveLength(3);
+});
+
+test("two votes are taken away only where the topology lets those who are left vote beside each other", () => {
+  const inMinority: TopologyStrategy["mayVote"] = ({ zone }, others, seats) =>
+    others.filter((voter) => voter.zone === zone).length + 1 <= Math.floor(seats / 2);
+  const topology = { ...quorum({ masters: 5 }), mayVote: inMinority };
+  const made = formed(5, { topology, strategy: prescribedDatacenter(), zones: ["a", "b", "a", "b", "c"] });
+  expect(voters(made)).toHaveLength(5);
+  const reactor = topologyReactor({ topology: { ...quorum3m(), mayVote: inMinority } });
+  const observation = { ...made.observation(), strategy: prescribedHomelab() };
+  const decisions = reactor.observe({ ...observation, nowMs: observation.nowMs + 60_000 });
+  expect(decisions.map(({ kind }) => kind)).toEqual(["shrink"]);
+  made.commit(decisions);
+  expect(new Set(voters(made).map((id) => zoneOf(made, id)))).toEqual(new Set(["a", "b", "c"]));
 });
 
 describe("zones", () => {

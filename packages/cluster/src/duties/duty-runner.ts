@@ -190,7 +190,7 @@ export class DutyRunner {
       await starting;
       this.#failures = 0;
       metrics.count("revoada_cluster_duty_starts_total", 1, { duty: name });
-      logger.info("a duty runs here", { duty: name, ...(hold === undefined ? {} : { token: hold.token }) });
+      logger.info("a duty runs here", { duty: name, ...(hold === undefined ? {} : { fence: hold.token }) });
       this.#become("running");
     }
     while (this.#mayGoOn(hold)) await this.#changeWithin(lookAgainMs);
