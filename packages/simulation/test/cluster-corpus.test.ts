@@ -23,7 +23,7 @@ describe("a simulated minute of crashes, partitions, losses, stalls and disk fai
 });
 
 test("one seed run twice gives one trace", { timeout: 60_000 }, async () => {
-  const [first, second] = [await runSeed({ seed: 42, chaosMs: 10_000 }), await runSeed({ seed: 42, chaosMs: 10_000 })];
+  const [first, second] = [await runSeed({ seed: 46, chaosMs: 10_000 }), await runSeed({ seed: 46, chaosMs: 10_000 })];
   expect(first.violation).toBeUndefined();
   expect(second.traceHash).toBe(first.traceHash);
 });
