@@ -83,12 +83,23 @@ function countBy<K extends string>(keys: readonly K[], values: Iterable<K>): Rec
   return counts;
 }
 
-function conditionOf(input: HealthInput): ClusterCondition {
+/** What a condition follows from. */
+interface ConditionInput {
+  readonly declaration: Pick<ClusterDeclaration, "topology">;
+  readonly formation: Pick<Formation, "nodes">;
+  readonly state: Pick<FormationState, "formed"> | undefined;
+  readonly status: Pick<ConsensusStatus, "id" | "role" | "quorum">;
+}
+
+/** How the cluster is, as one node sees it. */
+export function conditionOf(input: ConditionInput): ClusterCondition {
   const { state, status, formation, declaration } = input;
   const formed = state?.formed ?? [...formation.nodes.values()].some((record) => record.role === "master");
   if (!formed) return "forming";
-  // A node that holds no log cannot know of a quorum; it is as healthy as what it follows.
-  if (!status.quorum && status.role !== "outsider") return "no-quorum";
+  // A node that holds no log cannot know of a quorum, nor can one whose copy was given up while it was away; it is as healthy as
+  // what it follows.
+  const holdsLog = status.role !== "outsider" && formation.nodes.get(status.id)?.replica !== "none";
+  if (!status.quorum && holdsLog) return "no-quorum";
   const active = [...formation.nodes.values()].filter((record) => record.state === "active").length;
   const standing = [...formation.nodes.values()].filter((record) => record.state === "standby").length;
   return active + standing < declaration.topology.minNodes ? "degraded" : "healthy";
