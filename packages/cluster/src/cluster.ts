@@ -304,24 +304,11 @@ export class Cluster implements AsyncDisposable {
    * where the others did not get that far: how far they got shows in the formation.
    */
   async remove(node: NodeId, options: { readonly timeoutMs: number }): Promise<void> {
-    const running = this.#require();
-    const { signal, clear } = deadlineOf(
-      this.#layers.clock,
-      options.timeoutMs,
-      () =>
-        new CommandRefusedError(
-          "CLUSTER_REMOVE_TIMEOUT",
-          `${shortId(node)} was not removed within ${options.timeoutMs} ms`,
-          {
-            retryable: true,
-          },
-        ),
-    );
-    try {
-      await unlessAborted(running.desk.remove(node, { signal }), signal);
-    } finally {
-      clear();
-    }
+    const { desk } = this.#require();
+    await this.#withinTime(options, (signal) => desk.remove(node, { signal }), {
+      code: "CLUSTER_REMOVE_TIMEOUT",
+      message: `${shortId(node)} was not removed`,
+    });
   }
 
   /**
@@ -331,21 +318,10 @@ export class Cluster implements AsyncDisposable {
    */
   async nameSuccessor(successor: NodeId, options: { readonly timeoutMs: number }): Promise<void> {
     const { successions } = this.#require();
-    const { signal, clear } = deadlineOf(
-      this.#layers.clock,
-      options.timeoutMs,
-      () =>
-        new CommandRefusedError(
-          "CLUSTER_ROTATE_TIMEOUT",
-          `${shortId(successor)} was not committed as the next key within ${options.timeoutMs} ms`,
-          { retryable: true },
-        ),
-    );
-    try {
-      await unlessAborted(successions.name(successor, signal), signal);
-    } finally {
-      clear();
-    }
+    await this.#withinTime(options, (signal) => successions.name(successor, signal), {
+      code: "CLUSTER_ROTATE_TIMEOUT",
+      message: `${shortId(successor)} was not committed as the next key`,
+    });
   }
 
   /**
@@ -394,17 +370,7 @@ export class Cluster implements AsyncDisposable {
    */
   async shift(order: ShiftOrder, options: { readonly timeoutMs: number }): Promise<ShiftOutcome> {
     const { desk } = this.#require();
-    const { signal, clear } = deadlineOf(
-      this.#layers.clock,
-      options.timeoutMs,
-      () =>
-        new CommandRefusedError("RAFT_NO_QUORUM", `nobody decided within ${options.timeoutMs} ms`, { retryable: true }),
-    );
-    try {
-      return await unlessAborted(desk.shift(order, { signal }), signal);
-    } finally {
-      clear();
-    }
+    return this.#withinTime(options, (signal) => desk.shift(order, { signal }));
   }
 
   /**
@@ -424,16 +390,8 @@ export class Cluster implements AsyncDisposable {
     const { strategy, face, topology } = this.declaration;
     const next = ClusterDeclaration.create(wanted.strategy ?? strategy, face, wanted.topology ?? topology);
     const { withinMs = defaultSwitchMs, timeoutMs, dryRun = false } = options;
-    const { signal, clear } = deadlineOf(
-      this.#layers.clock,
-      timeoutMs,
-      () => new CommandRefusedError("RAFT_NO_QUORUM", `nobody decided within ${timeoutMs} ms`, { retryable: true }),
-    );
-    try {
-      return await unlessAborted(desk.switch({ declaration: next.encode(), withinMs, dryRun }, { signal }), signal);
-    } finally {
-      clear();
-    }
+    const order = { declaration: next.encode(), withinMs, dryRun };
+    return this.#withinTime({ timeoutMs }, (signal) => desk.switch(order, { signal }));
   }
 
   /**
@@ -476,22 +434,6 @@ export class Cluster implements AsyncDisposable {
   async cosign(cosignature: Uint8Array, options: { readonly timeoutMs: number }): Promise<void> {
     const { result } = await this.#require().consensus.propose(sealEnvelope("cosignature", cosignature), options);
     openResult(result);
-  }
-
-  async #withinTime<T>(
-    { timeoutMs }: { readonly timeoutMs: number },
-    work: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    const { signal, clear } = deadlineOf(
-      this.#layers.clock,
-      timeoutMs,
-      () => new CommandRefusedError("RAFT_NO_QUORUM", `nobody decided within ${timeoutMs} ms`, { retryable: true }),
-    );
-    try {
-      return await unlessAborted(work(signal), signal);
-    } finally {
-      clear();
-    }
   }
 
   /** The shifts above a generation that were committed while this process ran, as far as they are remembered (1,024), in order. */
@@ -558,6 +500,24 @@ export class Cluster implements AsyncDisposable {
   #require(): RunningCluster {
     if (this.#running === undefined) throw new ClusterNotStartedError(this.id());
     return this.#running;
+  }
+
+  /** What others are asked to do, for so long. Rejects with `late`, which is `RAFT_NO_QUORUM` unless told. */
+  async #withinTime<T>(
+    { timeoutMs }: { readonly timeoutMs: number },
+    work: (signal: AbortSignal) => Promise<T>,
+    late: { readonly code: string; readonly message: string } = { code: "RAFT_NO_QUORUM", message: "nobody decided" },
+  ): Promise<T> {
+    const { signal, clear } = deadlineOf(
+      this.#layers.clock,
+      timeoutMs,
+      () => new CommandRefusedError(late.code, `${late.message} within ${timeoutMs} ms`, { retryable: true }),
+    );
+    try {
+      return await unlessAborted(work(signal), signal);
+    } finally {
+      clear();
+    }
   }
 
   /** So that a call on a stopped cluster rejects, as every other failure does. */

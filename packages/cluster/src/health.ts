@@ -13,6 +13,7 @@ import type { ClusterDeclaration } from "./declaration.ts";
 import { declarationId, type InForce } from "./in-force.ts";
 import { missingOf } from "./loop/switch-watch.ts";
 import type { FormationState } from "./machine/formation-machine.ts";
+import { hasPlace } from "./place.ts";
 
 /** `forming`: the first shape does not stand yet; `degraded`: fewer nodes than the shape needs; `no-quorum`: writes cannot commit. */
 export type ClusterCondition = "forming" | "healthy" | "degraded" | "no-quorum";
@@ -96,10 +97,8 @@ export function conditionOf(input: ConditionInput): ClusterCondition {
   const { state, status, formation, declaration } = input;
   const formed = state?.formed ?? [...formation.nodes.values()].some((record) => record.role === "master");
   if (!formed) return "forming";
-  // A node that holds no log cannot know of a quorum, nor can one whose copy was given up while it was away; it is as healthy as
-  // what it follows.
-  const holdsLog = status.role !== "outsider" && formation.nodes.get(status.id)?.replica !== "none";
-  if (!status.quorum && holdsLog) return "no-quorum";
+  // A node without a place in the log cannot know of a quorum; it is as healthy as what it follows.
+  if (!status.quorum && hasPlace(status, formation)) return "no-quorum";
   const active = [...formation.nodes.values()].filter((record) => record.state === "active").length;
   const standing = [...formation.nodes.values()].filter((record) => record.state === "standby").length;
   return active + standing < declaration.topology.minNodes ? "degraded" : "healthy";

@@ -36,6 +36,7 @@ import { sealEnvelope } from "./machine/envelope.ts";
 import { ClusterMachine } from "./machine/machine.ts";
 import { openResult } from "./machine/result.ts";
 import type { CatalogLayer, ClusterLayers, ClusterOrigin } from "./parts.ts";
+import { hasPlace } from "./place.ts";
 import { protocols } from "./protocols.ts";
 import { ApprovalDesk } from "./operator/approvals.ts";
 import { OperatorDesk } from "./operator/desk.ts";
@@ -336,12 +337,10 @@ export class RunningCluster {
     });
   }
 
-  /** True where this node has a place in the log, by the newest formation that it can prove and by the log itself. */
+  /** True where this node has a place in the log, and its log runs. */
   holdsReplica(): boolean {
-    const role = this.consensus.status().role;
-    if (role === "outsider" || role === "stopped") return false;
-    // A log that was cut off before its seat was given away still believes in it.
-    return this.directory.formation().nodes.get(this.#layers.attestor.identity.id)?.replica !== "none";
+    const status = this.consensus.status();
+    return status.role !== "stopped" && hasPlace(status, this.directory.formation());
   }
 
   /** The face that can answer here: the local one over a replica, the remote one elsewhere. */

@@ -4,6 +4,7 @@ import type { Formation, FormationCommand, NodeFlag, NodeRecord, ReplicaKind, Tr
 import { checkApproved } from "./approval.ts";
 import { shortId, type Generation, type NodeId, type StoreId } from "./ids.ts";
 import { isOperatorStep, withOperator } from "./operators.ts";
+import { replicasOf } from "./replicas.ts";
 import { inherited, nextFormation, recovered, refuseTombstone, successor, successorsOf } from "./succession.ts";
 import {
   FormationRefusedError,
@@ -53,14 +54,6 @@ export function genesisFormation(founder: {
     ...(declaration === undefined ? {} : { declared: { declaration } }),
     ...(keys.length === 0 ? {} : { operators: new Map(keys.map((key) => [key, generation])) }),
   };
-}
-
-/** Ids of the nodes with this kind of replica, sorted. */
-export function replicasOf(formation: Formation, kind: ReplicaKind): readonly NodeId[] {
-  return [...formation.nodes]
-    .filter(([, record]) => record.replica === kind)
-    .map(([id]) => id)
-    .toSorted();
 }
 
 /**

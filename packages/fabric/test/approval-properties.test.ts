@@ -6,11 +6,11 @@ import {
   type Formation,
   type NodeId,
   type Role,
-  type StoreId,
   type Transition,
 } from "@revoada/fabric";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { admit, commandOn, storeOf } from "./support/formations.ts";
 
 const ids = ["a", "b", "c", "d", "e", "f"].map((letter) => letter.repeat(64) as NodeId);
 const operator = "1".repeat(64) as NodeId;
@@ -19,13 +19,8 @@ const someone = fc.constantFrom(...ids);
 const replica = fc.constantFrom("voter" as const, "learner" as const, "none" as const);
 const role = fc.constantFrom<Role>("master", "worker", "arbiter", "observer");
 
-function admission(node: NodeId, generation: number): Transition {
-  const storeId = node.slice(0, 32) as StoreId;
-  return { verb: "admit", node, admission: { storeId, generation, incarnation: 0, zone: "", version: "1" } };
-}
-
 const transition: fc.Arbitrary<Transition> = fc.oneof(
-  fc.tuple(someone, fc.nat({ max: 3 })).map(([node, life]) => admission(node, life)),
+  fc.tuple(someone, fc.nat({ max: 3 })).map(([node, life]) => admit(node, { generation: life })),
   fc
     .tuple(
       fc.constantFrom("promote" as const, "reassign" as const),
@@ -70,18 +65,20 @@ const commands = fc.array(
 
 /** Three masters that vote; the others stand by. */
 function three(): Formation {
-  const storeId = founder.slice(0, 32) as StoreId;
-  const alone = genesisFormation({ id: founder, storeId, zone: "", version: "1", createdMs: 0, operators: [operator] });
+  const alone = genesisFormation({
+    id: founder,
+    storeId: storeOf(founder),
+    zone: "",
+    version: "1",
+    createdMs: 0,
+    operators: [operator],
+  });
   const forming = ids
     .slice(1, 3)
     .map((node): Transition => ({ verb: "promote", node, role: "master", replica: "voter" }));
   return applied(
     alone,
-    [
-      ...ids.slice(1).map((node) => admission(node, 1)),
-      { verb: "reassign", node: founder, role: "master" },
-      ...forming,
-    ],
+    [...ids.slice(1).map((node) => admit(node)), { verb: "reassign", node: founder, role: "master" }, ...forming],
     true,
   );
 }
@@ -90,18 +87,8 @@ function three(): Formation {
 function applied(formation: Formation, transitions: readonly Transition[], approved: boolean): Formation {
   const approval = { operator: [...(formation.operators?.keys() ?? [])][0] as NodeId, signature: new Uint8Array(64) };
   try {
-    const steps = applyFormationCommand(formation, {
-      version: 1,
-      clusterId: "" as never,
-      baseGeneration: formation.generation,
-      transitions,
-      reason: "",
-      decisionHash: "" as never,
-      timeMs: 1,
-      proposer: founder,
-      term: 1 as never,
-      ...(approved ? { approval } : {}),
-    });
+    const command = commandOn(formation, founder, transitions, approved ? approval : undefined);
+    const steps = applyFormationCommand(formation, command);
     return steps.at(-1)?.formation ?? formation;
   } catch (error) {
     if (!isFabricError(error)) throw error;

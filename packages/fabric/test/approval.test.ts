@@ -1,6 +1,5 @@
 import {
   applyFormationCommand,
-  applyTransition,
   genesisFormation,
   maxOperators,
   needsApproval,
@@ -8,10 +7,10 @@ import {
   type FormationCommand,
   type FormationStep,
   type NodeId,
-  type StoreId,
   type Transition,
 } from "@revoada/fabric";
 import { describe, expect, test } from "vitest";
+import { admit, apply, commandOn, storeOf } from "./support/formations.ts";
 
 const [founder, b, c, d, operator, second] = ["a", "b", "c", "d", "1", "2"].map((letter) => letter.repeat(64)) as [
   NodeId,
@@ -26,18 +25,8 @@ const unapproved = expect.objectContaining({ code: "TOPOLOGY_UNAPPROVED_SHIFT" }
 const notAnOperator = expect.objectContaining({ code: "TOPOLOGY_NOT_AN_OPERATOR" });
 const signature = new Uint8Array(64);
 
-function admit(node: NodeId): Transition {
-  const storeId = node.slice(0, 32) as StoreId;
-  return { verb: "admit", node, admission: { storeId, generation: 1, incarnation: 0, zone: "", version: "1" } };
-}
-
-function apply(formation: Formation, ...transitions: readonly Transition[]): Formation {
-  return transitions.reduce((before, transition) => applyTransition(before, transition, 1), formation);
-}
-
 function alone(operators: readonly NodeId[] = [operator]): Formation {
-  const storeId = founder.slice(0, 32) as StoreId;
-  return genesisFormation({ id: founder, storeId, zone: "", version: "1", createdMs: 0, operators });
+  return genesisFormation({ id: founder, storeId: storeOf(founder), zone: "", version: "1", createdMs: 0, operators });
 }
 
 const forming: readonly Transition[] = [
@@ -56,18 +45,8 @@ function three(operators: readonly NodeId[] = [operator]): Formation {
 }
 
 function command(formation: Formation, transitions: readonly Transition[], approvedBy?: NodeId): FormationCommand {
-  return {
-    version: 1,
-    clusterId: "" as never,
-    baseGeneration: formation.generation,
-    transitions,
-    reason: "",
-    decisionHash: "" as never,
-    timeMs: 1,
-    proposer: founder,
-    term: 1 as never,
-    ...(approvedBy === undefined ? {} : { approval: { operator: approvedBy, signature } }),
-  };
+  const approval = approvedBy === undefined ? undefined : { operator: approvedBy, signature };
+  return commandOn(formation, founder, transitions, approval);
 }
 
 function run(formation: Formation, transitions: readonly Transition[], approvedBy?: NodeId): readonly FormationStep[] {

@@ -1,6 +1,5 @@
 import {
   applyFormationCommand,
-  applyTransition,
   genesisFormation,
   isRecovery,
   mayVote,
@@ -8,10 +7,10 @@ import {
   type Formation,
   type FormationCommand,
   type NodeId,
-  type StoreId,
   type Transition,
 } from "@revoada/fabric";
 import { describe, expect, test } from "vitest";
+import { admit, apply, commandOn, storeOf } from "./support/formations.ts";
 
 const [founder, b, c, next, later] = ["a", "b", "c", "d", "e"].map((letter) => letter.repeat(64)) as [
   NodeId,
@@ -22,19 +21,6 @@ const [founder, b, c, next, later] = ["a", "b", "c", "d", "e"].map((letter) => l
 ];
 const illegal = expect.objectContaining({ code: "TOPOLOGY_ILLEGAL_TRANSITION" });
 const signature = new Uint8Array(64);
-
-function storeOf(node: NodeId): StoreId {
-  return node.slice(0, 32) as StoreId;
-}
-
-function admit(node: NodeId, limitedTo?: "worker" | "observer"): Transition {
-  const facts = { storeId: storeOf(node), generation: 1, incarnation: 0, zone: "", version: "1" };
-  return { verb: "admit", node, admission: { ...facts, ...(limitedTo === undefined ? {} : { limitedTo }) } };
-}
-
-function apply(formation: Formation, ...transitions: readonly Transition[]): Formation {
-  return transitions.reduce((before, transition) => applyTransition(before, transition, 1), formation);
-}
 
 /** Three masters that vote. */
 function three(): Formation {
@@ -50,17 +36,7 @@ function three(): Formation {
 }
 
 function command(formation: Formation, proposer: NodeId, ...transitions: readonly Transition[]): FormationCommand {
-  return {
-    version: 1,
-    clusterId: "" as never,
-    baseGeneration: formation.generation,
-    transitions,
-    reason: "",
-    decisionHash: "" as never,
-    timeMs: 1,
-    proposer,
-    term: 1 as never,
-  };
+  return commandOn(formation, proposer, transitions);
 }
 
 const succeed: Transition = { verb: "succeed", node: next, predecessor: b, signature };
@@ -128,7 +104,7 @@ describe("the next key of a node", () => {
 
 describe("a limited node", () => {
   test.each(["worker", "observer"] as const)("is %s and nothing else, and never votes", (role) => {
-    const admitted = apply(three(), admit(later, role));
+    const admitted = apply(three(), admit(later, { limitedTo: role }));
     expect(admitted.nodes.get(later)?.limitedTo).toBe(role);
     const other = role === "worker" ? "observer" : "worker";
     for (const wrong of ["master", "arbiter", other] as const)
@@ -141,7 +117,7 @@ describe("a limited node", () => {
   });
 
   test("stays so through death and return, and hands its limit on with its place", () => {
-    const gone = apply(three(), admit(later, "worker"), { verb: "evict", node: later });
+    const gone = apply(three(), admit(later, { limitedTo: "worker" }), { verb: "evict", node: later });
     const facts = { storeId: storeOf(later), generation: 2, incarnation: 0, zone: "", version: "1" };
     const back = apply(gone, { verb: "admit", node: later, admission: facts });
     expect(back.nodes.get(later)?.limitedTo).toBe("worker");

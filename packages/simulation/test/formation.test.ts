@@ -1,4 +1,3 @@
-import { fork } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { stripTypeScriptTypes } from "node:module";
 import { fileURLToPath } from "node:url";
@@ -12,6 +11,7 @@ import {
   type FormationRunResult,
 } from "@revoada/simulation";
 import { describe, expect, test } from "vitest";
+import { runPlanted } from "./support/run-planted.ts";
 
 const worker = fileURLToPath(new URL("../src/formation/worker.ts", import.meta.url));
 
@@ -52,32 +52,13 @@ describe.each([...formationBugs])("bug $number: $title", ({ patches }) => {
   });
 });
 
-/** Runs one seed on sources into which a bug was planted, in a process of its own. */
-function runPlanted(number: number, options: FormationRunOptions): Promise<FormationRunResult> {
-  return new Promise((resolve, reject) => {
-    const child = fork(worker, ["--bug", String(number)], { execArgv: ["--conditions=@revoada/source"] });
-    child.on("message", (message: FormationRunResult | "ready") => {
-      if (message === "ready") {
-        child.send(options);
-        return;
-      }
-      child.disconnect();
-      resolve(message);
-    });
-    child.on("error", reject);
-    child.on("exit", (code) => {
-      if (code !== 0) reject(new Error(`the worker ended with ${code}`));
-    });
-  });
-}
-
 test.each([
   [1, 27],
   [2, 22],
   [3, 27],
   [4, 27],
 ])("bug %i is found by seed %i, and as what it is", { timeout: 60_000 }, async (number, seed) => {
-  const result = await runPlanted(number, { seed });
+  const result = await runPlanted<FormationRunOptions, FormationRunResult>(worker, "--bug", number, { seed });
   const bug = formationBugs.find((each) => each.number === number);
   expect(bug?.breaks).toContain(result.violation?.invariant);
 });

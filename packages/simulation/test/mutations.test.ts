@@ -1,9 +1,9 @@
-import { fork } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { stripTypeScriptTypes } from "node:module";
 import { fileURLToPath } from "node:url";
 import { mutations, plant, type ConsensusRunOptions, type ConsensusRunResult, type Patch } from "@revoada/simulation";
 import { describe, expect, test } from "vitest";
+import { runPlanted } from "./support/run-planted.ts";
 
 const sources = new URL("../../consensus-raft/src/", import.meta.url);
 const worker = fileURLToPath(new URL("../src/consensus/worker.ts", import.meta.url));
@@ -31,25 +31,6 @@ test("a text that stands in a source twice, or not at all, cannot be planted", (
   expect(() => plant("nowhere", { ...patch, text: "elsewhere" })).toThrow("holds 0 times");
 });
 
-/** Runs one seed on sources into which a bug was planted, in a process of its own. */
-function runPlanted(number: number, options: ConsensusRunOptions): Promise<ConsensusRunResult> {
-  return new Promise((resolve, reject) => {
-    const child = fork(worker, ["--mutation", String(number)], { execArgv: ["--conditions=@revoada/source"] });
-    child.on("message", (message: ConsensusRunResult | "ready") => {
-      if (message === "ready") {
-        child.send(options);
-        return;
-      }
-      child.disconnect();
-      resolve(message);
-    });
-    child.on("error", reject);
-    child.on("exit", (code) => {
-      if (code !== 0) reject(new Error(`the worker ended with ${code}`));
-    });
-  });
-}
-
 /** Of each bug that shows within the first moments of a seed, the seed. */
 test.each([
   [1, 1],
@@ -60,7 +41,7 @@ test.each([
   [12, 1],
   [14, 1],
 ])("bug %i is found by seed %i, and as what it is", { timeout: 60_000 }, async (number, seed) => {
-  const result = await runPlanted(number, { seed });
+  const result = await runPlanted<ConsensusRunOptions, ConsensusRunResult>(worker, "--mutation", number, { seed });
   const mutation = mutations.find((each) => each.number === number);
   expect(mutation?.breaks).toContain(result.violation?.invariant);
 });

@@ -7,6 +7,11 @@ export type Block = Report["blocks"][number];
 
 /** What gives a node another role, and so may not happen to it twice within the interval without a failure in between. */
 const shifts = new Set(["promote", "reassign", "demote"]);
+/** True where a node gets the role for which it was demoted: no table leads from one role to a lesser one in a single step. */
+function completes(before: Block, block: Block): boolean {
+  return before.verb === "demote" && block.verb === "promote" && block.role !== "master";
+}
+
 /** What a failure, or a node that comes or goes, forces upon the formation. */
 const forced = new Set(["evict", "depart", "admit", "remove", "forget", "quarantine", "restore"]);
 
@@ -29,6 +34,7 @@ export function hastyShifts(
     last.set(block.node, block);
     // One command may hold several steps of one node.
     if (before === undefined || before.index === block.index || forcedAt > before.height) continue;
+    if (completes(before, block)) continue;
     const apartMs = block.timeMs - before.timeMs;
     if (apartMs < intervalMs) {
       const what = `${before.verb} and ${block.verb}`;

@@ -46,6 +46,17 @@ describe("shifts", () => {
     expect(hastyShifts([block(1, "promote", "a", 0), block(2, "promote", "b", 0)], 5000, same)).toEqual([]);
   });
 
+  test("that complete a demotion are none, and those that take it back are", () => {
+    const demoted = block(1, "demote", "a", 0);
+    const settled = block(2, "settle", "a", 50);
+    expect(hastyShifts([demoted, settled, { ...block(3, "promote", "a", 100), role: "worker" }], 5000, same)).toEqual(
+      [],
+    );
+    expect(hastyShifts([demoted, settled, { ...block(3, "promote", "a", 100), role: "master" }], 5000, same)).toEqual([
+      "a was shifted twice within 100 ms (blocks 1 and 3: demote and promote)",
+    ]);
+  });
+
   test("say who was taken for dead, from a height on", () => {
     const blocks = [block(1, "evict", "a", 0), block(2, "evict", "b", 0), block(3, "seat", "c", 0)];
     expect(evictedSince(blocks, 1)).toEqual(["b"]);

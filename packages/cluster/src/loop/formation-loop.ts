@@ -1,4 +1,6 @@
 import {
+  configurationOf,
+  hasFollowed,
   isFabricError,
   shortId,
   type ApprovalStatement,
@@ -13,7 +15,6 @@ import {
   type Membership,
   type NodeId,
   type OperatorSignature,
-  type ReplicaId,
   type ReplicationView,
   type ShiftDecision,
   type TopologyStrategy,
@@ -235,13 +236,12 @@ export class FormationLoop {
 
   /** Brings the log's configuration to the formation's: the seal of the old voters first, then one joint change. */
   async #finishVoterChange(status: ConsensusStatus, state: FormationState): Promise<boolean> {
-    const wanted = replicaIds(state.formation);
-    if (status.configuration.outgoing === undefined && sameReplicas(status.configuration, wanted)) return false;
+    if (hasFollowed(status.configuration, state.formation)) return false;
     const { sealer, consensus, logger } = this.#options;
     if (state.sealing.pending !== undefined) await sealer.seal({ signal: this.#abort.signal });
     const sealed = this.#options.machine.formation.state;
     if (sealed === undefined || sealed.sealing.pending !== undefined) return true;
-    const replicas = replicaIds(sealed.formation);
+    const replicas = configurationOf(sealed.formation);
     logger.info("the log's configuration follows the formation", {
       generation: sealed.formation.generation,
       voters: replicas.voters.map(({ id }) => shortId(id)),
@@ -350,30 +350,6 @@ export class FormationLoop {
   }
 }
 
-function replicaIds(formation: Formation): {
-  readonly voters: readonly ReplicaId[];
-  readonly learners: readonly ReplicaId[];
-} {
-  const of = (kind: "voter" | "learner"): readonly ReplicaId[] =>
-    [...formation.nodes]
-      .filter(([, record]) => record.replica === kind)
-      .map(([id, record]) => ({ id, storeId: record.storeId }))
-      .toSorted((a, b) => (a.id < b.id ? -1 : 1));
-  return { voters: of("voter"), learners: of("learner") };
-}
-
-function sameReplicas(
-  a: { readonly voters: readonly ReplicaId[]; readonly learners: readonly ReplicaId[] },
-  b: typeof a,
-): boolean {
-  const text = (replicas: readonly ReplicaId[]): string =>
-    replicas
-      .map(({ id, storeId }) => `${id}:${storeId}`)
-      .toSorted()
-      .join();
-  return text(a.voters) === text(b.voters) && text(a.learners) === text(b.learners);
-}
-
 /** What the reactor sees of replication: the log's configuration and how far each replica is. */
 function replicationView(status: ConsensusStatus, formation: Formation): ReplicationView {
   const { configuration } = status;
@@ -389,7 +365,7 @@ function replicationView(status: ConsensusStatus, formation: Formation): Replica
     voters: new Set(configuration.voters.map(({ id }) => id)),
     learners: new Set(configuration.learners.map(({ id }) => id)),
     configurationGeneration: configuration.generation,
-    joint: configuration.outgoing !== undefined || !sameReplicas(configuration, replicaIds(formation)),
+    joint: !hasFollowed(configuration, formation),
     silentMs,
     quorumMs: status.quorum ? status.quorumSinceMs : 0,
   };

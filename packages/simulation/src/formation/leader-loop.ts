@@ -1,12 +1,13 @@
 import {
+  configurationOf,
+  hasFollowed,
   replicasOf,
+  sameReplicas,
   type Configuration,
   type FabricStrategy,
-  type Formation,
   type Hash,
   type LogIndex,
   type NodeId,
-  type ReplicaId,
   type ReplicationView,
   type ShiftDecision,
   type TopologyStrategy,
@@ -93,13 +94,13 @@ export class LeaderLoop {
   /** True where the log and the seals have followed the formation. */
   isLevel(): boolean {
     const { log } = this.#parts;
-    return log.state.sealing.pending === undefined && follows(log.configuration, log.state.formation);
+    return log.state.sealing.pending === undefined && hasFollowed(log.configuration, log.state.formation);
   }
 
   #round(leader: SimulatedMachine, nowMs: number): boolean {
     const { log } = this.#parts;
     if (!leader.acts(nowMs) || !log.canCommit(leader, nowMs)) return false;
-    if (!follows(log.configuration, log.state.formation)) return this.#finishVoterChange(leader, nowMs);
+    if (!hasFollowed(log.configuration, log.state.formation)) return this.#finishVoterChange(leader, nowMs);
     if (log.state.sealing.pending !== undefined && !this.#seal(leader, nowMs)) return false;
     const own = log.state.formation.nodes.get(leader.id);
     if (own === undefined || (own.state !== "active" && own.state !== "standby")) {
@@ -122,10 +123,10 @@ export class LeaderLoop {
     const { log, totals, note } = this.#parts;
     if (log.state.sealing.pending !== undefined && !this.#seal(leader, nowMs)) return false;
     const { formation } = log.state;
-    const target: Configuration = { ...replicasIn(formation), generation: formation.generation };
+    const target: Configuration = { ...configurationOf(formation), generation: formation.generation };
     log.checkFollows(target);
     const { voters, outgoing } = log.configuration;
-    const isChange = textOf(voters) !== textOf(target.voters);
+    const isChange = !sameReplicas(voters, target.voters);
     if (outgoing !== undefined) {
       // Somebody before this leader began a joint change: that one is finished as it is.
       const { outgoing: _old, ...begun } = log.configuration;
@@ -236,7 +237,7 @@ export class LeaderLoop {
       voters: new Set(configuration.voters.map(({ id }) => id)),
       learners: new Set(configuration.learners.map(({ id }) => id)),
       configurationGeneration: configuration.generation,
-      joint: !follows(configuration, formation),
+      joint: !hasFollowed(configuration, formation),
       silentMs: new Map(replicas.map(({ id }) => [id, leader.silentMs(id, nowMs)])),
       behindMs: new Map([...this.#behindSince].map(([id, sinceMs]) => [id, nowMs - sinceMs])),
       quorumMs: nowMs - this.quorumSinceMs,
@@ -247,30 +248,4 @@ export class LeaderLoop {
 /** The leader's clock is as wrong as clocks are. */
 function wallMs({ skewMs }: SimulatedMachine, nowMs: number): number {
   return 1_000_000_000 + nowMs + skewMs;
-}
-
-function replicasIn(formation: Formation): {
-  readonly voters: readonly ReplicaId[];
-  readonly learners: readonly ReplicaId[];
-} {
-  const of = (kind: "voter" | "learner"): readonly ReplicaId[] =>
-    replicasOf(formation, kind).map((id) => {
-      const record = formation.nodes.get(id);
-      if (record === undefined) throw new Error(`${id} is a replica and not in the formation`);
-      return { id, storeId: record.storeId };
-    });
-  return { voters: of("voter"), learners: of("learner") };
-}
-
-function textOf(replicas: readonly ReplicaId[]): string {
-  return replicas
-    .map(({ id, storeId }) => `${id}:${storeId}`)
-    .toSorted()
-    .join();
-}
-
-function follows({ voters, learners, outgoing }: Configuration, formation: Formation): boolean {
-  const wanted = replicasIn(formation);
-  const isSame = textOf(voters) === textOf(wanted.voters) && textOf(learners) === textOf(wanted.learners);
-  return outgoing === undefined && isSame;
 }
