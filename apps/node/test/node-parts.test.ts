@@ -5,8 +5,9 @@ import { describe, expect, test } from "vitest";
 import { advertisedAddresses } from "../src/daemon/addresses.ts";
 import { checkDeclaration, committedDeclaration, declare } from "../src/daemon/declare.ts";
 import { ReleaseStack } from "../src/daemon/release-stack.ts";
-import { toPlain } from "../src/daemon/status.ts";
+import { toPlain, type NodeStatus } from "../src/daemon/status.ts";
 import { knownTopologies } from "../src/daemon/topologies.ts";
+import type { Paint } from "../src/cli/commands/common.ts";
 import { renderStatus } from "../src/cli/commands/status.ts";
 import { temporaryDirectory } from "./helpers.ts";
 
@@ -125,65 +126,66 @@ test("plain values leave out what is not there and keep bytes", () => {
   expect(toPlain({ a: undefined, b: [null, bytes], c: { d: 1 } })).toEqual({ b: [null, bytes], c: { d: 1 } });
 });
 
-test("a status for people says who leads, who is restarting and how it stands", () => {
-  const [self, other] = ["a".repeat(64), "b".repeat(64)] as [NodeId, NodeId];
-  const member = { state: "active", zone: "default", addresses: ["127.0.0.1:1"], leader: false, restarting: false };
-  const text = renderStatus(
+const [self, other] = ["a".repeat(64), "b".repeat(64)] as [NodeId, NodeId];
+const member = { state: "active", zone: "default", addresses: ["127.0.0.1:1"], leader: false, restarting: false };
+const shown: NodeStatus = {
+  id: self,
+  cluster: "c".repeat(64),
+  declaration: "raw/homelab-3node/cluster_3m_nw",
+  version: "0.1.0",
+  pid: 1,
+  dataDir: "/data",
+  listen: ["127.0.0.1:1"],
+  advertise: ["127.0.0.1:1"],
+  admin: "127.0.0.1:2",
+  face: { name: "raw", protocol: "pure-raft", running: true },
+  role: "master",
+  state: "active",
+  replica: "voter",
+  zone: "default",
+  generation: 7,
+  consensus: {
+    role: "leader",
+    term: 3,
+    leader: self,
+    leaderTerm: 3,
+    commitIndex: 9,
+    appliedIndex: 8,
+    lastIndex: 10,
+    quorum: true,
+    quorumSinceMs: 100,
+    storage: "ok",
+    voters: [self],
+    joint: false,
+  },
+  duties: [
+    { duty: "api", kind: "everywhere-on-masters", state: "running", nodes: [self] },
     {
-      id: self,
-      cluster: "c".repeat(64),
-      declaration: "raw/homelab-3node/cluster_3m_nw",
-      version: "0.1.0",
-      pid: 1,
-      dataDir: "/data",
-      listen: ["127.0.0.1:1"],
-      advertise: ["127.0.0.1:1"],
-      admin: "127.0.0.1:2",
-      face: { name: "raw", protocol: "pure-raft", running: true },
-      role: "master",
-      state: "active",
-      replica: "voter",
-      zone: "default",
-      generation: 7,
-      consensus: {
-        role: "leader",
-        term: 3,
-        leader: self,
-        commitIndex: 9,
-        appliedIndex: 8,
-        lastIndex: 10,
-        quorum: true,
-        quorumSinceMs: 100,
-        storage: "ok",
-        voters: [self],
-        joint: false,
-      },
-      duties: [
-        { duty: "api", kind: "everywhere-on-masters", state: "running", nodes: [self] },
-        {
-          duty: "controllers",
-          kind: "singleton",
-          state: "running",
-          nodes: [self],
-          token: { term: 3, index: 41 } as never,
-        },
-        { duty: "other", kind: "singleton", state: "waiting", nodes: [other], token: { term: 3, index: 42 } as never },
-      ],
-      members: [
-        { ...member, id: self, status: "alive", role: "master", replica: "voter", leader: true },
-        { ...member, id: other, status: "dead", role: "worker", replica: "learner", restarting: true },
-      ],
-      formation: { generation: 5, nodes: 2 },
-      chain: { height: 5, head: "d".repeat(64), sealedHeight: 4 },
-      condition: "degraded",
-      mode: "read-write",
-      switching: { from: "raw/x/solo", to: "raw/x/pair", withinMs: 1000, missing: "1 nodes vote, expected 3" },
-      unadopted: ["consensus.electionTimeoutMs"],
-      resources: 12,
-      uptimeMs: 3_700_000,
+      duty: "controllers",
+      kind: "singleton",
+      state: "running",
+      nodes: [self],
+      token: { term: 3, index: 41 } as never,
     },
-    (_style, shown) => shown,
-  );
+    { duty: "other", kind: "singleton", state: "waiting", nodes: [other], token: { term: 3, index: 42 } as never },
+  ],
+  members: [
+    { ...member, id: self, status: "alive", role: "master", replica: "voter", leader: true },
+    { ...member, id: other, status: "dead", role: "worker", replica: "learner", restarting: true },
+  ],
+  formation: { generation: 5, nodes: 2 },
+  chain: { height: 5, head: "d".repeat(64), sealedHeight: 4 },
+  condition: "degraded",
+  mode: "read-write",
+  switching: { from: "raw/x/solo", to: "raw/x/pair", withinMs: 1000, missing: "1 nodes vote, expected 3" },
+  unadopted: ["consensus.electionTimeoutMs"],
+  resources: 12,
+  uptimeMs: 3_700_000,
+};
+
+test("a status for people says who leads, who is restarting and how it stands", () => {
+  const plain: Paint = (_style, content) => content;
+  const text = renderStatus(shown, plain);
   expect(text).toContain("degraded, read-write");
   expect(text).toContain("leader in term 3, leader aaaaaaaaaaaa, quorum yes");
   expect(text).toContain("switching   from raw/x/solo to raw/x/pair: 1 nodes vote, expected 3");
@@ -192,4 +194,8 @@ test("a status for people says who leads, who is restarting and how it stands", 
   expect(text).toContain("duties      api, controllers (token 3/41)\n");
   expect(text).toMatch(/^\* {2}aaaaaaaaaaaa {2}alive +active +master +voter, leads/m);
   expect(text).toMatch(/^ {3}bbbbbbbbbbbb {2}restarting +active +worker +learner/m);
+  const behind = { ...shown, consensus: { ...shown.consensus, role: "candidate", leader: other, leaderTerm: 2 } };
+  expect(renderStatus(behind, plain)).toContain(
+    "candidate in term 3, leader bbbbbbbbbbbb in term 2 by gossip, quorum yes",
+  );
 });

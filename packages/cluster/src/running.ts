@@ -348,17 +348,19 @@ export class RunningCluster {
     return this.holdsReplica() || this.remoteFace === undefined ? this.localFace : this.remoteFace;
   }
 
-  /** Who leads, as the log says or, without one, as gossip says. */
-  likelyLeader(): NodeId | undefined {
-    let leader: NodeId | undefined;
-    let term = -1;
+  /** Who leads by the word of gossip, and in which term; that may be an older one than the log's. */
+  likelyLeadership(): { readonly leader: NodeId; readonly term: number } | undefined {
+    let likely: { readonly leader: NodeId; readonly term: number } | undefined;
     for (const member of this.membership.view().members.values()) {
-      const claimed = Number(member.keys.get(leadsKey) ?? "-1");
-      if (member.status !== "alive" || !Number.isSafeInteger(claimed) || claimed <= term) continue;
-      leader = member.id;
-      term = claimed;
+      const term = Number(member.keys.get(leadsKey) ?? "-1");
+      if (member.status !== "alive" || !Number.isSafeInteger(term) || term <= (likely?.term ?? -1)) continue;
+      likely = { leader: member.id, term };
     }
-    return leader;
+    return likely;
+  }
+
+  likelyLeader(): NodeId | undefined {
+    return this.likelyLeadership()?.leader;
   }
 
   /** Asks the leader to let this node go. Rejects with `CLUSTER_LEAVE_REFUSED` where its seat could not be given to anybody. */

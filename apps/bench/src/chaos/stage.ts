@@ -126,6 +126,7 @@ export class Stage implements AsyncDisposable {
     for (const daemon of fleet.daemons) cleanup.defer(noteEnding(() => daemon.signal("SIGKILL")));
     await fleet.form();
     await stage.whole();
+    await stage.#spread();
     stage.#formedHeight = (await stage.blocks()).length;
     stage.timeline.start();
     stage.ledger.start();
@@ -150,6 +151,18 @@ export class Stage implements AsyncDisposable {
   /** Resolves once everybody lives and the formation is as declared. */
   async whole(withinMs = 60_000): Promise<void> {
     await this.fleet.whole({ alive: this.setting.nodes, withinMs });
+  }
+
+  /** Resolves once no vote is about to move to another zone: that would be taken for a consequence of the fault. */
+  async #spread(withinMs = 60_000): Promise<void> {
+    await until("votes in as many zones as can be", withinMs, async () => {
+      const { status } = await this.fleet.leader();
+      const votes = new Map(status.members.map(({ zone }) => [zone, 0]));
+      for (const { zone, replica } of status.members)
+        if (replica === "voter") votes.set(zone, (votes.get(zone) ?? 0) + 1);
+      return Math.max(...votes.values()) - Math.min(...votes.values()) < 2 || undefined;
+    });
+    await this.whole(withinMs);
   }
 
   /** Who leads, who votes beside it, and who does not, as the leader says. */

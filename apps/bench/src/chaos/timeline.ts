@@ -106,8 +106,8 @@ export class Timeline {
       view.set(`${subject} liveness`, member.status);
       view.set(`${subject} place`, [role ?? state, ...(role === undefined ? [] : [state]), replica].join("/"));
     }
-    const { leader, term } = status.consensus;
-    view.set(`cluster leads`, leader === undefined ? "nobody" : `${this.nameOfId(leader)} (term ${term})`);
+    const { leader, leaderTerm } = status.consensus;
+    view.set(`cluster leads`, leader === undefined ? "nobody" : `${this.nameOfId(leader)} (term ${leaderTerm})`);
     return view;
   }
 

@@ -38,6 +38,8 @@ export interface NodeStatus {
     readonly role: string;
     readonly term: number;
     readonly leader?: NodeId;
+    /** In which term `leader` leads; older than `term` where only gossip says who leads. */
+    readonly leaderTerm?: number;
     readonly commitIndex: number;
     readonly appliedIndex: number;
     readonly lastIndex: number;
@@ -86,7 +88,9 @@ export function describeStatus(cluster: Cluster, facts: NodeFacts): NodeStatus {
   const running = cluster.running();
   const formation = cluster.formation();
   const consensus = running.consensus.status();
-  const leader = consensus.leader ?? running.likelyLeader();
+  const leadership =
+    consensus.leader === undefined ? running.likelyLeadership() : { leader: consensus.leader, term: consensus.term };
+  const leader = leadership?.leader;
   const { refusal } = running.inForce;
   const record = formation.nodes.get(health.node);
   return {
@@ -108,7 +112,7 @@ export function describeStatus(cluster: Cluster, facts: NodeFacts): NodeStatus {
     consensus: {
       role: consensus.role,
       term: consensus.term,
-      ...(leader === undefined ? {} : { leader }),
+      ...(leadership === undefined ? {} : { leader: leadership.leader, leaderTerm: leadership.term }),
       commitIndex: consensus.commitIndex,
       appliedIndex: consensus.appliedIndex,
       lastIndex: consensus.lastIndex,

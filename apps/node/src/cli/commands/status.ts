@@ -68,10 +68,15 @@ function dutiesOf({ duties }: NodeStatus): string {
   return names.join(", ") || "none";
 }
 
+function leaderOf({ leader, leaderTerm, term }: NodeStatus["consensus"]): string {
+  if (leader === undefined) return "none known";
+  return leaderTerm === term ? shortId(leader) : `${shortId(leader)} in term ${leaderTerm} by gossip`;
+}
+
 /** A node's status for people. */
 export function renderStatus(status: NodeStatus, paint: Paint): string {
   const { consensus, chain, condition } = status;
-  const leader = consensus.leader === undefined ? "none known" : shortId(consensus.leader);
+  const leader = leaderOf(consensus);
   const seat =
     status.role === undefined
       ? `${status.state}, ${status.replica}`
