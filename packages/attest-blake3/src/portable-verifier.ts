@@ -1,6 +1,6 @@
 import { ed25519 } from "@noble/curves/ed25519.js";
-import { hexToBytes } from "@noble/hashes/utils.js";
 import type { NodeId, SignatureVerifier } from "@revoada/fabric";
+import { idBytes } from "./core/hash.ts";
 
 const nodeIdPattern = /^[0-9a-f]{64}$/;
 
@@ -15,7 +15,7 @@ export function portableVerifier(): SignatureVerifier {
         return false;
       if (typeof signer !== "string" || !nodeIdPattern.test(signer)) return false;
       try {
-        return ed25519.verify(signature, message, hexToBytes(signer), { zip215: false });
+        return ed25519.verify(signature, message, idBytes(signer, 32), { zip215: false });
       } catch {
         return false;
       }

@@ -33,6 +33,8 @@ export interface HeaderFields {
 /** A block, decoded. */
 export interface BlockFields extends HeaderFields {
   readonly hash: Hash;
+  /** The exact bytes that were hashed, as a view. */
+  readonly header: Uint8Array;
   /** The exact signed bytes of the command, as a view; only the first block of a command carries them. */
   readonly command?: Uint8Array;
 }
@@ -123,7 +125,7 @@ function encodeHeader(fields: HeaderFields): Uint8Array {
 export function readBlock(bytes: Uint8Array, height: number): BlockFields {
   return decodingAt(height, "malformed", () => {
     const { header, command } = splitBlock(bytes);
-    const fields = { ...readFields(header), hash: hashOf(header) };
+    const fields = { ...readFields(header), hash: hashOf(header), header };
     return command === undefined ? fields : { ...fields, command };
   });
 }

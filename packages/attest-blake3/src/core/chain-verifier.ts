@@ -28,7 +28,7 @@ import {
 } from "@revoada/fabric";
 import { checkApproval } from "./approval.ts";
 import type { BlockFields } from "./block.ts";
-import { readBlock, splitBlock } from "./block.ts";
+import { readBlock } from "./block.ts";
 import { copyBytes } from "./canonical.ts";
 import type { CheckpointParts } from "./checkpoint.ts";
 import { encodeCheckpoint, openCheckpoint } from "./checkpoint.ts";
@@ -68,6 +68,8 @@ interface OpenedCommand {
   /** The command's time, or that of the one before it where that is later. */
   readonly timeMs: number;
   readonly steps: readonly FormationStep[];
+  /** Who votes after it, where that is not who voted before. */
+  readonly voters: ReadonlySet<NodeId> | undefined;
   /** How many of the steps have their block. */
   readonly done: number;
 }
@@ -317,7 +319,7 @@ export class ChainVerifier {
       const who = shortId(opened.command.proposer);
       refuse("unbelieved-recovery", height, `${who} says that it went on alone, and nothing says to believe it`);
     }
-    return this.#append(block, opened, step, copyBytes(splitBlock(bytes).header));
+    return this.#append(block, opened, step, copyBytes(block.header));
   }
 
   /** Accepts a seal over a block at or below the head and above the last sealed one. */
@@ -415,9 +417,8 @@ export class ChainVerifier {
     const timeMs = Math.max(state.timeMs, command.timeMs);
     const steps = stepsOf(state.formation, { ...command, timeMs }, height);
     this.#checkApproval(command, height);
-    const before = voterStores(state.formation);
-    const after = voterStores((steps[steps.length - 1] as FormationStep).formation);
-    if (state.pending !== undefined && !isRecovery(command) && !sameVoters(before, after)) {
+    const voters = votersAfter(state.formation, (steps[steps.length - 1] as FormationStep).formation);
+    if (state.pending !== undefined && !isRecovery(command) && voters !== undefined) {
       refuse(
         "unsealed-voter-change",
         height,
@@ -425,7 +426,7 @@ export class ChainVerifier {
       );
     }
     const { commandHash, term, index } = block;
-    return { command, hash: commandHash, term, index, timeMs, steps, done: 0 };
+    return { command, hash: commandHash, term, index, timeMs, steps, voters, done: 0 };
   }
 
   /** Who may approve was checked by the table; here, that it was made for these transitions upon this very head. */
@@ -475,12 +476,8 @@ export class ChainVerifier {
       state.recoveryHeads = [...state.recoveryHeads, { height, hash }];
       state.sealVoters = new Set([opened.command.proposer]);
       state.pending = undefined;
-    } else if (opened.done === 0) {
-      const last = (opened.steps[opened.steps.length - 1] as FormationStep).formation;
-      const stores = voterStores(last);
-      if (!sameVoters(voterStores(state.formation), stores)) {
-        state.pending = { endHeight: height + opened.steps.length - 1, voters: new Set(stores.keys()) };
-      }
+    } else if (opened.done === 0 && opened.voters !== undefined) {
+      state.pending = { endHeight: height + opened.steps.length - 1, voters: opened.voters };
     }
     state.head = { height, hash, history };
     state.header = header;
@@ -558,6 +555,12 @@ function voterStores(formation: Formation): VoterStores {
     if (record.replica === "voter") voters.set(id, record.storeId);
   }
   return voters;
+}
+
+/** Who votes after a change, in their order there; undefined where the same vote over the same stores. */
+function votersAfter(before: Formation, after: Formation): ReadonlySet<NodeId> | undefined {
+  const stores = voterStores(after);
+  return sameVoters(voterStores(before), stores) ? undefined : new Set(stores.keys());
 }
 
 function sameVoters(left: VoterStores, right: VoterStores): boolean {

@@ -1,12 +1,17 @@
 import { describeValue } from "@revoada/fabric";
-import { bytesToHex } from "@noble/hashes/utils.js";
 import { NotCanonicalError, UnknownVersionError } from "../errors.ts";
 import type { CanonicalLimits, CanonicalValue } from "./canonical.ts";
 import { copyBytes, decodeViews } from "./canonical.ts";
+import { hexOf } from "./hash.ts";
 
 const encoder = new TextEncoder();
 // One line for people and terminals: no control characters, no line or paragraph separators.
 const controlCharacters = /[\p{Cc}\u2028\u2029]/u;
+
+/** True where a text has at most so many bytes in UTF-8, which has at most three for each UTF-16 unit. */
+function fitsInto(text: string, maxBytes: number): boolean {
+  return text.length * 3 <= maxBytes || encoder.encode(text).length <= maxBytes;
+}
 
 /** What a record is: the first text of its bytes, so that bytes signed as one thing are never taken for another. */
 export type RecordKind =
@@ -102,7 +107,7 @@ export class FieldList {
 
   /** An id of `length` bytes, in hex. */
   id<T extends string>(name: string, length: number): T {
-    return bytesToHex(this.view(name, { least: length, most: length })) as T;
+    return hexOf(this.view(name, { least: length, most: length })) as string as T;
   }
 
   optionalId<T extends string>(name: string, length: number): T | undefined {
@@ -112,7 +117,7 @@ export class FieldList {
   /** One line of text of at most `maxBytes` in UTF-8. */
   text(name: string, maxBytes: number): string {
     const fits = (value: CanonicalValue): boolean =>
-      typeof value === "string" && !controlCharacters.test(value) && encoder.encode(value).length <= maxBytes;
+      typeof value === "string" && !controlCharacters.test(value) && fitsInto(value, maxBytes);
     return this.#take(name, `one line of at most ${maxBytes} bytes`, fits) as string;
   }
 

@@ -1,6 +1,5 @@
-import { bytesToHex } from "@noble/hashes/utils.js";
 import type { Hash } from "@revoada/fabric";
-import { hashPair, idBytes, purposeKey } from "./hash.ts";
+import { hashPair, hexOf, idBytes, purposeKey } from "./hash.ts";
 
 /**
  * The Merkle tree over a chain's blocks, in the shape of RFC 9162 §2.1: a leaf is the hash of a block, genesis first, and a tree over
@@ -11,15 +10,20 @@ import { hashPair, idBytes, purposeKey } from "./hash.ts";
 const nodeKey = purposeKey("revoada/history-node/1");
 
 function over(left: Hash, right: Hash): Hash {
-  return bytesToHex(hashPair(nodeKey, idBytes(left, 32), idBytes(right, 32))) as Hash;
+  return hexOf(hashPair(nodeKey, idBytes(left, 32), idBytes(right, 32)));
 }
 
 /** The peaks after one more leaf; `size` is how many leaves there were. */
 export function appendLeaf(peaks: readonly Hash[], size: number, leaf: Hash): readonly Hash[] {
   const next = [...peaks];
-  let carried = leaf;
-  for (let rest = size; rest % 2 === 1; rest = (rest - 1) / 2) carried = over(next.pop() as Hash, carried);
-  next.push(carried);
+  if (size % 2 === 0) {
+    next.push(leaf);
+    return next;
+  }
+  let carried = idBytes(leaf, 32);
+  for (let rest = size; rest % 2 === 1; rest = (rest - 1) / 2)
+    carried = hashPair(nodeKey, idBytes(next.pop() as Hash, 32), carried);
+  next.push(hexOf(carried));
   return next;
 }
 
@@ -32,7 +36,10 @@ export function peakCount(size: number): number {
 
 /** The root over the peaks of at least one leaf. */
 export function historyRoot(peaks: readonly Hash[]): Hash {
-  return peaks.reduceRight((right, left) => over(left, right));
+  const last = peaks[peaks.length - 1] as Hash;
+  if (peaks.length === 1) return last;
+  const rest = peaks.slice(0, -1);
+  return hexOf(rest.reduceRight((right, left) => hashPair(nodeKey, idBytes(left, 32), right), idBytes(last, 32)));
 }
 
 /** The hashes beside the way from leaf `index` up to the root over `leaves`, the lowest first (RFC 9162 §2.1.3.1). */

@@ -1,3 +1,4 @@
+import type { Blake3Key } from "./blake3.ts";
 import { hashFor, hashPair, purposeKey } from "./hash.ts";
 
 /**
@@ -89,7 +90,7 @@ export function treeRoot(tree: IdTree): Uint8Array | undefined {
 
 function hashOfNode(node: Leaf | Branch): Uint8Array {
   node.hash ??= isBranch(node)
-    ? hashPair(branchKeys[node.bit] as Uint8Array, hashOfNode(node.left), hashOfNode(node.right))
+    ? hashPair(branchKeys[node.bit] as Blake3Key, hashOfNode(node.left), hashOfNode(node.right))
     : leafHash(node.id, node.value);
   return node.hash;
 }
@@ -135,8 +136,8 @@ export function rootFromWay(
   return steps.reduceRight(
     (below, { bit, beside }) =>
       bitOf(id, bit) === 0
-        ? hashPair(branchKeys[bit] as Uint8Array, below, beside)
-        : hashPair(branchKeys[bit] as Uint8Array, beside, below),
+        ? hashPair(branchKeys[bit] as Blake3Key, below, beside)
+        : hashPair(branchKeys[bit] as Blake3Key, beside, below),
     leafHash(leaf.id, leaf.value),
   );
 }

@@ -1,11 +1,10 @@
 import type { ClusterId, Hash, Identity, JoinToken, NodeId, SignatureVerifier, TokenRecord } from "@revoada/fabric";
 import { InvalidValueError, isFabricError } from "@revoada/fabric";
-import { bytesToHex } from "@noble/hashes/utils.js";
 import { NotCanonicalError, TokenInvalidError } from "../errors.ts";
 import { fromBase64url, toBase64url } from "./base64url.ts";
 import { copyBytes, encodeCanonical, equalBytes } from "./canonical.ts";
 import { domainOf, FieldList, idList, openRecord } from "./fields.ts";
-import { hashBytes, idBytes } from "./hash.ts";
+import { hashBytes, hexOf, idBytes } from "./hash.ts";
 
 const prefix = "rvd1";
 const checksumLength = 4;
@@ -44,7 +43,7 @@ export function createToken(
     throw new InvalidValueError("random", input.random, `${tokenRandomLength} bytes`);
   checkCount("expiresMs", input.expiresMs, 0);
   checkCount("uses", input.uses, 1);
-  const tokenId = bytesToHex(input.random.subarray(0, 16));
+  const tokenId = hexOf(input.random.subarray(0, 16));
   const seed = copyBytes(input.random.subarray(16));
   const { clusterId, addresses, voters } = input;
   const recoveries = input.recoveries ?? [];
