@@ -39,7 +39,7 @@ export interface NodeIdentity {
 /** A daemon, asked over the control socket of its data directory. Calls reject with the daemon's own codes. */
 export interface NodeClient extends AsyncDisposable {
   /** The verbs of the cluster's face. */
-  readonly face: Pick<Face, "apply" | "get" | "list" | "delete" | "watch" | "snapshot" | "restore">;
+  readonly face: Pick<Face, "apply" | "get" | "list" | "delete" | "watch" | "snapshot" | "restore" | "leases">;
   status(): Promise<NodeStatus>;
   health(): Promise<HealthReport>;
   formation(): Promise<FormationReport>;

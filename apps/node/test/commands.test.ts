@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { silentLogger } from "@revoada/fabric";
+import { type Lease, silentLogger } from "@revoada/fabric";
 import { maxDocumentBytes } from "@revoada/format";
 import type { ExplainReport } from "../src/daemon/chain-report.ts";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -119,6 +119,71 @@ describe("resources on the command line", () => {
     expect((await run("snapshot restore absent.snapshot")).err).toContain("CLI_FILE_UNAVAILABLE");
     expect((await run("snapshot restore all.snapshot")).code).toBe(0);
     expect((await run("get ConfigMap settings")).out).toBe(settings);
+  });
+});
+
+describe("leases on the command line", () => {
+  async function grantedBy(run: Desk["run"], line: string): Promise<{ readonly id: number; readonly token: string }> {
+    const { id, token } = JSON.parse((await run(`${line} -o json`)).out) as Lease;
+    return { id, token: `${token.term}/${token.index}` };
+  }
+
+  test("take what was applied with them along when they are revoked", async () => {
+    const { folder, run } = await desk();
+    writeFileSync(join(folder, "settings.yaml"), settings);
+    const { id } = await grantedBy(run, "lease grant 10m --holder me");
+    expect((await run(`apply -f settings.yaml --lease ${id}`)).out).toMatch(/ConfigMap settings +created +1\n/);
+    expect((await run(`lease timetolive ${id} --keys`)).out).toMatch(
+      new RegExp(`^lease ${id} of 600 s, \\d+(\\.\\d)? s left, keys: 1\n  ConfigMap settings\n$`),
+    );
+    expect((await run("lease list")).out).toMatch(new RegExp(`\n${id} +600 s +1 +- +\\d+/${id} +me\n`));
+    expect(JSON.parse((await run("list -o json")).out)).toMatchObject({ items: [{ lease: id }] });
+    expect((await run(`lease keep-alive ${id} --once`)).out).toBe(`lease ${id} renewed for 600 s\n`);
+    expect((await run(`lease revoke ${id}`)).out).toBe(`lease ${id} revoked at revision 2\n`);
+    expect((await run("list")).out).toBe("nothing\n");
+    for (const verb of ["revoke", "timetolive", "keep-alive"]) expect((await run(`lease ${verb} ${id}`)).code).toBe(4);
+    expect((await run(`apply -f settings.yaml --lease ${id}`)).code).toBe(4);
+  });
+
+  test("are renewed until the user interrupts, which is no failure", async () => {
+    const { run } = await desk();
+    const { id } = await grantedBy(run, "lease grant 1s");
+    const interrupt = new AbortController();
+    let renewals = 0;
+    const onOutput = (): void => {
+      renewals++;
+      if (renewals === 3) interrupt.abort();
+    };
+    const kept = await run(`lease keep-alive ${id} -o json`, { signal: interrupt.signal, onOutput });
+    expect(kept).toMatchObject({ code: 0, err: "" });
+    expect(
+      kept.out
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as unknown),
+    ).toEqual(Array.from({ length: 3 }, () => ({ lease: id, ttlMs: 1_000 })));
+  });
+
+  test("hold a duty under a token, which later writes and deletions are judged by", async () => {
+    const { folder, run } = await desk();
+    writeFileSync(join(folder, "settings.yaml"), settings);
+    const former = await grantedBy(run, "lease grant 10m --duty reports");
+    expect((await run("lease grant 10m --duty reports")).code).toBe(6);
+    expect((await run(`apply -f settings.yaml --fence reports=${former.token}`)).code).toBe(0);
+    await run(`lease revoke ${former.id}`);
+    const { token } = await grantedBy(run, "lease grant 10m --duty reports");
+    const late = await run(`apply -f settings.yaml --fence reports=${former.token}`);
+    expect([late.code, late.err.split(":")[0]]).toEqual([6, "error CATALOG_FENCED"]);
+    expect((await run(`delete ConfigMap settings --fence reports=${former.token}`)).code).toBe(6);
+    expect((await run(`delete ConfigMap settings --fence reports=${token}`)).code).toBe(0);
+  });
+
+  test("are refused where what is asked cannot be understood", async () => {
+    const { run } = await desk();
+    const lines = ["lease grant soon", "lease revoke -", "lease timetolive 0", "lease keep-alive 1 -o yaml"];
+    for (const line of [...lines, "delete Host a --fence reports=1"])
+      expect((await run(line)).err).toMatch(/^error CLI_INVALID_VALUE: /);
+    expect((await run("lease grant 500ms")).err).toMatch(/^error CATALOG_LEASE_LIMIT: a lease of 500 ms /);
   });
 });
 

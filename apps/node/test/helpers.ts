@@ -17,13 +17,20 @@ export interface CaptureOptions {
   readonly environment?: Readonly<Record<string, string>>;
   readonly stdin?: readonly Uint8Array[];
   readonly workingDirectory?: string;
+  /** Aborts when the user interrupts; never unless told. */
+  readonly signal?: AbortSignal;
+  /** Told all that the command writes to stdout, as it writes it. */
+  readonly onOutput?: (text: string) => void;
 }
 
 export function captureIo(options: CaptureOptions = {}): CapturedIo {
   const [out, err]: [Uint8Array[], Uint8Array[]] = [[], []];
   const hangUps = new Set<() => void>();
   const output = (target: Uint8Array[]): CliIo["stdout"] => ({
-    write: (data) => void target.push(Buffer.from(data)),
+    write: (data) => {
+      target.push(Buffer.from(data));
+      if (target === out) options.onOutput?.(Buffer.from(data).toString("utf8"));
+    },
     isTerminal: options.isTerminal ?? false,
     columns: 80,
   });
@@ -36,7 +43,7 @@ export function captureIo(options: CaptureOptions = {}): CapturedIo {
     })(),
     environment: options.environment ?? {},
     workingDirectory: options.workingDirectory ?? tmpdir(),
-    signal: new AbortController().signal,
+    signal: options.signal ?? new AbortController().signal,
     onHangUp: (listener) => {
       hangUps.add(listener);
       return () => hangUps.delete(listener);

@@ -1,4 +1,5 @@
 import type { Revision } from "./ids.ts";
+import type { LeaseId } from "./seams/lease.ts";
 
 /** What a resource is called. `group` and `namespace` are absent where there is none. */
 export interface ResourceRef {
@@ -24,6 +25,8 @@ export type ResourceWatchEvent =
       readonly revision: Revision;
       readonly format: ResourceFormat;
       readonly body: Uint8Array;
+      /** The lease that it was applied with; absent where it was applied without one. */
+      readonly lease?: LeaseId;
     }
   | { readonly type: "deleted"; readonly ref: ResourceRef; readonly revision: Revision }
   /** What was known is void; what is there now follows as `added`, up to `revision`. */

@@ -8,11 +8,12 @@ import { type FaceDefect, MemoryFace } from "./references/memory-face.ts";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-async function fixture(defect?: FaceDefect): Promise<FaceFixture> {
-  const catalog = new MemoryCatalog();
+async function fixture(defect?: FaceDefect, hasLeases = true): Promise<FaceFixture> {
+  const clock = virtualClock();
+  const catalog = new MemoryCatalog(undefined, hasLeases ? clock : undefined);
   const face = new MemoryFace(catalog, defect);
   return {
-    time: virtualTime(virtualClock()),
+    time: virtualTime(clock),
     face,
     sample: (name, variant) => ({
       ref: { kind: "Thing", name, namespace: "kit" },
@@ -28,6 +29,10 @@ async function fixture(defect?: FaceDefect): Promise<FaceFixture> {
 
 describe("a face in memory", () => {
   for (const { name, run } of faceContract(() => fixture())) test(name, run);
+});
+
+describe("a face without leases in memory", () => {
+  for (const { name, run } of faceContract(() => fixture(undefined, false))) test(name, run);
 });
 
 const defects: Readonly<Record<FaceDefect, readonly string[]>> = {
@@ -50,6 +55,13 @@ const defects: Readonly<Record<FaceDefect, readonly string[]>> = {
   "watches on after its end": ["a watch that is aborted ends"],
   "counts no subscribers": ["resources and subscribers are counted"],
   "hides the age of stale reads": ["a stale read says how old it is"],
+  "applies without the lease": ["what was applied with a lease says so"],
+  "hides leases": ["what was applied with a lease says so"],
+  "calls another lease unchanged": ["another lease is a change"],
+  "ignores fences": ["a fence lets the holder of a duty write"],
+  "skips the fence of what is unchanged": ["a fence lets the holder of a duty write"],
+  "ignores pages of leases": ["leases and what is attached to one come in pages"],
+  "renews ended leases": ["a lease is told, renewed and listed"],
   "has no formats": ["the manifest says which face it is"],
 };
 

@@ -3,7 +3,13 @@ import {
   type Catalog,
   type CatalogEntry,
   type Compare,
+  type Face,
+  type Fence,
   type FormatRegistry,
+  type LeaseId,
+  LeasesUnsupportedError,
+  parseFence,
+  parseLeaseId,
   parseRevision,
   type ResourceFormat,
   type ResourceRef,
@@ -22,18 +28,25 @@ interface Wanted {
   readonly value: Uint8Array;
 }
 
+/** What is written belongs to this lease, and is written only under this fence. */
+interface Terms {
+  readonly lease?: LeaseId;
+  readonly fence?: Fence;
+}
+
 /** Applies all documents of a body in one transaction. */
 export async function applyBody(
   parts: { readonly catalog: Catalog; readonly formats: FormatRegistry },
-  input: {
-    readonly format: ResourceFormat;
-    readonly body: Uint8Array;
-    readonly source?: string;
-    readonly ifRevision?: Revision;
-  },
+  input: Parameters<Face["apply"]>[0],
   signal: AbortSignal | undefined,
 ): Promise<readonly AppliedResource[]> {
   const ifRevision = input.ifRevision === undefined ? undefined : parseRevision(input.ifRevision, "ifRevision");
+  const terms: Terms = {
+    ...(input.lease === undefined ? {} : { lease: parseLeaseId(input.lease) }),
+    ...(input.fence === undefined ? {} : { fence: parseFence(input.fence) }),
+  };
+  // A catalog without leases refuses these where it writes; what needs no write must not slip past that.
+  if (!parts.catalog.leases.supported && (terms.lease ?? terms.fence) !== undefined) throw new LeasesUnsupportedError();
   const wanted = readBody(parts.formats, input);
   for (let attempt = 0; attempt < maxAttempts; attempt++) {
     // The first look costs no round trip: the transaction's conditions catch what this replica did not know yet.
@@ -48,11 +61,13 @@ export async function applyBody(
         `expected revision ${ifRevision}, it is at ${found === 0 ? "none" : found}`,
       );
     }
-    const changed = wanted.filter(({ value }, index) => !equal(current[index]?.value, value));
-    // That nothing changes can only be said of what is current.
+    const changed = wanted.filter(({ value }, index) => !isAsWanted(current[index], value, terms.lease));
+    // That nothing changes can only be said of what is current, and that a fence holds only by the log.
     if (changed.length === 0 && !fresh) continue;
     const revision =
-      changed.length === 0 ? (0 as Revision) : await write(parts.catalog, wanted, current, changed, signal);
+      changed.length === 0 && terms.fence === undefined
+        ? (0 as Revision)
+        : await write(parts.catalog, { wanted, current, changed, terms }, signal);
     if (revision === undefined) continue;
     return wanted.map((one, index) => outcomeOf(one, current[index], changed.includes(one), revision));
   }
@@ -94,21 +109,27 @@ function look(
 /** Writes what changed where everything still is as it was seen; undefined where it is not. */
 async function write(
   catalog: Catalog,
-  wanted: readonly Wanted[],
-  current: readonly (CatalogEntry | undefined)[],
-  changed: readonly Wanted[],
+  work: {
+    readonly wanted: readonly Wanted[];
+    readonly current: readonly (CatalogEntry | undefined)[];
+    readonly changed: readonly Wanted[];
+    readonly terms: Terms;
+  },
   signal: AbortSignal | undefined,
 ): Promise<Revision | undefined> {
+  const { wanted, current, changed, terms } = work;
+  const { lease, fence } = terms;
   const compare = wanted.map(({ key }, index): Compare => ({
     key,
     target: "modRevision",
     is: "=",
     value: revisionOf(current[index]),
   }));
-  const then = changed.map(({ key, value }) => ({ type: "put", key, value }) as const);
+  const attached = lease === undefined ? {} : { lease };
+  const then = changed.map(({ key, value }) => ({ type: "put", key, value, ...attached }) as const);
   // oxlint-disable-next-line unicorn/no-thenable -- the seam's word, as etcd's
   const { succeeded, revision } = await catalog.txn(
-    { compare, then, else: [] },
+    { compare, then, else: [], ...(fence === undefined ? {} : { fence }) },
     signal === undefined ? {} : { signal },
   );
   return succeeded ? revision : undefined;
@@ -129,6 +150,6 @@ function revisionOf(entry: CatalogEntry | undefined): number {
   return entry?.modRevision ?? 0;
 }
 
-function equal(one: Uint8Array | undefined, other: Uint8Array): boolean {
-  return one !== undefined && Buffer.compare(one, other) === 0;
+function isAsWanted(entry: CatalogEntry | undefined, value: Uint8Array, lease: LeaseId | undefined): boolean {
+  return entry !== undefined && entry.lease === lease && Buffer.compare(entry.value, value) === 0;
 }

@@ -4,10 +4,13 @@ import {
   type Face,
   type FaceComponents,
   type FaceFactory,
+  type FaceLeases,
   type FaceManifest,
   type FaceReadOptions,
+  type Fence,
   type FormatRegistry,
   InvalidValueError,
+  parseFence,
   parseResourceRef,
   parseResourceSelector,
   parseRevision,
@@ -21,6 +24,7 @@ import {
 } from "@revoada/fabric";
 import { applyBody } from "./apply.ts";
 import { FaceConflictError, FaceNotRunningError, FaceResourceNotFoundError } from "./errors.ts";
+import { faceLeases } from "./leases.ts";
 import { linkSignals } from "./link-signals.ts";
 import { defaultPageLimits, type PageLimits, readPage, resourceOf } from "./pages.ts";
 import { changeEvents, stateEvents } from "./watch-events.ts";
@@ -62,6 +66,7 @@ function checkSize(value: number, path: string): number {
 
 class PureRaftFace implements Face {
   readonly manifest: FaceManifest;
+  readonly leases: FaceLeases;
   readonly #catalog: Catalog;
   readonly #formats: FormatRegistry;
   readonly #limits: PageLimits;
@@ -74,6 +79,7 @@ class PureRaftFace implements Face {
     this.#catalog = catalog;
     this.#formats = formats;
     this.#limits = limits;
+    this.leases = faceLeases(catalog, () => this.#requireLife());
   }
 
   isRunning(): boolean {
@@ -131,7 +137,7 @@ class PureRaftFace implements Face {
 
   async delete(
     ref: ResourceRef,
-    options: { readonly ifRevision?: Revision; readonly signal?: AbortSignal } = {},
+    options: { readonly ifRevision?: Revision; readonly fence?: Fence; readonly signal?: AbortSignal } = {},
   ): Promise<{ readonly revision: Revision }> {
     this.#requireLife();
     const checked = parseResourceRef(ref);
@@ -146,6 +152,7 @@ class PureRaftFace implements Face {
         // oxlint-disable-next-line unicorn/no-thenable -- the seam's word, as etcd's
         then: [{ type: "delete", key }],
         else: [{ type: "get", key }],
+        ...(options.fence === undefined ? {} : { fence: parseFence(options.fence) }),
       },
       options.signal === undefined ? {} : { signal: options.signal },
     );

@@ -52,7 +52,8 @@ export function resourceOf(
     options.strict === true
       ? { format: asked, body: bodyOf(formats, ref, stored, asked) }
       : bodyOrOwn(formats, ref, stored, asked);
-  return { ref, revision: entry.modRevision, format, body };
+  const lease = entry.lease === undefined ? {} : { lease: entry.lease };
+  return { ref, revision: entry.modRevision, format, body, ...lease };
 }
 
 /** One page of a list, read at one revision in batches, so that memory is bounded by the page and not by the catalog. */

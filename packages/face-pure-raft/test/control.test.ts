@@ -80,6 +80,7 @@ function clientFace(client: ControlClient): ReturnType<typeof faceFixture>["face
   const { face } = local;
   return {
     manifest: face.manifest,
+    leases: client.leases,
     isRunning: () => face.isRunning(),
     start: () => face.start(),
     shutdown: () => face.shutdown(),

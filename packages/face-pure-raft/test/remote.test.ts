@@ -10,7 +10,7 @@ import { memoryNetwork, type MemoryNetwork } from "@revoada/fabric/memory";
 import { systemClock } from "@revoada/fabric/node";
 import { faceProtocol, remoteFace, serveFace } from "@revoada/face-pure-raft";
 import { expect, test } from "vitest";
-import { encodeWire } from "../src/wire/cbor.ts";
+import { decodeWire, encodeWire } from "../src/wire/cbor.ts";
 import { WatchPosition } from "../src/peers/watch-position.ts";
 import { codeOf, collect, machine, machines, startedFace, streamOf, type LocalFace } from "./support/fixtures.ts";
 
@@ -91,6 +91,48 @@ test("a write whose answer is lost is RAFT_OUTCOME_UNKNOWN and not sent again, a
   expect(await codeOf(cluster.remote.apply(machine("a", 1)))).toBe("RAFT_OUTCOME_UNKNOWN");
   expect([calls, cluster.catalog.transactions]).toEqual([1, 1]);
   expect((await cluster.remote.get(a)).revision).toBe(1);
+});
+
+test("a lease whose grant was not answered may have been granted, and a renewal goes on at another replica", async () => {
+  const cluster: Peers = await peers({
+    one: (face) => ({
+      ...bound(face),
+      leases: {
+        ...face.leases,
+        grant: async (...input) => {
+          await face.leases.grant(...input);
+          cluster.network.down(one);
+          return face.leases.grant(...input);
+        },
+      },
+    }),
+  });
+  await using _all = cluster;
+  expect(await codeOf(cluster.remote.leases.grant({ ttlMs: 60_000 }))).toBe("RAFT_OUTCOME_UNKNOWN");
+  const [lease] = (await cluster.remote.leases.list()).leases;
+  expect(await cluster.remote.leases.keepAlive(lease?.id ?? (0 as never))).toEqual({ ttlMs: 60_000 });
+  expect(cluster.catalog.leases.renewals).toBe(1);
+});
+
+test("what a peer asks about leases is checked before the face sees it, and what it does not know is refused", async () => {
+  await using cluster = await peers();
+  const [, , near] = cluster.transports as [Transport, Transport, Transport];
+  const questions: readonly (readonly [string, unknown])[] = [
+    ["lease.grant", { ttlMs: "long" }],
+    ["lease.grant", { ttlMs: 60_000, duty: "No Duty" }],
+    ["lease.grant", { ttlMs: 60_000, colour: "red" }],
+    ["lease.revoke", { lease: -1 }],
+    ["lease.keepAlive", { lease: 1, timeoutMs: 3_600_000 }],
+    ["lease.resources", { lease: 1, after: "a" }],
+    ["apply", { body: new Uint8Array(), fence: { duty: "a", token: { term: 1 } } }],
+  ];
+  for (const [verb, parameters] of questions) {
+    const [type, code] = decodeWire(
+      await near.request(one, faceProtocol, encodeWire([verb, parameters]), { timeoutMs: 5_000 }),
+    ) as [string, string];
+    expect([verb, type, code]).toEqual([verb, "error", "FABRIC_INVALID_VALUE"]);
+  }
+  expect(await cluster.catalog.leases.list()).toEqual([]);
 });
 
 test("a refusal by the layers below keeps its code, even where it looks like one of the transport", async () => {
@@ -210,6 +252,7 @@ test("a position knows what was told of a revision that broke off in its middle"
 function bound(face: Face): Face {
   return {
     manifest: face.manifest,
+    leases: face.leases,
     isRunning: () => face.isRunning(),
     start: () => face.start(),
     shutdown: () => face.shutdown(),

@@ -10,6 +10,13 @@ import { dutyListCommand } from "./commands/duties.ts";
 import { formationExplainCommand, formationProposeCommand, formationSwitchCommand } from "./commands/formation.ts";
 import { keyCreateCommand, keyRotateCommand } from "./commands/key.ts";
 import { identityCommand, versionCommand } from "./commands/local.ts";
+import {
+  leaseGrantCommand,
+  leaseKeepAliveCommand,
+  leaseListCommand,
+  leaseRevokeCommand,
+  leaseTimeToLiveCommand,
+} from "./commands/leases.ts";
 import { leaveCommand, nodeRemoveCommand } from "./commands/node.ts";
 import {
   operatorCreateCommand,
@@ -61,6 +68,11 @@ export const commands: readonly CommandSpec[] = [
   listCommand,
   deleteCommand,
   watchCommand,
+  leaseGrantCommand,
+  leaseRevokeCommand,
+  leaseKeepAliveCommand,
+  leaseTimeToLiveCommand,
+  leaseListCommand,
   snapshotSaveCommand,
   snapshotRestoreCommand,
   chainShowCommand,

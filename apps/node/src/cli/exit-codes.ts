@@ -63,7 +63,7 @@ export const exitCodeTable: readonly (readonly [number, string])[] = [
   [exitCodes.failed, "it failed"],
   [exitCodes.usage, "the input is wrong: flags, settings, names or files"],
   [exitCodes.unreachable, "no daemon answers for the data directory"],
-  [exitCodes.notFound, "there is no such resource, token or node"],
+  [exitCodes.notFound, "there is no such resource, lease, token or node"],
   [exitCodes.noQuorum, "no quorum, or the outcome of a write is unknown"],
   [exitCodes.conflict, "somebody else changed it first"],
   [exitCodes.broken, "an invariant is broken; the daemon stopped itself"],

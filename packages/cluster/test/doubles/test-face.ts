@@ -3,6 +3,7 @@ import {
   type Face,
   type FaceComponents,
   type FaceManifest,
+  noFaceLeases,
   type ResourceWatchEvent,
   type Revision,
   type StoredResource,
@@ -14,6 +15,7 @@ class NotRunning extends FabricError {}
 /** A face that keeps a word of each call. */
 export class TestFace implements Face {
   readonly manifest: FaceManifest;
+  readonly leases = noFaceLeases;
   readonly calls: string[] = [];
   readonly #name: string;
   readonly #ledger: Ledger;

@@ -11,6 +11,7 @@
 import type { ResourceRef, ResourceSelector } from "../resource.ts";
 import type { Face } from "../seams/face.ts";
 import { type ContractCase, contractCases, type ContractTime } from "./case.ts";
+import { leaseCases } from "./face/leases.ts";
 import { lifeCases } from "./face/life.ts";
 import { resourceCases } from "./face/resources.ts";
 import { watchCases } from "./face/watches.ts";
@@ -41,5 +42,5 @@ export interface FaceFixture extends AsyncDisposable {
 
 /** The cases, each over a fixture of its own. */
 export function faceContract(create: () => Promise<FaceFixture>): readonly ContractCase[] {
-  return contractCases(create, { ...lifeCases, ...resourceCases, ...watchCases });
+  return contractCases(create, { ...lifeCases, ...resourceCases, ...watchCases, ...leaseCases });
 }

@@ -4,8 +4,13 @@ import {
   type CatalogEntry,
   FabricError,
   type Face,
+  type FaceLeases,
   type FaceManifest,
   type FaceReadOptions,
+  type Fence,
+  isFabricError,
+  type LeaseId,
+  LeasesUnsupportedError,
   matchesSelector,
   parseResourceRef,
   type ResourceFormat,
@@ -41,11 +46,19 @@ export type FaceDefect =
   | "watches on after its end"
   | "counts no subscribers"
   | "has no formats"
-  | "hides the age of stale reads";
+  | "hides the age of stale reads"
+  | "applies without the lease"
+  | "hides leases"
+  | "calls another lease unchanged"
+  | "ignores fences"
+  | "skips the fence of what is unchanged"
+  | "ignores pages of leases"
+  | "renews ended leases";
 
 /** The smallest face that keeps the contract: a list of JSON objects, or one, in the native format. */
 export class MemoryFace implements Face {
   readonly manifest: FaceManifest;
+  readonly leases: FaceLeases;
   readonly #catalog: Catalog;
   readonly #defect: FaceDefect | undefined;
   #running: AbortController | undefined;
@@ -54,6 +67,7 @@ export class MemoryFace implements Face {
   constructor(catalog: Catalog, defect?: FaceDefect) {
     this.#catalog = catalog;
     this.#defect = defect;
+    this.leases = this.#leases();
     const formats: readonly ResourceFormat[] = defect === "has no formats" ? [] : ["native"];
     this.manifest = { face: { name: "reference", kind: { protocol: "x-reference" } }, formats, listens: false };
   }
@@ -80,12 +94,15 @@ export class MemoryFace implements Face {
     readonly body: Uint8Array;
     readonly source?: string;
     readonly ifRevision?: Revision;
+    readonly lease?: LeaseId;
+    readonly fence?: Fence;
   }): Promise<readonly AppliedResource[]> {
     this.#check(input.format);
+    this.#requireLeases(input.lease ?? input.fence);
     const documents = this.#parse(input.body);
-    if (this.#defect !== "applies documents one by one") return this.#applyAll(documents, input.ifRevision);
+    if (this.#defect !== "applies documents one by one") return this.#applyAll(documents, input);
     const applied: AppliedResource[] = [];
-    for (const document of documents) applied.push(...(await this.#applyAll([document], input.ifRevision)));
+    for (const document of documents) applied.push(...(await this.#applyAll([document], input)));
     return applied;
   }
 
@@ -132,7 +149,7 @@ export class MemoryFace implements Face {
 
   async delete(
     ref: ResourceRef,
-    options: { readonly ifRevision?: Revision } = {},
+    options: { readonly ifRevision?: Revision; readonly fence?: Fence } = {},
   ): Promise<{ readonly revision: Revision }> {
     this.#check();
     const key = resourceKey(ref);
@@ -141,7 +158,8 @@ export class MemoryFace implements Face {
       throw new FabricError("FACE_RESOURCE_NOT_FOUND", `there is no ${ref.kind} ${ref.name}`);
     }
     this.#refuseConflict(entry, options.ifRevision);
-    const { revision } = await this.#catalog.txn({ compare: [], then: [{ type: "delete", key }], else: [] });
+    const fence = this.#fenced(options.fence);
+    const { revision } = await this.#catalog.txn({ compare: [], then: [{ type: "delete", key }], else: [], ...fence });
     return { revision };
   }
 
@@ -214,22 +232,74 @@ export class MemoryFace implements Face {
 
   async #applyAll(
     documents: readonly { readonly ref: ResourceRef; readonly body: Uint8Array }[],
-    ifRevision: Revision | undefined,
+    { ifRevision, lease, fence }: { readonly ifRevision?: Revision; readonly lease?: LeaseId; readonly fence?: Fence },
   ): Promise<readonly AppliedResource[]> {
     const before = await Promise.all(documents.map(({ ref }) => this.#catalog.get(resourceKey(ref))));
     for (const entry of before) this.#refuseConflict(entry, ifRevision);
+    const isSame = (entry: CatalogEntry | undefined, body: Uint8Array): boolean =>
+      Buffer.compare(entry?.value ?? Buffer.of(0), body) === 0 &&
+      (entry?.lease === lease || this.#defect === "calls another lease unchanged");
     const changed = documents.filter(
-      ({ body }, index) =>
-        this.#defect === "writes what is unchanged" || Buffer.compare(before[index]?.value ?? Buffer.of(0), body) !== 0,
+      ({ body }, index) => this.#defect === "writes what is unchanged" || !isSame(before[index], body),
     );
-    const then = changed.map(({ ref, body }) => ({ type: "put" as const, key: resourceKey(ref), value: body }));
-    const { revision } = await this.#catalog.txn({ compare: [], then, else: [] });
+    const attached = lease === undefined || this.#defect === "applies without the lease" ? {} : { lease };
+    const then = changed.map(({ ref, body }) => ({
+      type: "put" as const,
+      key: resourceKey(ref),
+      value: body,
+      ...attached,
+    }));
+    const skipped = then.length === 0 && this.#defect === "skips the fence of what is unchanged";
+    const terms = this.#fenced(skipped ? undefined : fence);
+    const { revision } = await this.#catalog.txn({ compare: [], then, else: [], ...terms });
     return documents.map(({ ref, body }, index) => {
       const entry = before[index];
       if (entry === undefined || this.#defect === "says created always") return { ref, revision, outcome: "created" };
-      const same = Buffer.compare(entry.value, body) === 0;
-      return same ? { ref, revision: entry.modRevision, outcome: "unchanged" } : { ref, revision, outcome: "updated" };
+      return isSame(entry, body)
+        ? { ref, revision: entry.modRevision, outcome: "unchanged" }
+        : { ref, revision, outcome: "updated" };
     });
+  }
+
+  #fenced(fence: Fence | undefined): { readonly fence?: Fence } {
+    return fence === undefined || this.#defect === "ignores fences" ? {} : { fence };
+  }
+
+  #requireLeases(wanted: unknown): void {
+    if (wanted !== undefined && !this.#catalog.leases.supported) throw new LeasesUnsupportedError();
+  }
+
+  #leases(): FaceLeases {
+    const { leases } = this.#catalog;
+    const checked = <T>(call: () => Promise<T>): Promise<T> => (async () => (this.#check(), call()))();
+    const pages = this.#defect !== "ignores pages of leases";
+    return {
+      supported: leases.supported,
+      grant: (request) => checked(() => leases.grant(request)),
+      revoke: (id) => checked(() => leases.revoke(id)),
+      timeToLive: (id) => checked(() => leases.timeToLive(id)),
+      keepAlive: (id) =>
+        checked(() => leases.keepAlive(id)).catch((error: unknown) => {
+          const isEnded = isFabricError(error, "CATALOG_LEASE_NOT_FOUND");
+          if (isEnded && this.#defect === "renews ended leases") return { ttlMs: 1 };
+          throw error;
+        }),
+      list: ({ after = 0, limit = 1_000 } = {}) =>
+        checked(async () => {
+          const rest = (await leases.list()).filter(({ id }) => id > after);
+          const shown = pages ? rest.slice(0, limit) : rest;
+          const last = shown.at(-1);
+          return { leases: shown, ...(rest.length > limit && last !== undefined ? { next: last.id } : {}) };
+        }),
+      resources: (id, { after, limit = 1_000 } = {}) =>
+        checked(async () => {
+          const from = after === undefined ? Buffer.alloc(0) : resourceKey(after);
+          const rest = (await leases.keys(id)).filter((key) => Buffer.compare(key, from) > 0).map(resourceRefOfKey);
+          const shown = rest.slice(0, limit);
+          const next = rest.length > limit ? shown.at(-1) : undefined;
+          return { resources: shown, ...(next === undefined ? {} : { next }) };
+        }),
+    };
   }
 
   #refuseConflict(entry: CatalogEntry | undefined, ifRevision: Revision | undefined): void {
@@ -253,7 +323,9 @@ export class MemoryFace implements Face {
 
   #stored(entry: CatalogEntry): StoredResource {
     const body = this.#defect === "adds a byte to bodies" ? Uint8Array.of(...entry.value, 32) : entry.value;
-    return { ref: resourceRefOfKey(entry.key), revision: entry.modRevision, format: "native", body };
+    const hidden = entry.lease === undefined || this.#defect === "hides leases";
+    const lease = hidden ? {} : { lease: entry.lease };
+    return { ref: resourceRefOfKey(entry.key), revision: entry.modRevision, format: "native", body, ...lease };
   }
 
   #token(next: string | undefined): readonly [Revision | undefined, string | undefined] {

@@ -1,14 +1,7 @@
 import { type Clock, parseRevision, type PlainValue } from "@revoada/fabric";
 import { systemClock } from "@revoada/fabric/node";
-import {
-  type FaceVerbs,
-  inPieces,
-  parseAnswer,
-  parseChunk,
-  parseWatchEvent,
-  unaryVerbs,
-  watchParameters,
-} from "../wire/verbs.ts";
+import { parseAnswer } from "../wire/answer.ts";
+import { type FaceVerbs, inPieces, parseChunk, parseWatchEvent, unaryVerbs, watchParameters } from "../wire/verbs.ts";
 import { type CallOptions, connectControl, type ControlConnection } from "./connection.ts";
 import { verbPrefix } from "./registry.ts";
 

@@ -2,7 +2,7 @@ import { connect, type Socket } from "node:net";
 import type { Clock } from "@revoada/fabric";
 import { CarriedError, OutcomeUnknownError } from "../errors.ts";
 import { carriedError } from "../wire/failure.ts";
-import { writeVerbs } from "../wire/verbs.ts";
+import { writeVerbs } from "../wire/answer.ts";
 import { Credit, isGrant, streamWindow } from "./credit.ts";
 import { ControlClosedError, ControlProtocolError, ControlTimeoutError, ControlUnreachableError } from "./errors.ts";
 import { closedError, type Frame, FramedSocket } from "./framed-socket.ts";

@@ -1,6 +1,6 @@
 import type { ControlHandler, Face, Logger, PlainValue, ResourceWatchEvent } from "@revoada/fabric";
 import { failureOf } from "../wire/failure.ts";
-import { inPieces, runUnary, runWatch, type UnaryVerb } from "../wire/verbs.ts";
+import { inPieces, isUnaryVerb, runUnary, runWatch, type UnaryVerb, unaryVerbNames } from "../wire/verbs.ts";
 import { Credit, isGrant, streamWindow } from "./credit.ts";
 import {
   ControlBusyError,
@@ -36,7 +36,7 @@ interface Call {
   readonly upload: Inbox<Uint8Array>;
 }
 
-const verbs = ["apply", "get", "list", "delete", "watch", "snapshot", "restore"] as const;
+const streamVerbs = ["watch", "snapshot", "restore"] as const;
 
 /** The serving side of one connection. */
 export class Session {
@@ -194,7 +194,7 @@ export class Session {
     if (handler === undefined)
       throw new ControlUnknownMethodError(method, [
         ...control.methods(),
-        ...verbs.map((verb) => `${verbPrefix}${verb}`),
+        ...[...unaryVerbNames, ...streamVerbs].map((verb) => `${verbPrefix}${verb}`),
       ]);
     return handler;
   }
@@ -223,8 +223,10 @@ export class Session {
   }
 }
 
-function verbOf(method: string): (typeof verbs)[number] | undefined {
-  return verbs.find((verb) => method === verbPrefix + verb);
+function verbOf(method: string): UnaryVerb | (typeof streamVerbs)[number] | undefined {
+  if (!method.startsWith(verbPrefix)) return undefined;
+  const verb = method.slice(verbPrefix.length);
+  return isUnaryVerb(verb) ? verb : streamVerbs.find((one) => one === verb);
 }
 
 function runUnaryOnly(

@@ -1,6 +1,7 @@
 import {
   type Duplex,
   type Face,
+  type FaceLeases,
   type FaceManifest,
   isFabricError,
   type NodeId,
@@ -15,15 +16,8 @@ import {
 import { FaceNotRunningError, FaceProtocolError, OutcomeUnknownError } from "../errors.ts";
 import { linkSignals } from "../link-signals.ts";
 import { encodeWire } from "../wire/cbor.ts";
-import {
-  inPieces,
-  parseAnswer,
-  parseChunk,
-  parseWatchEvent,
-  unaryVerbs,
-  watchParameters,
-  writeVerbs,
-} from "../wire/verbs.ts";
+import { parseAnswer, writeVerbs } from "../wire/answer.ts";
+import { inPieces, parseChunk, parseWatchEvent, unaryVerbs, watchParameters } from "../wire/verbs.ts";
 import { stateEvents } from "../watch-events.ts";
 import { isLoss, ReplicaPool } from "./replica-pool.ts";
 import { WatchPosition } from "./watch-position.ts";
@@ -61,6 +55,7 @@ export function remoteFace(options: RemoteFaceOptions): Face {
 
 class RemoteFace implements Face {
   readonly manifest: FaceManifest;
+  readonly leases: FaceLeases;
   readonly #pool: ReplicaPool;
   readonly #verbs: Pick<Face, "apply" | "get" | "list" | "delete">;
   #life: AbortController | undefined;
@@ -69,10 +64,12 @@ class RemoteFace implements Face {
   constructor({ transport, replicas, manifest = rawManifest, timeoutMs = defaultTimeoutMs }: RemoteFaceOptions) {
     this.manifest = manifest;
     this.#pool = new ReplicaPool({ transport, replicas, timeoutMs });
-    this.#verbs = unaryVerbs(async (verb, parameters, signal) => {
+    const { leases, ...verbs } = unaryVerbs(async (verb, parameters, signal) => {
       this.#requireLife();
       return this.#pool.ask(verb, parameters, { isWrite: writeVerbs.has(verb), signal });
     });
+    this.leases = leases;
+    this.#verbs = verbs;
   }
 
   isRunning(): boolean {

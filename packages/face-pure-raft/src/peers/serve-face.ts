@@ -11,7 +11,7 @@ import { FaceBusyError, FaceInternalError, FaceProtocolError } from "../errors.t
 import { linkSignals } from "../link-signals.ts";
 import { encodeWire } from "../wire/cbor.ts";
 import { type Failure, failureOf } from "../wire/failure.ts";
-import { inPieces, runUnary, runWatch, type UnaryVerb } from "../wire/verbs.ts";
+import { inPieces, isUnaryVerb, runUnary, runWatch } from "../wire/verbs.ts";
 import { faceProtocol, openMessage } from "./messages.ts";
 
 export interface ServeFaceOptions {
@@ -22,7 +22,6 @@ export interface ServeFaceOptions {
 
 /** Watches, snapshots and restores of one peer at a time. */
 const maxStreamsPerPeer = 256;
-const unary: readonly string[] = ["apply", "get", "list", "delete"] satisfies readonly UnaryVerb[];
 
 /**
  * Serves a face to the peers that the transport admits, under the protocol `/revoada/face/1`; the returned function withdraws it.
@@ -37,7 +36,7 @@ export function serveFace(options: ServeFaceOptions): () => void {
     async onRequest(payload, { signal }) {
       try {
         const { type, rest } = openMessage(payload);
-        if (!isUnary(type)) throw new FaceProtocolError("an unknown verb");
+        if (!isUnaryVerb(type)) throw new FaceProtocolError("an unknown verb");
         const answer = await runUnary(face, type, rest[0], signal);
         return encodeWire(["answer", face.counts().resources, answer]);
       } catch (error) {
@@ -61,10 +60,6 @@ export function serveFace(options: ServeFaceOptions): () => void {
       }
     },
   });
-}
-
-function isUnary(verb: string): verb is UnaryVerb {
-  return unary.includes(verb);
 }
 
 function internal(error: unknown, logger: Logger): Failure {

@@ -1,9 +1,12 @@
 import {
   type AppliedResource,
   type Face,
+  type Fence,
   FieldReader,
   InvalidValueError,
-  isFabricError,
+  type LeaseId,
+  parseFence,
+  parseLeaseId,
   parseResourceRef,
   parseResourceSelector,
   parseRevision,
@@ -13,25 +16,34 @@ import {
   type Revision,
   type StoredResource,
 } from "@revoada/fabric";
-import { FaceProtocolError, OutcomeUnknownError } from "../errors.ts";
+import { parseAnswer } from "./answer.ts";
 import { compact } from "./cbor.ts";
+import { isLeaseVerb, leaseVerbNames, leaseVerbs, runLease, type LeaseVerb } from "./leases.ts";
 
 /** Verbs with one answer. */
-export type UnaryVerb = "apply" | "get" | "list" | "delete";
+export type UnaryVerb = (typeof resourceVerbs)[number] | LeaseVerb;
 /** The part of a face that can be asked from elsewhere. */
-export type FaceVerbs = Pick<Face, "apply" | "get" | "list" | "delete" | "watch" | "snapshot" | "restore">;
+export type FaceVerbs = Pick<Face, "apply" | "get" | "list" | "delete" | "watch" | "snapshot" | "restore" | "leases">;
 
-/** Verbs that change something: a lost answer to one leaves its outcome unknown. */
-export const writeVerbs: ReadonlySet<string> = new Set(["apply", "delete", "restore"]);
+const resourceVerbs = ["apply", "get", "list", "delete"] as const;
+
+/** Names of the verbs with one answer. */
+export const unaryVerbNames: readonly UnaryVerb[] = [...resourceVerbs, ...leaseVerbNames];
+
+export function isUnaryVerb(verb: string): verb is UnaryVerb {
+  return (unaryVerbNames as readonly string[]).includes(verb);
+}
 
 /** Carries a verb to a face elsewhere and brings its answer, still unchecked. */
 export type AskVerb = (verb: UnaryVerb, parameters: unknown, signal: AbortSignal | undefined) => Promise<unknown>;
 
 /** The verbs with one answer, over whatever carries them. */
-export function unaryVerbs(ask: AskVerb): Pick<Face, UnaryVerb> {
+export function unaryVerbs(ask: AskVerb): Pick<Face, (typeof resourceVerbs)[number] | "leases"> {
   return {
-    async apply({ format, body, source, ifRevision }, options) {
-      const answer = await ask("apply", compact({ format, body, source, ifRevision }), options?.signal);
+    leases: leaseVerbs(ask),
+    async apply({ format, body, source, ifRevision, lease, fence }, options) {
+      const parameters = compact({ format, body, source, ifRevision, lease, fence });
+      const answer = await ask("apply", parameters, options?.signal);
       return parseAnswer("apply", () => parseApplied(answer));
     },
     async get(ref, options = {}) {
@@ -46,27 +58,13 @@ export function unaryVerbs(ask: AskVerb): Pick<Face, UnaryVerb> {
       return parseAnswer("list", () => parseList(answer));
     },
     async delete(ref, options = {}) {
-      const { ifRevision, signal } = options;
-      const answer = await ask("delete", compact({ ref: parseResourceRef(ref), ifRevision }), signal);
+      const { ifRevision, fence, signal } = options;
+      const answer = await ask("delete", compact({ ref: parseResourceRef(ref), ifRevision, fence }), signal);
       return parseAnswer("delete", () => ({
         revision: parseRevision(new FieldReader(answer, "answer").take("revision")),
       }));
     },
   };
-}
-
-/**
- * An untrusted answer. That it cannot be read is no fault of the caller's values, and leaves open what became of a write. Throws
- * `FACE_PROTOCOL` or `RAFT_OUTCOME_UNKNOWN`.
- */
-export function parseAnswer<T>(verb: string, parse: () => T): T {
-  try {
-    return parse();
-  } catch (error) {
-    if (!isFabricError(error, "FABRIC_INVALID_VALUE")) throw error;
-    const fault = new FaceProtocolError(error.message);
-    throw writeVerbs.has(verb) ? new OutcomeUnknownError(verb, { cause: fault }) : fault;
-  }
 }
 
 /** What a watch is asked for, as it travels. */
@@ -83,26 +81,20 @@ export function watchParameters(
  * not be left out silently. Throws `FABRIC_INVALID_VALUE`.
  */
 export function runUnary(face: Face, verb: UnaryVerb, parameters: unknown, signal: AbortSignal): Promise<unknown> {
+  if (isLeaseVerb(verb)) return runLease(face.leases, verb, parameters, signal);
   const fields = new FieldReader(parameters, verb);
   switch (verb) {
     case "apply": {
       const input = {
-        format: takeFormat(fields),
+        format: takeFormat(fields) ?? "yaml",
         body: takeBytes(fields, "body"),
-        source: takeSource(fields),
-        ifRevision: takeRevision(fields, "ifRevision"),
+        ...given("source", takeSource(fields)),
+        ...given("ifRevision", takeRevision(fields, "ifRevision")),
+        ...given("lease", takeLease(fields)),
+        ...given("fence", takeFence(fields)),
       };
       fields.finish();
-      const { source, ifRevision, format = "yaml", body } = input;
-      return face.apply(
-        {
-          format,
-          body,
-          ...(source === undefined ? {} : { source }),
-          ...(ifRevision === undefined ? {} : { ifRevision }),
-        },
-        { signal },
-      );
+      return face.apply(input, { signal });
     }
     case "get": {
       const ref = parseResourceRef(fields.take("ref"), fields.at("ref"));
@@ -118,9 +110,12 @@ export function runUnary(face: Face, verb: UnaryVerb, parameters: unknown, signa
     }
     case "delete": {
       const ref = parseResourceRef(fields.take("ref"), fields.at("ref"));
-      const ifRevision = takeRevision(fields, "ifRevision");
+      const options = {
+        ...given("ifRevision", takeRevision(fields, "ifRevision")),
+        ...given("fence", takeFence(fields)),
+      };
       fields.finish();
-      return face.delete(ref, { signal, ...(ifRevision === undefined ? {} : { ifRevision }) });
+      return face.delete(ref, { ...options, signal });
     }
   }
 }
@@ -162,6 +157,21 @@ function takeSource(fields: FieldReader): string | undefined {
 function takeRevision(fields: FieldReader, name: string): Revision | undefined {
   const value = fields.take(name);
   return value === undefined ? undefined : parseRevision(value, fields.at(name));
+}
+
+function takeLease(fields: FieldReader): LeaseId | undefined {
+  const value = fields.take("lease");
+  return value === undefined ? undefined : parseLeaseId(value, fields.at("lease"));
+}
+
+function takeFence(fields: FieldReader): Fence | undefined {
+  const value = fields.take("fence");
+  return value === undefined ? undefined : parseFence(value, fields.at("fence"));
+}
+
+/** A field that is absent where it has no value. */
+function given<K extends string, V>(name: K, value: V | undefined): { readonly [name in K]?: V } {
+  return (value === undefined ? {} : { [name]: value }) as { readonly [name in K]?: V };
 }
 
 function takeReadOptions(fields: FieldReader): Pick<NonNullable<Parameters<Face["get"]>[1]>, "format" | "consistency"> {
@@ -216,6 +226,7 @@ function parseStored(value: unknown, path: string): StoredResource {
     format: fields.string("format", { maxLength: maxFormatLength }) as ResourceFormat,
     // A view keeps the whole frame, in which many others stand, alive, and may be a Buffer: neither is the caller's business.
     body: new Uint8Array(body),
+    ...given("lease", takeLease(fields)),
     ...takeAge(fields),
   };
 }

@@ -6,8 +6,7 @@ import {
   type CatalogTransaction,
   type Compare,
   FabricError,
-  type Leases,
-  noLeases,
+  type LeaseId,
   type OperationResult,
   type RangeRequest,
   type RangeResult,
@@ -16,6 +15,7 @@ import {
   type WatchBatch,
 } from "@revoada/fabric";
 import { decode, encode } from "cborg";
+import { MemoryLeases } from "./memory-leases.ts";
 
 interface Change {
   readonly revision: number;
@@ -32,7 +32,15 @@ function inRange(key: Uint8Array, start: Uint8Array, end: Uint8Array | undefined
 
 /** A catalog that keeps everything in arrays and looks through all of it: slow, and simple enough to be believed. */
 export class MemoryCatalog implements Catalog {
-  readonly leases: Leases = noLeases;
+  readonly leases: MemoryLeases = new MemoryLeases({
+    keysOf: (lease) => this.#entries(this.#revision).flatMap((entry) => (entry.lease === lease ? [entry.key] : [])),
+    remove: (keys) =>
+      this.#run(
+        keys.map((key) => ({ type: "delete", key })),
+        this.#entries(this.#revision),
+        true,
+      ).revision,
+  });
   /** Called before each transaction is looked at, so that a test can come first. */
   beforeTxn: (() => void) | undefined;
   /** What the next transaction rejects with. */
@@ -90,6 +98,10 @@ export class MemoryCatalog implements Catalog {
     this.beforeTxn?.();
     this.transactions++;
     if (this.refusal !== undefined) throw this.refusal;
+    const wanted = [...transaction.then, ...transaction.else].flatMap((one) =>
+      one.type === "put" && one.lease !== undefined ? [one.lease] : [],
+    );
+    this.leases.check(wanted, transaction.fence);
     const now = this.#entries(this.#revision);
     const succeeded = transaction.compare.every((compare) => holds(compare, now));
     return this.#run(succeeded ? transaction.then : transaction.else, now, succeeded);
@@ -176,7 +188,7 @@ export class MemoryCatalog implements Catalog {
           }
           return { type: "delete", deleted: found.length };
         case "put":
-          events.push(put(key, operation.value, revision, found[0]));
+          events.push(put(key, operation.value, revision, found[0], operation.lease));
           return found[0] === undefined ? { type: "put" } : { type: "put", previous: found[0] };
       }
     });
@@ -210,10 +222,18 @@ export class MemoryCatalog implements Catalog {
   }
 }
 
-function put(key: Uint8Array, value: Uint8Array, revision: number, previous?: CatalogEntry): CatalogEvent {
+function put(
+  key: Uint8Array,
+  value: Uint8Array,
+  revision: number,
+  previous?: CatalogEntry,
+  lease?: LeaseId,
+): CatalogEvent {
   const modRevision = revision as Revision;
   const createRevision = previous?.createRevision ?? modRevision;
-  return { type: "put", entry: { key, value, createRevision, modRevision, version: (previous?.version ?? 0) + 1 } };
+  const version = (previous?.version ?? 0) + 1;
+  const attached = lease === undefined ? {} : { lease };
+  return { type: "put", entry: { key, value, createRevision, modRevision, version, ...attached } };
 }
 
 function keyOf(event: CatalogEvent): Uint8Array {

@@ -7,7 +7,7 @@ import { readBounded } from "../../files.ts";
 import type { CommandSpec, Invocation } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { renderTable, type Style } from "../output.ts";
-import { clientFlags, show, withNode } from "./common.ts";
+import { clientFlags, fenceFlag, fenceOf, parseLease, show, withNode } from "./common.ts";
 
 /** One body that was read, and what messages call it. */
 interface Body {
@@ -90,6 +90,8 @@ const outcomeStyles: Readonly<Record<AppliedResource["outcome"], Style>> = {
 
 async function apply(invocation: Invocation): Promise<number> {
   if (!invocation.has("file")) throw new CliUsageError("CLI_MISSING_FLAG", "apply needs -f FILE, -f DIRECTORY or -f -");
+  const [lease, fence] = [invocation.value("lease"), fenceOf(invocation)];
+  const terms = { ...(lease === undefined ? {} : { lease: parseLease(lease, "--lease") }), ...fence };
   const bodies = await readInput(invocation);
   // Everything is read and understood before anything is applied: a mistake in the last file must not leave half a directory behind.
   const formats = defaultFormats();
@@ -97,7 +99,9 @@ async function apply(invocation: Invocation): Promise<number> {
   return withNode(invocation, async (node) => {
     const applied: AppliedResource[] = [];
     for (const { source, format, bytes } of bodies) {
-      applied.push(...(await node.face.apply({ format, body: bytes, source }, { signal: invocation.io.signal })));
+      applied.push(
+        ...(await node.face.apply({ format, body: bytes, source, ...terms }, { signal: invocation.io.signal })),
+      );
     }
     show(invocation, applied, (paint) =>
       renderTable(
@@ -132,12 +136,19 @@ export const applyCommand: CommandSpec = {
       repeatable: true,
     },
     { name: "format", value: "FORMAT", summary: "the format, where the name does not tell it", choices: bodyFormats },
+    {
+      name: "lease",
+      value: "LEASE",
+      summary: "they belong to this lease and go with it; without it they belong to none",
+    },
+    fenceFlag,
     ...clientFlags,
   ],
   examples: [
     { command: "revoada apply -f web.yaml", meaning: "every document of a file" },
     { command: "revoada apply -f manifests/", meaning: "every file of a directory, by name" },
     { command: "cat web.json | revoada apply -f - --format json", meaning: "from a pipe" },
+    { command: "revoada apply -f host.yaml --lease 1042", meaning: "gone when lease 1042 ends" },
   ],
   run: apply,
 };

@@ -15,6 +15,8 @@ import { oneLine, renderTable, type Cell } from "../output.ts";
 import { dataDirectoryFlag } from "../../config/settings.ts";
 import {
   clientFlags,
+  fenceFlag,
+  fenceOf,
   kindArgument,
   namespaceFlag,
   numberFlag,
@@ -122,7 +124,12 @@ async function list(invocation: Invocation, node: NodeClient): Promise<number> {
   const value = {
     revision,
     ...(ageMs === undefined ? {} : { ageMs }),
-    items: items.map(({ ref, revision: own, body }) => ({ ref, revision: own, value: jsonOf(decoder.decode(body)) })),
+    items: items.map(({ ref, revision: own, body, lease }) => ({
+      ref,
+      revision: own,
+      ...(lease === undefined ? {} : { lease }),
+      value: jsonOf(decoder.decode(body)),
+    })),
   };
   show(invocation, value, (paint) => {
     const table =
@@ -170,14 +177,16 @@ export const deleteCommand: CommandSpec = {
   path: ["delete"],
   summary: "delete one resource",
   arguments: [kindArgument, { name: "NAME", required: true }],
-  flags: [namespaceFlag, revisionFlag, ...clientFlags],
+  flags: [namespaceFlag, revisionFlag, fenceFlag, ...clientFlags],
   examples: [{ command: "revoada delete Deployment.apps web -n shop", meaning: "exit code 4 where it is not there" }],
   run: (invocation) =>
     withNode(invocation, async (node) => {
       const ref = resourceOf(invocation);
       const ifRevision = revisionOf(invocation, "if-revision");
+      const fence = fenceOf(invocation);
       const { revision } = await node.face.delete(ref, {
         ...(ifRevision === undefined ? {} : { ifRevision }),
+        ...fence,
         signal: invocation.io.signal,
       });
       show(invocation, { ref, revision }, () => `${formatResourceRef(ref)} deleted at revision ${revision}\n`);

@@ -4,7 +4,7 @@ import type { ProgressReport, ShiftLine, SwitchReport } from "../../daemon/switc
 import { SwitchUndoneError, SwitchUnfinishedError } from "../../errors.ts";
 import type { FlagSpec, Invocation } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
-import { clientFlags, durationFlag, outputOf, show, withNode } from "./common.ts";
+import { clientFlags, durationFlag, outputOf, pause, show, withNode } from "./common.ts";
 
 /** How often is asked how far it is, and how much longer than the switch may take. */
 const pollMs = 200;
@@ -81,19 +81,4 @@ async function untilOver(
       throw new SwitchUnfinishedError(patience * withinMs, progress.switching?.missing);
     await pause(pollMs, io.signal);
   }
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = (): void => {
-      clearTimeout(timer);
-      reject(signal.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", stop);
-      resolve();
-    }, milliseconds);
-    if (signal.aborted) stop();
-    else signal.addEventListener("abort", stop, { once: true });
-  });
 }

@@ -15,6 +15,9 @@ async function expectNotRunning(fixture: FaceFixture): Promise<void> {
     watch: () => collect(face.watch(selector, { signal })),
     snapshot: () => collect(face.snapshot()),
     restore: () => face.restore(streamOf([])),
+    ...(face.leases.supported
+      ? { lease: () => face.leases.grant({ ttlMs: 60_000 }), leases: () => face.leases.list() }
+      : {}),
   };
   for (const [verb, call] of Object.entries(verbs)) {
     // A verb may also throw at once: both are a refusal.
