@@ -324,7 +324,7 @@ export class GossipCore {
     if (subject.status !== "dead" || beat.incarnation > subject.record.incarnation) return;
     this.#remind(
       peer,
-      [...subject.verdicts.values()].map((held) => held.item),
+      subject.verdicts.map((held) => held.item),
     );
   }
 

@@ -65,13 +65,17 @@ export class FrameReader {
   }
 
   /** Bytes of their own: whoever keeps them does not keep the frame. */
-  #copy(length: number): Uint8Array {
-    const end = this.#at + length;
-    if (end > this.#bytes.length) throw new Refusal("malformed", "bytes that end too early");
+  copyOf(start: number, end: number): Uint8Array {
     // Of a Buffer, `slice` would be a view.
-    const copy = Uint8Array.prototype.slice.call(this.#bytes, this.#at, end);
-    this.#at = end;
-    return copy;
+    return Uint8Array.prototype.slice.call(this.#bytes, start, end);
+  }
+
+  /** Reads over so many bytes. Where they begin. */
+  #skip(length: number): number {
+    const start = this.#at;
+    if (start + length > this.#bytes.length) throw new Refusal("malformed", "bytes that end too early");
+    this.#at = start + length;
+    return start;
   }
 
   #exactly(length: number): void {
@@ -79,14 +83,26 @@ export class FrameReader {
   }
 
   bytes(length: number): Uint8Array {
-    this.#exactly(length);
-    return this.#copy(length);
+    const start = this.skipBytes(length);
+    return this.copyOf(start, this.#at);
   }
 
-  bytesUpTo(most: number): Uint8Array {
+  /** Reads over a byte string of exactly that length. Where its bytes begin. */
+  skipBytes(length: number): number {
+    this.#exactly(length);
+    return this.#skip(length);
+  }
+
+  /** Reads over a byte string of at most that length. Where its bytes begin; they end at {@link position}. */
+  skipBytesUpTo(most: number): number {
     const length = this.#head(bytesType, "bytes");
     if (length > most) throw new Refusal("oversize", `${length} bytes where ${most} are allowed`);
-    return this.#copy(length);
+    return this.#skip(length);
+  }
+
+  /** Where the next byte lies. */
+  get position(): number {
+    return this.#at;
   }
 
   /** True where bytes follow that are the same. */

@@ -1,6 +1,7 @@
 import type { ClusterId } from "@revoada/fabric";
 import { fromHex } from "./bytes.ts";
 import { FrameReader, FrameWriter } from "./frame-bytes.ts";
+import type { ItemSpan } from "./item-memory.ts";
 import type { SignedItem } from "./items.ts";
 import { limits } from "./limits.ts";
 import { Refusal } from "./refusal.ts";
@@ -156,10 +157,30 @@ export function encodeFrame(clusterId: ClusterId, frame: Frame): Uint8Array {
 
 // --- reading ------------------------------------------------------------------------------------------------------------
 
-function readItems(from: FrameReader): readonly SignedItem[] {
+/** Finds an item by the bytes of a frame, where it is known already; `ItemMemory` is one. */
+export interface KnownItems {
+  find(frame: Uint8Array, span: ItemSpan): SignedItem | undefined;
+}
+
+/** A frame on its way to being read. */
+interface Source {
+  readonly bytes: Uint8Array;
+  readonly from: FrameReader;
+  readonly known: KnownItems | undefined;
+}
+
+function readItems({ bytes, from, known }: Source): readonly SignedItem[] {
   return from.listOf(limits.itemsPerFrameMax, () => {
     from.tuple(2);
-    return { payload: from.bytesUpTo(limits.recordMaxBytes), signature: from.bytes(64) };
+    const payloadAt = from.skipBytesUpTo(limits.recordMaxBytes);
+    const payloadEnd = from.position;
+    const signatureAt = from.skipBytes(64);
+    return (
+      known?.find(bytes, { payloadAt, payloadEnd, signatureAt }) ?? {
+        payload: from.copyOf(payloadAt, payloadEnd),
+        signature: from.copyOf(signatureAt, signatureAt + 64),
+      }
+    );
   });
 }
 
@@ -200,23 +221,24 @@ function readBuckets(from: FrameReader): readonly number[] {
   });
 }
 
-function readBody(type: Frame["type"], from: FrameReader): Frame {
+function readBody(type: Frame["type"], source: Source): Frame {
+  const { from } = source;
   switch (type) {
     case "open":
-      return { type, buckets: from.bytes(limits.bucketCount * tagBytes), items: readItems(from) };
+      return { type, buckets: from.bytes(limits.bucketCount * tagBytes), items: readItems(source) };
     case "digest":
       return {
         type,
         complete: readBuckets(from),
         entries: readEntries(from),
         graves: readGraves(from),
-        items: readItems(from),
+        items: readItems(source),
       };
     case "exchange":
-      return { type, items: readItems(from), wants: readWants(from) };
+      return { type, items: readItems(source), wants: readWants(from) };
     case "news":
     case "word":
-      return { type, items: readItems(from) };
+      return { type, items: readItems(source) };
     case "beat":
       return { type, generation: from.counter(), incarnation: from.counter(), sequence: from.counter() };
     case "watch":
@@ -224,8 +246,8 @@ function readBody(type: Frame["type"], from: FrameReader): Frame {
   }
 }
 
-/** Reads hostile bytes: bounds first, then shape. Throws {@link Refusal}. */
-export function decodeFrame(bytes: Uint8Array, clusterId: ClusterId): Frame {
+/** Reads hostile bytes: bounds first, then shape. Items that are `known` come as they are known. Throws {@link Refusal}. */
+export function decodeFrame(bytes: Uint8Array, clusterId: ClusterId, known?: KnownItems): Frame {
   if (bytes.length > limits.frameMaxBytes)
     throw new Refusal("oversize", `${bytes.length} bytes where ${limits.frameMaxBytes} are allowed`);
   const from = new FrameReader(bytes);
@@ -235,7 +257,7 @@ export function decodeFrame(bytes: Uint8Array, clusterId: ClusterId): Frame {
   const type = types.get(from.counter());
   if (type === undefined) throw new Refusal("malformed", "an unknown kind of frame");
   if (fields !== 3 + arity[type]) throw new Refusal("malformed", `a list of ${fields} for ${type}`);
-  const frame = readBody(type, from);
+  const frame = readBody(type, { bytes, from, known });
   from.finish();
   return frame;
 }

@@ -83,7 +83,7 @@ export class Intake {
     const item = { payload, signature: this.#options.identity.sign(payload) };
     voice.store.putVerdict(subject, { verdict, item, sinceMs: voice.now.nowMs, shared: false });
     this.#shareWhatIsForAll(subject);
-    const shared = subject.verdicts.get(voice.self)?.shared === true;
+    const shared = subject.verdictOf(voice.self)?.shared === true;
     if (shared) voice.spread(verdict, item);
     const told = new Set(this.#judge.plan.observersOf(subject.id));
     if (shared) for (const id of voice.audience()) told.add(id);
@@ -101,12 +101,12 @@ export class Intake {
     const { store } = this.#voice;
     let accusers = 0;
     let forAll = false;
-    for (const { verdict, shared } of subject.verdicts.values()) {
+    for (const { verdict, shared } of subject.verdicts) {
       if (accuses(verdict.opinion)) accusers += 1;
       if (shared || verdict.opinion === "silent" || verdict.opinion === "closed") forAll = true;
     }
     if (!forAll && accusers < this.#judge.accusersNeeded) return;
-    for (const held of [...subject.verdicts.values()]) {
+    for (const held of subject.verdicts) {
       if (held.shared) continue;
       store.share(subject, held);
       this.#voice.spread(held.verdict, held.item);
@@ -195,7 +195,7 @@ export class Intake {
   #answer(self: Subject, verdict: Verdict): void {
     const voice = this.#voice;
     if (verdict.opinion !== "closed") this.#options.health.blame(voice.now.nowMs, 1);
-    if (self.verdicts.get(verdict.observer)?.shared !== true) {
+    if (self.verdictOf(verdict.observer)?.shared !== true) {
       voice.send([verdict.observer], voice.beat());
       return;
     }

@@ -1,9 +1,9 @@
 import type { DeathEvidence, MembershipStrategy, MemberStatus, NodeId } from "@revoada/fabric";
-import { accuses, type Opinion } from "./items.ts";
+import { accuses, type GossipRecord, type Opinion } from "./items.ts";
 import type { LocalHealthMonitor } from "./local-health.ts";
 import { ObserverPlan } from "./observers.ts";
 import type { GossipStore } from "./store.ts";
-import type { Standing, Subject } from "./subject.ts";
+import { type Standing, type Subject, zoneKey } from "./subject.ts";
 import { BeatTracker, type Circumstances } from "./tracker.ts";
 
 export interface JudgeOptions {
@@ -20,6 +20,12 @@ export interface JudgeOptions {
 /** Of almost everybody, almost always. */
 const nothingSaid = { status: "alive", evidence: undefined } as const;
 
+/** True where a node may be in another zone than before. One that is not named in the head may be named in any page. */
+function mayHaveMoved(previous: GossipRecord, record: GossipRecord): boolean {
+  const zone = record.keys.get(zoneKey);
+  return zone !== previous.keys.get(zoneKey) || (zone === undefined && record.pages.length > 0);
+}
+
 /**
  * Turns signs of life and verdicts into statuses.
  *
@@ -33,6 +39,7 @@ export class Judge {
   readonly #closed = new Map<NodeId, { readonly generation: number; readonly incarnation: number }>();
   readonly #dead = new Set<NodeId>();
   #departed = 0;
+  #neededBefore = 0;
   #plan = new ObserverPlan([]);
   #planStale = true;
   #plannedMs = Number.NEGATIVE_INFINITY;
@@ -121,11 +128,7 @@ export class Judge {
   }
 
   /** A new record of a subject was taken in. */
-  recordChanged(
-    subject: Subject,
-    previous: { readonly generation: number; readonly incarnation: number } | undefined,
-    nowMs: number,
-  ): void {
+  recordChanged(subject: Subject, previous: GossipRecord | undefined, nowMs: number): void {
     const { generation, incarnation } = subject.record;
     const tracker = this.#trackers.get(subject.id);
     const wasDead = subject.status === "dead";
@@ -146,7 +149,8 @@ export class Judge {
       subject.awaitingBeats = this.#trackers.get(subject.id)?.steady !== true;
       this.refresh(subject, nowMs);
     }
-    this.#planStale = true;
+    // Whoever is new, has died, left or is back is noticed where its status changes.
+    if (previous !== undefined && mayHaveMoved(previous, subject.record)) this.#planStale = true;
   }
 
   /** A subject is gone. */
@@ -169,7 +173,7 @@ export class Judge {
     const tracker = this.#trackers.get(subject.id);
     if (tracker?.beat(this.circumstances(nowMs), sequence) !== true) return;
     if (tracker.steady) subject.awaitingBeats = false;
-    if (subject.verdicts.size > 0 || subject.status !== "alive") this.review(subject, nowMs);
+    if (subject.verdicts.length > 0 || subject.status !== "alive") this.review(subject, nowMs);
   }
 
   /** The subject's connections were closed and its door was found shut, twice. */
@@ -181,7 +185,7 @@ export class Judge {
 
   /** Judges every silence. */
   evaluate(nowMs: number): void {
-    const { store, self } = this.#options;
+    const { store } = this.#options;
     const circumstances = this.circumstances(nowMs);
     for (const [id, tracker] of this.#trackers) {
       const subject = store.subjects.get(id);
@@ -189,17 +193,48 @@ export class Judge {
       if (subject.record.status !== "left") tracker.evaluate(circumstances);
       if (tracker.hearing !== "heard" && !store.unsettled.has(subject)) this.review(subject, nowMs);
     }
-    for (const subject of [...store.unsettled]) {
-      // The dead stay dead until they say otherwise themselves: only whoever listens to them has something to say.
-      const isOver = subject.deadAt !== undefined && !this.#trackers.has(subject.id);
-      if (subject.id !== self && !isOver) this.review(subject, nowMs);
+    for (const subject of this.#due(nowMs)) {
+      this.review(subject, nowMs);
+      if (store.unsettled.has(subject)) store.unsettled.set(subject, this.#nextReviewMs(subject, nowMs));
     }
+  }
+
+  /** Those of whom something may follow by now that did not before. Of those who are observed here that is so in every round. */
+  #due(nowMs: number): readonly Subject[] {
+    const due: Subject[] = [];
+    const needed = this.accusersNeeded;
+    const isNew = needed !== this.#neededBefore;
+    this.#neededBefore = needed;
+    for (const [subject, notBeforeMs] of this.#options.store.unsettled) {
+      const isObserved = this.#trackers.has(subject.id);
+      // The dead stay dead until they say otherwise themselves: only whoever listens to them has something to say.
+      const isOver = subject.deadAt !== undefined && !isObserved;
+      const mayChange = notBeforeMs <= nowMs || isObserved || isNew;
+      if (mayChange && !isOver && subject.id !== this.#options.self) due.push(subject);
+    }
+    return due;
+  }
+
+  /**
+   * When time alone may change what follows from what is said of one that is not observed here: once a foreign accusation has stood for
+   * long enough. Whether somebody who vouches is trusted depends on what is said of that one, and what this node said itself is taken back
+   * as soon as it may be: both are looked at in every round.
+   */
+  #nextReviewMs(subject: Subject, nowMs: number): number {
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const { verdict, sinceMs } of subject.verdicts) {
+      const { observer, opinion } = verdict;
+      if (opinion === "heard" || (observer === this.#options.self && opinion !== "none")) return 0;
+      const standsMs = sinceMs + this.#options.strategy.failureDetectorTimeoutMs;
+      if (accuses(opinion) && standsMs > nowMs) nextMs = Math.min(nextMs, standsMs);
+    }
+    return nextMs;
   }
 
   /** Says what this node thinks of the subject where that has changed, and draws the conclusion. */
   review(subject: Subject, nowMs: number): void {
     if (subject.id !== this.#options.self && subject.record.status !== "left") {
-      const said = subject.verdicts.get(this.#options.self)?.verdict.opinion ?? "none";
+      const said = subject.verdictOf(this.#options.self)?.verdict.opinion ?? "none";
       const opinion = this.#opinion(subject, said, nowMs);
       if (opinion !== said) this.#options.issue(subject, opinion);
     }
@@ -224,10 +259,8 @@ export class Judge {
   #hearsTheAccused(subject: Subject, tracker: BeatTracker): boolean {
     if (!tracker.steady || tracker.lastBeatMs === undefined) return false;
     let accusedMs = Number.NEGATIVE_INFINITY;
-    for (const [observer, held] of subject.verdicts) {
-      if (observer !== this.#options.self && accuses(held.verdict.opinion))
-        accusedMs = Math.max(accusedMs, held.sinceMs);
-    }
+    for (const { verdict, sinceMs } of subject.verdicts)
+      if (verdict.observer !== this.#options.self && accuses(verdict.opinion)) accusedMs = Math.max(accusedMs, sinceMs);
     return accusedMs > Number.NEGATIVE_INFINITY && tracker.lastBeatMs > accusedMs;
   }
 
@@ -272,8 +305,8 @@ export class Judge {
     if (subject.record.status === "left") return { status: "left", evidence: undefined };
     if (subject.id === this.#options.self) return { status: "alive", evidence: undefined };
     if (subject.deadAt !== undefined) return { status: "dead", evidence: subject.evidence };
-    if (subject.verdicts.size === 0 && !subject.awaitingBeats) return nothingSaid;
-    const said = subject.verdicts.get(this.#options.self)?.verdict.opinion;
+    if (subject.verdicts.length === 0 && !subject.awaitingBeats) return nothingSaid;
+    const said = subject.verdictOf(this.#options.self)?.verdict.opinion;
     const count = this.#countAccusers(subject, said === "silent" || said === "closed", nowMs);
     const needed = this.accusersNeeded;
     const hears = this.#hears(subject, nowMs);
@@ -303,8 +336,8 @@ export class Judge {
   ): { closed: number; dead: number; accusing: number; vouching: number } {
     const count = { closed: 0, dead: 0, accusing: 0, vouching: 0 };
     const standsSinceMs = nowMs - this.#options.strategy.failureDetectorTimeoutMs;
-    for (const [observer, held] of subject.verdicts) {
-      const { opinion } = held.verdict;
+    for (const held of subject.verdicts) {
+      const { opinion, observer } = held.verdict;
       if (opinion === "closed") count.closed += 1;
       const counts = foundHere || observer === this.#options.self || held.sinceMs <= standsSinceMs;
       if (counts && (opinion === "silent" || opinion === "closed")) count.dead += 1;
@@ -322,7 +355,7 @@ export class Judge {
     const hearing = this.#trackers.get(observer)?.hearing;
     if (hearing !== undefined && hearing !== "heard") return false;
     let accusers = 0;
-    for (const held of subject.verdicts.values()) if (accuses(held.verdict.opinion)) accusers += 1;
+    for (const held of subject.verdicts) if (accuses(held.verdict.opinion)) accusers += 1;
     return accusers < this.accusersNeeded && subject.status !== "dead";
   }
 }

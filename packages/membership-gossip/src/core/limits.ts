@@ -35,6 +35,8 @@ export const limits = {
   /** Whoever was turned away lately, so that it is not asked for again in every round. */
   unwelcomeMax: 10_000,
   watchersMax: 64,
+  /** Items that were read lately and are not decoded again: all that is news at once, several times over. */
+  rememberedItemsMax: 1_024,
   bucketCount: 32,
   /** A generation further ahead of the wall clock than this is refused. */
   generationAheadMaxSeconds: 86_400,

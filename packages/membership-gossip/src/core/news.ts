@@ -1,6 +1,7 @@
 import type { SignedItem } from "./items.ts";
 import { limits } from "./limits.ts";
 import { ItemBasket } from "./reconcile.ts";
+import { tagHighOf } from "./tags.ts";
 
 interface Entry {
   readonly item: SignedItem;
@@ -29,7 +30,7 @@ const heardAgainRounds = 0.5;
  */
 export class News {
   readonly #items = new Map<string, Entry>();
-  /** The same by the beginning of the signature. */
+  /** The same by the first 32 bits of the signature: a clash only ends one of two a little sooner. */
   readonly #bySignature = new Map<number, Entry>();
 
   /** `key` names what the item is about: a newer one replaces an older one. */
@@ -37,7 +38,7 @@ export class News {
     this.#drop(key);
     const added = { ...entry, roundsLeft: newsRounds(population) };
     this.#items.set(key, added);
-    this.#bySignature.set(nameOf(entry.item), added);
+    this.#bySignature.set(tagHighOf(entry.item), added);
     const oldest = this.#items.keys().next();
     if (this.#items.size > limits.itemsPerFrameMax && oldest.done !== true) this.#drop(oldest.value);
   }
@@ -46,12 +47,12 @@ export class News {
     const entry = this.#items.get(key);
     if (entry === undefined) return;
     this.#items.delete(key);
-    this.#bySignature.delete(nameOf(entry.item));
+    this.#bySignature.delete(tagHighOf(entry.item));
   }
 
   /** Somebody else has told it too. */
   heardAgain(item: SignedItem): void {
-    const entry = this.#bySignature.get(nameOf(item));
+    const entry = this.#bySignature.get(tagHighOf(item));
     if (entry !== undefined) entry.roundsLeft -= heardAgainRounds;
   }
 
@@ -79,11 +80,4 @@ export class News {
       if (entry.roundsLeft <= 0) this.#drop(key);
     }
   }
-}
-
-/** 48 bits that no two items share by chance; a clash only ends one of them a little sooner. */
-function nameOf({ signature }: SignedItem): number {
-  let name = 0;
-  for (let index = 0; index < 6; index++) name = name * 256 + (signature[index] ?? 0);
-  return name;
 }

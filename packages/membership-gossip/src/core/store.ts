@@ -60,10 +60,15 @@ export function bucketOf(id: string): number {
  * True where some of what is said accuses, or the local node itself says anything: only then does the time that passes change what
  * follows from it. What was said and taken back stays known, and is looked at no more.
  */
-function isUnsettled(verdicts: ReadonlyMap<NodeId, HeldVerdict>, self: NodeId): boolean {
-  for (const [observer, { verdict }] of verdicts)
-    if (accuses(verdict.opinion) || (observer === self && verdict.opinion !== "none")) return true;
+function isUnsettled(verdicts: readonly HeldVerdict[], self: NodeId): boolean {
+  for (const { verdict } of verdicts)
+    if (accuses(verdict.opinion) || (verdict.observer === self && verdict.opinion !== "none")) return true;
   return false;
+}
+
+/** Of the observers of what is held, the one of the highest id: who has to go where there are too many. */
+function highestOf(verdicts: readonly HeldVerdict[]): HeldVerdict {
+  return verdicts.reduce((left, right) => (left.verdict.observer > right.verdict.observer ? left : right));
 }
 
 /**
@@ -76,8 +81,11 @@ export class GossipStore {
   readonly subjects: Map<NodeId, Subject> = new Map();
   /** The same by the bucket that each belongs to, so that a digest of one bucket looks at no others. */
   readonly buckets: readonly Subject[][] = Array.from({ length: limits.bucketCount }, () => []);
-  /** Those whose standing may change with time alone; see {@link isUnsettled}. */
-  readonly unsettled: Set<Subject> = new Set();
+  /**
+   * Those whose standing may change with time alone (see {@link isUnsettled}), and the monotonic time before which it will not. Whatever
+   * comes in about one of them sets that time to 0.
+   */
+  readonly unsettled: Map<Subject, number> = new Map();
   /** Those who said good-bye, until they are forgotten. */
   readonly departed: Set<Subject> = new Set();
   readonly graves: Graveyard = new Graveyard();
@@ -231,7 +239,7 @@ export class GossipStore {
     subject.item = item;
     if (reborn) subject.pages = [];
     else if (subject.pages.length > record.pages.length) subject.pages = subject.pages.slice(0, record.pages.length);
-    if (renewed && subject.verdicts.size > 0) subject.verdicts = noVerdicts;
+    if (renewed) subject.verdicts = noVerdicts;
     if (renewed) this.unsettled.delete(subject);
     if (record.status === "left") this.departed.add(subject);
     else this.departed.delete(subject);
@@ -273,7 +281,7 @@ export class GossipStore {
     if (verdict.generation !== subject.record.generation || verdict.incarnation !== subject.record.incarnation)
       return ignored;
     if (!this.#mayJudge(verdict.observer)) return ignored;
-    const held = subject.verdicts.get(verdict.observer);
+    const held = subject.verdictOf(verdict.observer);
     const order = held === undefined ? 1 : compareVerdicts(verdict, held.verdict);
     if (held !== undefined && order === 0 && compareBytes(item.payload, held.item.payload) === 0) {
       if (shared && !held.shared) this.share(subject, held);
@@ -285,7 +293,7 @@ export class GossipStore {
     const fresh: HeldVerdict = { verdict, item, sinceMs: now.nowMs, shared };
     if (kept) this.putVerdict(subject, fresh);
     if (order === 0) return { type: "equivocation", origin: verdict.observer, subject, kept };
-    return { type: "verdict", subject, held: subject.verdicts.get(verdict.observer) ?? fresh };
+    return { type: "verdict", subject, held: subject.verdictOf(verdict.observer) ?? fresh };
   }
 
   /** Only nodes that were met here may accuse; otherwise made-up keys could. */
@@ -295,37 +303,33 @@ export class GossipStore {
   }
 
   /** Everybody keeps the same few where there are too many: those of the lowest ids. */
-  #hasRoom(subject: Subject, observer: NodeId): boolean {
-    if (subject.verdicts.size < limits.verdictsPerSubjectMax) return true;
-    const highest = [...subject.verdicts.keys()].reduce((left, right) => (left > right ? left : right));
-    return observer < highest;
+  #hasRoom({ verdicts }: Subject, observer: NodeId): boolean {
+    return verdicts.length < limits.verdictsPerSubjectMax || observer < highestOf(verdicts).verdict.observer;
   }
 
   /** What replaces a shared word is shared: whoever heard an accusation has to hear that it is taken back. */
   putVerdict(subject: Subject, held: HeldVerdict): void {
-    const verdicts = new Map(subject.verdicts);
-    const { observer } = held.verdict;
-    const before = verdicts.get(observer);
-    if (before === undefined && verdicts.size >= limits.verdictsPerSubjectMax) {
-      const highest = [...verdicts.keys()].reduce((left, right) => (left > right ? left : right));
-      verdicts.delete(highest);
-    }
-    verdicts.delete(observer);
-    verdicts.set(observer, before?.shared === true ? { ...held, shared: true } : held);
-    this.#setVerdicts(subject, verdicts);
+    const { verdicts } = subject;
+    const before = subject.verdictOf(held.verdict.observer);
+    const isFull = before === undefined && verdicts.length >= limits.verdictsPerSubjectMax;
+    const displaced = isFull ? highestOf(verdicts) : before;
+    const kept = displaced === undefined ? verdicts : verdicts.filter((each) => each !== displaced);
+    this.#setVerdicts(subject, [...kept, before?.shared === true ? { ...held, shared: true } : held]);
   }
 
   /** From now on everybody is to know. */
-  share(subject: Subject, held: HeldVerdict): HeldVerdict {
+  share(subject: Subject, held: HeldVerdict): void {
     const shared: HeldVerdict = { ...held, shared: true };
-    this.#setVerdicts(subject, new Map(subject.verdicts).set(held.verdict.observer, shared));
-    return shared;
+    this.#setVerdicts(
+      subject,
+      subject.verdicts.map((each) => (each === held ? shared : each)),
+    );
   }
 
-  #setVerdicts(subject: Subject, verdicts: ReadonlyMap<NodeId, HeldVerdict>): void {
+  #setVerdicts(subject: Subject, verdicts: readonly HeldVerdict[]): void {
     subject.verdicts = verdicts;
     this.#retag(subject);
-    if (isUnsettled(verdicts, this.#options.self)) this.unsettled.add(subject);
+    if (isUnsettled(verdicts, this.#options.self)) this.unsettled.set(subject, 0);
     else this.unsettled.delete(subject);
   }
 
@@ -344,7 +348,7 @@ export class GossipStore {
       last.place = subject.place;
     }
     if (graveAtWallMs !== undefined) {
-      const verdicts = [...subject.verdicts.values()].map((held) => held.item);
+      const verdicts = subject.verdicts.map((held) => held.item);
       this.graves.bury(subject.record, graveAtWallMs, verdicts);
     }
     return true;

@@ -31,12 +31,12 @@ export interface HeldPage {
   readonly item: SignedItem;
 }
 
-export const noVerdicts: ReadonlyMap<NodeId, HeldVerdict> = new Map();
+export const noVerdicts: readonly HeldVerdict[] = [];
 const noPages: readonly (HeldPage | undefined)[] = [];
 const noKeys: ReadonlyMap<string, string> = new Map();
 
 /** The zone that a node says it is in. */
-const zoneKey = "zone";
+export const zoneKey = "zone";
 
 /**
  * One node: its signed statements, those of its observers, and where it stands here.
@@ -50,8 +50,8 @@ export class Subject implements Standing {
   item: SignedItem;
   /** Further pages by number less one; the head says which versions count. */
   pages: readonly (HeldPage | undefined)[] = noPages;
-  /** The latest verdict of each observer, all about the record's (generation, incarnation). */
-  verdicts: ReadonlyMap<NodeId, HeldVerdict> = noVerdicts;
+  /** The latest verdict of each observer, all about the record's (generation, incarnation), the latest to come in last. */
+  verdicts: readonly HeldVerdict[] = noVerdicts;
   /** The fingerprint, in two halves, of exactly what {@link items} gives. */
   tagHigh = 0;
   tagLow = 0;
@@ -88,6 +88,12 @@ export class Subject implements Standing {
     return keys.size === 0 ? noKeys : keys;
   }
 
+  /** What that observer says. */
+  verdictOf(observer: NodeId): HeldVerdict | undefined {
+    for (const held of this.verdicts) if (held.verdict.observer === observer) return held;
+    return undefined;
+  }
+
   /** True where the page is the one that the head names. */
   #isCurrent(held: HeldPage | undefined): held is HeldPage {
     return held !== undefined && this.record.pages[held.page.number - 1] === held.page.version;
@@ -113,7 +119,7 @@ export class Subject implements Standing {
   *items(): Generator<SignedItem> {
     yield this.item;
     for (const held of this.currentPages()) yield held.item;
-    for (const held of this.verdicts.values()) if (held.shared) yield held.item;
+    for (const held of this.verdicts) if (held.shared) yield held.item;
   }
 
   /** Works the tag out again after something has changed. */
@@ -124,7 +130,7 @@ export class Subject implements Standing {
       low ^= tagLowOf(item);
     };
     for (const held of this.pages) if (this.#isCurrent(held)) toggle(held.item);
-    for (const held of this.verdicts.values()) if (held.shared) toggle(held.item);
+    for (const held of this.verdicts) if (held.shared) toggle(held.item);
     this.tagHigh = high;
     this.tagLow = low;
   }

@@ -7,7 +7,8 @@ export const tagBytes = 8;
 // point that is fresh for each content, so no further hash is needed. Whoever grinds their own signatures into a collision hides nothing
 // but their own news, and from the fingerprint only: news travels on its own too.
 
-function wordAt(bytes: Uint8Array, at: number): number {
+/** Four bytes as a signed integer of 32 bits. */
+export function wordAt(bytes: Uint8Array, at: number): number {
   const byte = (index: number): number => bytes[at + index] ?? 0;
   return (byte(0) << 24) | (byte(1) << 16) | (byte(2) << 8) | byte(3);
 }

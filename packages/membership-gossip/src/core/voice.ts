@@ -7,7 +7,7 @@ import { observersPerSubject } from "./limits.ts";
 import { News } from "./news.ts";
 import type { OwnRecord } from "./own-record.ts";
 import { isLive } from "./partners.ts";
-import { plainReader, type Reader } from "./reader.ts";
+import { type Reader, RememberingReader } from "./reader.ts";
 import { sampleMembers } from "./roster.ts";
 import { bucketOf, GossipStore, type Now } from "./store.ts";
 
@@ -18,7 +18,7 @@ export interface VoiceOptions {
   readonly clusterId: ClusterId;
   readonly strategy: MembershipStrategy;
   readonly isKnown: ((id: NodeId) => boolean) | undefined;
-  /** Everything is read anew unless given. */
+  /** One of its own unless given. */
   readonly reader?: Reader;
 }
 
@@ -36,7 +36,7 @@ export class Voice {
   #effects: Effect[] = [];
 
   constructor(options: VoiceOptions, own: OwnRecord, now: Now) {
-    const { identity, verifier, random, clusterId, strategy, isKnown, reader = plainReader } = options;
+    const { identity, verifier, random, clusterId, strategy, isKnown, reader = new RememberingReader() } = options;
     this.self = identity.id;
     this.random = random;
     this.own = own;
@@ -64,7 +64,9 @@ export class Voice {
   }
 
   encode(frame: Frame): Uint8Array {
-    return encodeFrame(this.#clusterId, frame);
+    const bytes = encodeFrame(this.#clusterId, frame);
+    this.#reader.wrote?.(bytes, frame);
+    return bytes;
   }
 
   send(peers: Iterable<NodeId>, frame: Frame): void {

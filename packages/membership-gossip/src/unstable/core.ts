@@ -10,7 +10,7 @@ export { decodeItem, type GossipRecord, type Item, type Page, type SignedItem, t
 export { fanOut, limits, observersPerSubject, openRequestsMax, requestTimeoutMs } from "../core/limits.ts";
 export { tickMs } from "../core/local-health.ts";
 export { newsRounds } from "../core/news.ts";
-export { plainReader, type Reader, type ReadItem } from "../core/reader.ts";
+export { type Reader, type ReadItem, RememberingReader } from "../core/reader.ts";
 export { Refusal, type RefusalReason } from "../core/refusal.ts";
 export type { Now } from "../core/store.ts";
 export type { Standing } from "../core/subject.ts";

@@ -18,7 +18,8 @@ export class GossipNode {
   readonly id: NodeId;
   readonly core: GossipCore;
   readonly #world: GossipWorld;
-  readonly #asking = new Set<NodeId>();
+  /** Whom it is asking, and until when it waits for the answer. */
+  readonly #asking = new Map<NodeId, number>();
   readonly #seeds: readonly NodeId[];
   #inbox: (() => void)[] | undefined;
   #received = false;
@@ -110,6 +111,7 @@ export class GossipNode {
     this.#listening = this.#told;
     this.#told = new Set();
     this.#perform();
+    for (const [peer, untilMs] of this.#asking) if (calendar.nowMs >= untilMs) this.#asking.delete(peer);
     const partners = this.core.partners(this.#seeds);
     const open = this.core.openRound();
     for (const peer of partners) this.#gossip(peer, open);
@@ -146,16 +148,14 @@ export class GossipNode {
 
   #gossip(peer: NodeId, open: Uint8Array): void {
     if (this.#asking.has(peer) || this.#asking.size >= openRequestsMax) return;
-    this.#asking.add(peer);
-    let isOver = false;
-    const over = (): void => {
-      if (!isOver) this.#asking.delete(peer);
-      isOver = true;
-    };
     const { calendar, strategy, totals } = this.#world;
-    calendar.after(requestTimeoutMs(strategy.gossipCadenceMs), over);
+    const untilMs = calendar.nowMs + requestTimeoutMs(strategy.gossipCadenceMs);
+    this.#asking.set(peer, untilMs);
+    const over = (): void => {
+      if (this.#asking.get(peer) === untilMs) this.#asking.delete(peer);
+    };
     this.#world.request(this, peer, open, (digest) => {
-      if (isOver) return;
+      if (calendar.nowMs >= untilMs) return;
       totals.digests += 1;
       const exchange = this.core.digestReceived(peer, digest, this.now());
       this.#perform();

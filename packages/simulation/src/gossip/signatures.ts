@@ -3,12 +3,23 @@ import type { ClusterId, Identity, NodeId, SignatureVerifier } from "@revoada/fa
 import { seededRandom } from "@revoada/fabric/memory";
 import {
   type Frame,
-  type Item,
-  plainReader,
   type Reader,
   type ReadItem,
+  RememberingReader,
   type SignedItem,
 } from "@revoada/membership-gossip/unstable/core";
+
+const goodSignature: unique symbol = Symbol("the signature that was found to be good");
+const asFrame: unique symbol = Symbol("what the bytes say");
+
+/**
+ * Bytes with a note of what they were found to be. The note stands on the bytes themselves: hundreds of thousands of weak references
+ * would cost the collector more than all that the nodes hold.
+ */
+interface NotedBytes extends Uint8Array {
+  [goodSignature]?: Uint8Array;
+  [asFrame]?: Frame;
+}
 
 /** Who signs in a world, and how signatures are checked there. */
 export interface Signatures {
@@ -48,13 +59,12 @@ function paperSignature(signer: NodeId, message: Uint8Array): Uint8Array {
 
 /** Signatures that cost nothing: forgers would have an easy life, but who simulates thousands of nodes has none among them. */
 export function paperSignatures(): Signatures {
-  const verified = new WeakSet<Uint8Array>();
   return {
     verifier: {
-      verify(signer, message, signature) {
-        if (verified.has(message)) return true;
+      verify(signer, message: NotedBytes, signature) {
+        if (message[goodSignature] === signature) return true;
         const isGood = Buffer.compare(paperSignature(signer, message), signature) === 0;
-        if (isGood) verified.add(message);
+        if (isGood) message[goodSignature] = signature;
         return isGood;
       },
     },
@@ -68,70 +78,30 @@ export function paperSignatures(): Signatures {
 const rememberedMax = 60_000;
 
 /**
- * Reads each frame and each item once for all the cores of a world: they hold the same anyway, so they may as well hold the same
- * objects. An item is known by its signature, and only where signer's bytes and signature are the same to the last bit.
+ * Reads each frame and each item once for all the cores of a world: they hold the same anyway, so they may as well hold the same objects.
+ *
+ * Of what was written only every so many are read from their bytes; the others are what their sender says they are. That bytes say the same
+ * is what the trace of a world shows, which is the same however many are read.
  */
 export class SharedReader implements Reader {
-  readonly #frames = new WeakMap<Uint8Array, Frame>();
-  readonly #items = new Map<number, KnownItem>();
+  readonly #reader = new RememberingReader(rememberedMax);
+  readonly #readsEvery: number;
+  #written = 0;
 
-  frame(bytes: Uint8Array, clusterId: ClusterId): Frame {
-    const known = this.#frames.get(bytes);
-    if (known !== undefined) return known;
-    const read = plainReader.frame(bytes, clusterId);
-    const frame =
-      "items" in read && read.items.length > 0
-        ? { ...read, items: read.items.map((item) => this.#known(item) ?? item) }
-        : read;
-    this.#frames.set(bytes, frame);
-    return frame;
+  constructor(readsEvery: number) {
+    this.#readsEvery = readsEvery;
+  }
+
+  wrote(bytes: NotedBytes, frame: Frame): void {
+    this.#written += 1;
+    if (this.#written % this.#readsEvery !== 0) bytes[asFrame] = frame;
+  }
+
+  frame(bytes: NotedBytes, clusterId: ClusterId): Frame {
+    return (bytes[asFrame] ??= this.#reader.frame(bytes, clusterId));
   }
 
   item(signed: SignedItem, clusterId: ClusterId): ReadItem {
-    if (signed instanceof KnownItem) return signed;
-    const known = this.#known(signed);
-    if (known !== undefined) return known;
-    const read = new KnownItem(signed, plainReader.item(signed, clusterId).item);
-    const name = nameOf(signed);
-    this.#items.delete(name);
-    this.#items.set(name, read);
-    const oldest = this.#items.keys().next();
-    if (this.#items.size > rememberedMax && oldest.done !== true) this.#items.delete(oldest.value);
-    return read;
+    return this.#reader.item(signed, clusterId);
   }
-
-  #known(signed: SignedItem): KnownItem | undefined {
-    const known = this.#items.get(nameOf(signed));
-    return known !== undefined && isSame(known.signature, signed.signature) && isSame(known.payload, signed.payload)
-      ? known
-      : undefined;
-  }
-}
-
-/** An item together with what it says, so that whoever meets it again need not look for that. */
-class KnownItem implements SignedItem, ReadItem {
-  readonly payload: Uint8Array;
-  readonly signature: Uint8Array;
-  readonly item: Item;
-
-  constructor(signed: SignedItem, item: Item) {
-    this.payload = signed.payload;
-    this.signature = signed.signature;
-    this.item = item;
-  }
-
-  get signed(): SignedItem {
-    return this;
-  }
-}
-
-/** The first 6 bytes of the signature, as a number. */
-function nameOf({ signature }: SignedItem): number {
-  let name = 0;
-  for (let index = 0; index < 6; index++) name = name * 256 + (signature[index] ?? 0);
-  return name;
-}
-
-function isSame(left: Uint8Array, right: Uint8Array): boolean {
-  return left === right || Buffer.compare(left, right) === 0;
 }

@@ -30,6 +30,8 @@ export interface GossipWorldOptions {
   readonly zones?: number;
   /** Signatures that cost nothing unless told. */
   readonly signatures?: Signatures;
+  /** One frame in so many is read from its bytes: each in a world of up to 200 nodes, else one in 64, unless told. */
+  readonly readsEvery?: number;
 }
 
 /** A status that one node came to see of another. */
@@ -80,8 +82,10 @@ export class GossipWorld {
     };
     this.#signatures = options.signatures ?? paperSignatures();
     const verifier: SignatureVerifier = this.#signatures.verifier;
-    this.common = { verifier, clusterId, strategy: this.strategy, isKnown: undefined, reader: new SharedReader() };
-    for (let number = 0; number < options.nodes; number++) this.#make(number, generation);
+    const { nodes, readsEvery = nodes <= 200 ? 1 : 64 } = options;
+    const reader = new SharedReader(readsEvery);
+    this.common = { verifier, clusterId, strategy: this.strategy, isKnown: undefined, reader };
+    for (let number = 0; number < nodes; number++) this.#make(number, generation);
   }
 
   #make(number: number, ofGeneration: number): GossipNode {
