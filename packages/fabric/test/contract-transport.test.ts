@@ -150,6 +150,27 @@ const defects: Readonly<Record<string, { readonly fails: readonly string[]; read
     fails: ["a peer that is said to be back is dialled"],
     defect: () => ({ redial: () => {} }),
   },
+  "writes over a message that is still looked at": {
+    fails: ["a consumer that lets each message be written over"],
+    defect: (transport) => ({
+      async open(...call) {
+        const stream = await transport.open(...call);
+        return patched(stream, {
+          async *receive(options) {
+            if (options?.reuse !== true) return yield* stream.receive();
+            const memory = new Uint8Array(100_000);
+            let length: number | undefined;
+            for await (const message of stream.receive()) {
+              memory.set(message);
+              if (length !== undefined) yield memory.subarray(0, length);
+              length = message.length;
+            }
+            if (length !== undefined) yield memory.subarray(0, length);
+          },
+        });
+      },
+    }),
+  },
   "takes a broken stream for one that ended": {
     fails: ["a stream whose connection breaks", "an aborted stream throws"],
     defect: (transport) => ({

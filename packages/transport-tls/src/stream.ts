@@ -1,9 +1,10 @@
-import { type Duplex, isFabricError, type NodeId } from "@revoada/fabric";
+import { type Duplex, isFabricError, type NodeId, type ReceiveOptions } from "@revoada/fabric";
 import type { Failure } from "./core/frame.ts";
 import { maxPayloadBytes } from "./core/frame.ts";
 import { messageCost, segmentBytes, segmentCost } from "./core/segment.ts";
 import { ReceiveWindow, SendWindow } from "./core/window.ts";
 import { BackpressureError, ClosedError, ProtocolViolationError, RemoteError, TooLargeError } from "./errors.ts";
+import type { MessageBuffers } from "./message-buffers.ts";
 
 /** What a stream needs of the connection that carries it. */
 export interface StreamCarrier {
@@ -11,6 +12,8 @@ export interface StreamCarrier {
   readonly binding: Uint8Array;
   readonly windowBytes: number;
   readonly queueBytes: number;
+  /** Where messages of more than one segment are put together. */
+  readonly buffers: MessageBuffers;
   writeSegment(id: number, totalBytes: number | undefined, last: boolean, payload: Uint8Array): void;
   writeCredit(id: number, creditBytes: number): void;
   writeEnd(id: number): void;
@@ -91,13 +94,14 @@ export class PeerStream implements Duplex {
     return this.#enqueue(message);
   }
 
-  async *receive(): AsyncGenerator<Uint8Array> {
+  async *receive({ reuse = false }: ReceiveOptions = {}): AsyncGenerator<Uint8Array> {
     for (;;) {
       if (this.#broken !== undefined) throw this.#broken;
       const next = this.#incoming.shift();
       if (next !== undefined) {
         this.#consumed(next);
         yield next.message;
+        if (reuse && next.message.length > segmentBytes) this.#carrier.buffers.give(next.message);
       } else if (this.#remoteEnded) {
         return;
       } else {
@@ -242,7 +246,7 @@ export class PeerStream implements Duplex {
       if (this.#largeHeldBytes === 0) this.#reserve(assembly);
       return assembly;
     }
-    if (totalBytes > segmentBytes) prepare(assembly);
+    if (totalBytes > segmentBytes) this.#prepare(assembly);
     // A message within the window needs no more than what the consumer frees, but all of that.
     if (this.#receiveWindow.shortfall(cost - receivedCost) > 0) this.#credit(this.#receiveWindow.refill());
     return assembly;
@@ -252,11 +256,23 @@ export class PeerStream implements Duplex {
   #reserve(assembly: Assembly): void {
     const { largeBytes } = assembly;
     this.#carrier.reserveLarge(this, largeBytes, () => {
-      prepare(assembly);
+      this.#prepare(assembly);
       this.#largeHeldBytes += largeBytes;
       this.#receiveWindow.grant(largeBytes);
       this.#carrier.writeCredit(this.id, largeBytes);
     });
+  }
+
+  /** Gives a message its buffer, with what has come of it so far. */
+  #prepare(assembly: Assembly): void {
+    // Never read before it is overwritten: a message is handed out only when every byte of it has come.
+    const buffer = this.#carrier.buffers.take(assembly.totalBytes);
+    let offset = 0;
+    for (const part of assembly.parts.splice(0)) {
+      buffer.set(part, offset);
+      offset += part.length;
+    }
+    assembly.buffer = buffer;
   }
 
   #consumed(incoming: Incoming): void {
@@ -305,18 +321,6 @@ export class PeerStream implements Duplex {
   #releaseIfOver(): void {
     if (this.#localEnded && this.#remoteEnded) this.#carrier.release(this);
   }
-}
-
-/** Gives a message its buffer, with what has come of it so far. */
-function prepare(assembly: Assembly): void {
-  // Never read before it is overwritten: a message is handed out only when every byte of it has come.
-  const buffer = Buffer.allocUnsafeSlow(assembly.totalBytes);
-  let offset = 0;
-  for (const part of assembly.parts.splice(0)) {
-    buffer.set(part, offset);
-    offset += part.length;
-  }
-  assembly.buffer = buffer;
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {

@@ -9,6 +9,7 @@ import {
 } from "./core/frame.ts";
 import { BackpressureError, type ClosedError, ProtocolViolationError } from "./errors.ts";
 import type { TransportLimits } from "./limits.ts";
+import { MessageBuffers } from "./message-buffers.ts";
 import { PeerStream, type StreamCarrier } from "./stream.ts";
 import type { Wire } from "./wire.ts";
 
@@ -27,6 +28,7 @@ export class Streams implements StreamCarrier {
   readonly binding: Uint8Array;
   readonly windowBytes: number;
   readonly queueBytes: number;
+  readonly buffers: MessageBuffers = new MessageBuffers();
   readonly #wire: Wire;
   readonly #limits: TransportLimits;
   readonly #open = new Map<number, PeerStream>();
@@ -170,6 +172,7 @@ export class Streams implements StreamCarrier {
 
   release(stream: PeerStream): void {
     if (!this.#open.delete(stream.id)) return;
+    if (this.#open.size === 0) this.buffers.clear();
     this.#ready.delete(stream);
     const index = this.#wishes.findIndex((wish) => wish.stream === stream);
     if (index >= 0) this.#wishes.splice(index, 1);

@@ -2,6 +2,7 @@ import type { TLSSocket } from "node:tls";
 import type { Clock, NodeId, TransportChannel } from "@revoada/fabric";
 import { bindingBytes, maxGreetingBytes } from "./core/greeting.ts";
 import { type FramePlacer, FrameReader, type FrameSink } from "./core/frame-reader.ts";
+import { giveBack } from "./give-back.ts";
 import { Outbox } from "./outbox.ts";
 
 /** Why a connection is over; as in the transport's events. */
@@ -122,7 +123,7 @@ export class Wire {
     this.receivedBytes += chunk.length;
     this.receivedAtMs = this.#clock.monotonicMs();
     try {
-      this.#reader.push(chunk);
+      if (this.#reader.push(chunk) === "done") giveBack(chunk);
     } catch (error) {
       return this.end("error", error as Error);
     }

@@ -146,7 +146,10 @@ describe("frames", () => {
         );
         for (let offset = 0, turn = 0; offset < stream.length; turn++) {
           const end = offset + (cuts[turn % cuts.length] as number);
-          reader.push(stream.subarray(offset, end));
+          // As Node hands it out, and gone as soon as nobody keeps it.
+          const chunk = Buffer.from(stream.subarray(offset, end));
+          expect(reader.push(chunk)).toBe("done");
+          chunk.fill(0xff);
           offset = end;
           expect(reader.partialBytes > 0).toBe(offset < stream.length && !boundaries.has(offset));
         }
@@ -154,6 +157,23 @@ describe("frames", () => {
         expect(reader.frames).toBe(4);
       }),
     );
+  });
+
+  test("a chunk is kept only where a frame lies whole in it and its sink keeps it", () => {
+    const verdicts: ("done" | "keeps")[] = [];
+    const reader = new FrameReader(maxFrameBytes, () => verdicts.shift() as "done" | "keeps");
+    const [ping, open] = [
+      encodeControl({ kind: "ping", token: 5 }),
+      encodeControl({ kind: "stream-open", id: 1, protocol: 0, creditBytes: 9 }),
+    ];
+    const stream = Buffer.concat([ping, open, ping]);
+    const cut = ping.length + 6;
+    verdicts.push("keeps", "keeps", "done", "done", "keeps", "done");
+    expect(reader.push(stream.subarray(0, cut))).toBe("keeps");
+    // The frame that is kept was put together from two chunks, so neither is needed for it.
+    expect(reader.push(stream.subarray(cut))).toBe("done");
+    expect(reader.push(stream)).toBe("keeps");
+    expect(verdicts).toEqual([]);
   });
 
   test("a claimed length takes no memory before its bytes have come", () => {
@@ -187,6 +207,15 @@ describe("greetings", () => {
     for (const verdict of verdicts) {
       expect(decodeGreeting(encodeAnswer(verdict, session).subarray(4))).toEqual({ kind: "answer", verdict, session });
     }
+  });
+
+  test("what a greeting holds does not lie in the bytes that it came in", () => {
+    const session = Uint8Array.from({ length: 16 }, (_, index) => index);
+    const verdict: Verdict = { kind: "duplicate-live", binding: new Uint8Array(32).fill(7) };
+    const received = Buffer.from(encodeAnswer(verdict, session).subarray(4));
+    const decoded = decodeGreeting(received);
+    received.fill(0xff);
+    expect(decoded).toEqual({ kind: "answer", verdict, session });
   });
 
   test("anything else is a violation", () => {

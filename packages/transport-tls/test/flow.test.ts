@@ -1,6 +1,7 @@
 import type { NodeId } from "@revoada/fabric";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { MessageBuffers } from "../src/message-buffers.ts";
 import { PeerStream, type StreamCarrier } from "../src/stream.ts";
 
 const windowBytes = 256 * 1024;
@@ -14,6 +15,7 @@ function joined() {
     binding: new Uint8Array(32),
     windowBytes,
     queueBytes: 32 * 1024 * 1024,
+    buffers: new MessageBuffers(),
     writeSegment: (_id, totalBytes, last, payload) =>
       void wire.push(() => void other().onData(totalBytes, last, payload)),
     writeCredit: (_id, creditBytes) => void wire.push(() => other().onCredit(creditBytes)),

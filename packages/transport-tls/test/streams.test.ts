@@ -57,6 +57,30 @@ describe("streams", () => {
     await expect(far.send(new Uint8Array(16 * 1024 * 1024 + 1))).rejects.toMatchObject({ code: "TRANSPORT_TOO_LARGE" });
   });
 
+  test("a consumer that is done with each message gets the next ones in the same memory, and any other consumer does not", async () => {
+    const memories = async (reuse: boolean): Promise<Set<ArrayBufferLike>> => {
+      await using nodes = new Nodes();
+      const { near, far } = await streamPair(nodes);
+      const sending = (async () => {
+        for (let value = 1; value <= 20; value++) await near.send(new Uint8Array(300_000).fill(value));
+        await near.close();
+      })();
+      const seen = new Set<ArrayBufferLike>();
+      let expected = 0;
+      for await (const message of far.receive({ reuse })) {
+        expected += 1;
+        expect(message.length).toBe(300_000);
+        expect(message.every((byte) => byte === expected)).toBe(true);
+        seen.add(message.buffer);
+      }
+      await sending;
+      expect(expected).toBe(20);
+      return seen;
+    };
+    expect((await memories(true)).size).toBeLessThan(10);
+    expect((await memories(false)).size).toBe(20);
+  });
+
   test("the channel binding is 32 bytes, equal on both ends and another for another connection", async () => {
     await using nodes = new Nodes();
     const first = await streamPair(nodes);

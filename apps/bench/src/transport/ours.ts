@@ -53,7 +53,7 @@ export class TransportEndpoint implements Endpoint {
 
 async function takeIn(stream: Duplex): Promise<void> {
   let bytes = 0;
-  for await (const message of stream.receive()) bytes += message.length;
+  for await (const message of stream.receive({ reuse: true })) bytes += message.length;
   const count = Buffer.alloc(8);
   count.writeBigUInt64BE(BigInt(bytes));
   await stream.send(count);

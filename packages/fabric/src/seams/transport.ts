@@ -20,6 +20,12 @@ export interface PeerContext {
   readonly signal: AbortSignal;
 }
 
+/** How a consumer takes the messages of a stream. */
+export interface ReceiveOptions {
+  /** True where a message is done with as soon as the next one is asked for: its memory may take another one then. False unless given. */
+  readonly reuse?: boolean;
+}
+
 /** A two-way stream of messages with backpressure. */
 export interface Duplex {
   readonly peer: NodeId;
@@ -28,7 +34,7 @@ export interface Duplex {
   /** Resolves once the message may be followed by another. Rejects with `TRANSPORT_CLOSED`. At most 16 MiB each. */
   send(message: Uint8Array): Promise<void>;
   /** Yields messages in order; ends when the other side closed, throws `TRANSPORT_CLOSED` when it broke off. */
-  receive(): AsyncIterable<Uint8Array>;
+  receive(options?: ReceiveOptions): AsyncIterable<Uint8Array>;
   /** Ends the sending side in order. */
   close(): Promise<void>;
   /** Breaks off at once, both ways. */

@@ -80,19 +80,30 @@ export class FrameReader {
     this.#spare = undefined;
   }
 
-  /** Takes the next bytes and hands out each frame that they complete. Throws `TRANSPORT_PROTOCOL_VIOLATION`. */
-  push(chunk: Uint8Array): void {
+  /**
+   * Takes the next bytes and hands out each frame that they complete; says whether a sink keeps a view into the chunk itself, of which
+   * nobody has any use otherwise. Throws `TRANSPORT_PROTOCOL_VIOLATION`.
+   */
+  push(chunk: Uint8Array): "done" | "keeps" {
+    let kept: "done" | "keeps" = "done";
     let offset =
       this.#place !== undefined ? this.#fillPlace(chunk) : this.#partial === undefined ? 0 : this.#resume(chunk);
     while (!this.#stopped && offset < chunk.length) {
       const available = chunk.length - offset;
-      if (available < prefixBytes) return this.#keep(chunk, offset, prefixBytes);
-      const end = offset + prefixBytes + this.#check(readUint32(chunk, offset));
-      if (end > chunk.length) return this.#keep(chunk, offset, end - offset);
+      const end = available < prefixBytes ? offset + prefixBytes : this.#endOf(chunk, offset);
+      if (end > chunk.length) {
+        this.#keep(chunk, offset, end - offset);
+        break;
+      }
       this.#frames += 1;
-      this.#sink(chunk.subarray(offset + prefixBytes, end), undefined);
+      if (this.#sink(chunk.subarray(offset + prefixBytes, end), undefined) === "keeps") kept = "keeps";
       offset = end;
     }
+    return kept;
+  }
+
+  #endOf(chunk: Uint8Array, offset: number): number {
+    return offset + prefixBytes + this.#check(readUint32(chunk, offset));
   }
 
   #check(bytes: number): number {
@@ -115,7 +126,8 @@ export class FrameReader {
     const target = this.#placer(body, bodyBytes);
     if (target === undefined) return false;
     const fields = bodyBytes - target.length;
-    this.#place = { head: body.slice(0, fields), target };
+    // Copied by a constructor: `slice` of Node's Buffer is a view into the chunk, which is not kept.
+    this.#place = { head: new Uint8Array(body.subarray(0, fields)), target };
     target.set(body.subarray(fields));
     this.#filled = body.length - fields;
     return true;

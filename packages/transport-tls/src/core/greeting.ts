@@ -79,7 +79,8 @@ export function decodeGreeting(body: Uint8Array): Greeting {
   if (body.length < answerBytes || !magic.every((byte, index) => body[1 + index] === byte)) {
     throw new ProtocolViolationError("the greeting does not begin as one");
   }
-  const session = body.slice(7, answerBytes);
+  // Copied by a constructor: `slice` of Node's Buffer is a view into what was received, which is not kept.
+  const session = new Uint8Array(body.subarray(7, answerBytes));
   if (body[0] === 1 && body.length === answerBytes) {
     return { kind: "hello", lowest: body[5] as number, highest: body[6] as number, session };
   }
@@ -93,7 +94,7 @@ function decodeVerdict(body: Uint8Array): Verdict {
   if (kind === undefined || body.length !== expected) {
     throw new ProtocolViolationError(`answer with verdict ${body[6]} and ${body.length} bytes`);
   }
-  if (kind === "duplicate-live") return { kind, binding: body.slice(answerBytes) };
+  if (kind === "duplicate-live") return { kind, binding: new Uint8Array(body.subarray(answerBytes)) };
   if (kind !== "version-mismatch" && body[5] !== frameVersion) {
     throw new ProtocolViolationError(`answer in version ${body[5]}, offered ${frameVersion}`);
   }

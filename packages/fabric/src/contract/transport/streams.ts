@@ -40,6 +40,35 @@ export const streamCases: Readonly<Record<string, Body>> = {
     equal(await fixture.time.run(exchange(theirs, ours)), names, "what arrived here");
   },
 
+  "a consumer that lets each message be written over sees it as it was sent until it asks for the next": async (
+    fixture,
+  ) => {
+    const { ours, theirs } = await openPair(fixture);
+    const { time } = fixture;
+    const messages = ours.receive({ reuse: true })[Symbol.asyncIterator]();
+    const look = (message: Uint8Array | undefined): readonly unknown[] => [
+      message?.length,
+      message?.[0],
+      message?.at(-1),
+    ];
+    const [held, others] = [
+      [70_000, 70_000],
+      [70_000, 70_001, 5, 70_000, 70_000],
+    ];
+    const sent = [...held, ...others].map((length, at) => [length, at + 1, at + 1]);
+    const send = async (lengths: readonly number[], from: number): Promise<void> => {
+      for (const [at, length] of lengths.entries()) await theirs.send(new Uint8Array(length).fill(from + at));
+    };
+    await time.run(send(held, 1));
+    const first = await time.run(messages.next());
+    await time.run(send(others, 1 + held.length));
+    await time.run(theirs.close());
+    const seen = [look(first.value)];
+    for (let next = await time.run(messages.next()); next.done !== true; next = await time.run(messages.next()))
+      seen.push(look(next.value));
+    equal(seen, sent, "length, first and last byte of each message");
+  },
+
   "empty and large messages keep their bounds": async (fixture) => {
     const { ours, theirs } = await openPair(fixture);
     const lengths = [0, 1, 0, 3 * 1024 * 1024, 70_000, 0];
