@@ -23,6 +23,7 @@ import {
   writeRequestHeader,
   writeResponseHeader,
 } from "./core/frame.ts";
+import type { TrafficLoad } from "./core/traffic-load.ts";
 import {
   BackpressureError,
   ClosedError,
@@ -46,6 +47,7 @@ export interface ConnectionHost {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly offers: ReadonlyMap<string, Offer>;
+  readonly load: TrafficLoad;
   addresses(peer: NodeId): readonly Address[];
 }
 
@@ -231,6 +233,8 @@ export class Connection {
       return "done";
     }
     this.#liveness.used();
+    // On the channel of strangers anybody may have much to say.
+    if (this.channel !== "join") this.#host.load.frames += 1;
     switch (frame.kind) {
       case "request":
         this.#onRequest(frame.id, frame.protocol, frame.payload);

@@ -1,5 +1,6 @@
 import type { Clock } from "@revoada/fabric";
 import { HandshakeBudget, type HandshakeLimits } from "./core/handshake-budget.ts";
+import type { TrafficLoad } from "./core/traffic-load.ts";
 
 interface Waiting {
   readonly source: string;
@@ -8,9 +9,11 @@ interface Waiting {
 
 /** A handshake that takes longer than this waits for the other side, and nobody waits for it. */
 const paceMs = 5;
+/** What a wait was reckoned from may have changed by then: it may have become calm. */
+const longestWaitMs = 100;
 
 /**
- * Lets handshakes begin one by one: no more than the budget has, none beside another one that is being worked on, and sources take turns.
+ * Lets handshakes begin one by one: no more than the budget has, of which there is less while admitted peers have much to say, none beside another one that is being worked on, and sources take turns.
  *
  * Holds whoever has to wait, without looking at what it sends: to turn a flood away at once would only make it come back sooner. How many
  * may wait is for the owner to say, and so is for how long.
@@ -18,6 +21,7 @@ const paceMs = 5;
 export class HandshakeGate {
   readonly #clock: Clock;
   readonly #budget: HandshakeBudget;
+  readonly #load: TrafficLoad;
   /** By source; the one whose turn is next comes first. */
   readonly #waiting = new Map<string, Set<Waiting>>();
   #current: Waiting | undefined;
@@ -25,8 +29,9 @@ export class HandshakeGate {
   #cancelWake: (() => void) | undefined;
   #turnAsked = false;
 
-  constructor(clock: Clock, limits: HandshakeLimits) {
+  constructor(clock: Clock, limits: HandshakeLimits, load: TrafficLoad) {
     this.#clock = clock;
+    this.#load = load;
     this.#budget = new HandshakeBudget(limits, clock.monotonicMs());
   }
 
@@ -63,18 +68,19 @@ export class HandshakeGate {
     if (this.#turnAsked || this.#waiting.size === 0) return;
     const nowMs = this.#clock.monotonicMs();
     if (this.#current !== undefined && nowMs < this.#currentUntilMs) return this.#wakeIn(this.#currentUntilMs - nowMs);
-    let soonestMs = Number.POSITIVE_INFINITY;
+    const share = this.#load.share(nowMs);
+    let soonestMs = longestWaitMs;
     for (const [source, [next]] of this.#waiting) {
-      const waitMs = this.#budget.waitMs(source, nowMs);
-      if (waitMs === 0 && next !== undefined) return this.#begin(next, nowMs);
+      const waitMs = this.#budget.waitMs(source, nowMs, share);
+      if (waitMs === 0 && next !== undefined) return this.#begin(next, nowMs, share);
       soonestMs = Math.min(soonestMs, waitMs);
     }
     this.#wakeIn(soonestMs);
   }
 
-  #begin(next: Waiting, nowMs: number): void {
+  #begin(next: Waiting, nowMs: number, share: number): void {
     const { source } = next;
-    this.#budget.take(source, nowMs);
+    this.#budget.take(source, nowMs, share);
     this.#remove(next);
     const others = this.#waiting.get(source);
     if (others !== undefined) {

@@ -28,9 +28,12 @@ export interface TransportLimits {
   readonly handshakeTimeoutMs: number;
   /** Inbound handshakes under way in the whole transport; beyond it the oldest is dropped. */
   readonly pendingHandshakes: number;
-  /** Inbound handshakes that may begin each second from one address; twice as many from all addresses of strangers together. Others wait. */
+  /**
+   * Inbound handshakes that may begin each second from one address; twice as many from all addresses of strangers together. Others wait.
+   * While admitted peers send more than 50 frames a second there are fewer in inverse proportion, down to a tenth.
+   */
   readonly handshakesPerSecond: number;
-  /** Inbound handshakes that may begin at once from an address that has begun none for a while. */
+  /** Inbound handshakes that may begin at once from an address that has begun none for a while; four where there is a tenth of the rate. */
   readonly handshakeBurst: number;
   /** Silence after which the peer is asked for a sign of life. */
   readonly pingIntervalMs: number;

@@ -3,6 +3,7 @@ import { createServer as createTlsServer, type Server as TlsServer, type TLSSock
 import type { Address, Clock, Logger, Metrics, NodeId } from "@revoada/fabric";
 import { formatAddress, parseAddress, sourceOf } from "./address.ts";
 import { proofOf } from "./certificate.ts";
+import type { TrafficLoad } from "./core/traffic-load.ts";
 import { AddressInUseError, ListenFailedError, systemCode } from "./errors.ts";
 import { HandshakeGate } from "./handshake-gate.ts";
 import { Inbound } from "./inbound.ts";
@@ -18,6 +19,7 @@ export interface ListenerOptions {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly sockets: SocketSet;
+  readonly load: TrafficLoad;
 }
 
 /** Under which reason an inbound connection is counted that ended after TLS and before it was welcomed. */
@@ -60,11 +62,12 @@ export class Listener {
   readonly #pending = new Map<string, PendingHandshake>();
 
   constructor(options: ListenerOptions, owner: ListenerOwner, onSettled: (inbound: Inbound) => void) {
-    const { clock, limits } = options;
+    const { clock, limits, load } = options;
     this.#options = options;
     this.#owner = owner;
     this.#onSettled = onSettled;
-    this.#gate = new HandshakeGate(clock, { perSecond: limits.handshakesPerSecond, burst: limits.handshakeBurst });
+    const { handshakesPerSecond: perSecond, handshakeBurst: burst } = limits;
+    this.#gate = new HandshakeGate(clock, { perSecond, burst }, load);
   }
 
   get addresses(): readonly Address[] {

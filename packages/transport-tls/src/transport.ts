@@ -25,6 +25,7 @@ import { parseAddress } from "./address.ts";
 import { loadPrivateKey, nodeIdOfKey, selfSigned } from "./certificate.ts";
 import { maxPayloadBytes } from "./core/frame.ts";
 import { sessionBytes } from "./core/greeting.ts";
+import { TrafficLoad } from "./core/traffic-load.ts";
 import type { DialOptions } from "./dial-race.ts";
 import { ClosedError, DuplicateProtocolError, NoAddressError, SelfDialError, TooLargeError } from "./errors.ts";
 import { resolveLimits, type TransportLimits } from "./limits.ts";
@@ -92,6 +93,7 @@ class TlsTransport implements Transport {
   readonly #sockets = new SocketSet();
   readonly #host: SlotHost;
   readonly #meter: TrafficMeter;
+  readonly #load: TrafficLoad;
   #listener: Listener | undefined;
   #secureContext: SecureContext | undefined;
   #started: Promise<void> | undefined;
@@ -109,6 +111,7 @@ class TlsTransport implements Transport {
     this.#logger = (options.logger ?? silentLogger).child({ layer: "transport" });
     this.#metrics = options.metrics ?? silentMetrics;
     this.#meter = new TrafficMeter(this.#metrics);
+    this.#load = new TrafficLoad(this.#clock.monotonicMs());
     for (const address of options.listen) {
       if (parseAddress(address) === undefined)
         throw new InvalidValueError("listen", address, "host:port or [ipv6]:port");
@@ -245,6 +248,7 @@ class TlsTransport implements Transport {
       logger: this.#logger,
       metrics: this.#metrics,
       offers: this.#offers,
+      load: this.#load,
       localId: this.localId,
       session: random.bytes(sessionBytes),
       admission: this.#guard(admission),
@@ -277,6 +281,7 @@ class TlsTransport implements Transport {
       logger: this.#logger,
       metrics: this.#metrics,
       sockets: this.#sockets,
+      load: this.#load,
     };
     const slotOf = (peer: NodeId, channel: TransportChannel): Slot => this.#slotAt(peer, channel);
     const listener = new Listener(
@@ -408,6 +413,8 @@ class TlsTransport implements Transport {
       const forgive = nowMs - dueMs > 3 * beatMs;
       for (const slot of this.#allSlots()) slot.tick(nowMs, forgive);
       this.#meter.tell(this.#allSlots());
+      // Asked steadily, so that its windows stay short.
+      this.#load.perSecond(nowMs);
       for (const peer of [...this.#slots.keys()]) this.#forgetIdle(peer);
       this.#scheduleTick(nowMs);
     });

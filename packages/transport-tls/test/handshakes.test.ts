@@ -2,6 +2,7 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { describe, expect, test } from "vitest";
 import { sourceOf } from "../src/address.ts";
 import { HandshakeBudget } from "../src/core/handshake-budget.ts";
+import { TrafficLoad } from "../src/core/traffic-load.ts";
 import { HandshakeGate } from "../src/handshake-gate.ts";
 import { credentials, Foreigner } from "./foreign.ts";
 import { bytes, echo, ManualClock, Nodes, portOf, text, until } from "./harness.ts";
@@ -9,9 +10,9 @@ import { bytes, echo, ManualClock, Nodes, portOf, text, until } from "./harness.
 const limits = { perSecond: 50, burst: 4 };
 
 /** Begins as many handshakes as may begin now. */
-function spend(budget: HandshakeBudget, source: string, nowMs: number): number {
+function spend(budget: HandshakeBudget, source: string, nowMs: number, share = 1): number {
   let begun = 0;
-  for (; budget.waitMs(source, nowMs) === 0; begun++) budget.take(source, nowMs);
+  for (; budget.waitMs(source, nowMs, share) === 0; begun++) budget.take(source, nowMs, share);
   return begun;
 }
 
@@ -49,6 +50,18 @@ describe("the budget of handshakes", () => {
     expect(spend(budget, "a", 1999)).toBe(2);
   });
 
+  test("gives a share of rate and burst where it is asked for one, but never less than four at once", () => {
+    const wide = new HandshakeBudget({ perSecond: 50, burst: 100 }, 0);
+    expect(spend(wide, "a", 0, 0.1)).toBe(10);
+    expect(wide.waitMs("a", 0, 0.1)).toBeCloseTo(200);
+    expect(spend(wide, "a", 200, 0.1)).toBe(1);
+    expect(spend(wide, "a", 220, 1)).toBe(1);
+    const narrow = new HandshakeBudget({ perSecond: 50, burst: 8 }, 0);
+    expect(spend(narrow, "a", 0, 0.1)).toBe(4);
+    const single = new HandshakeBudget({ perSecond: 50, burst: 1 }, 0);
+    expect(spend(single, "a", 0, 0.1)).toBe(1);
+  });
+
   test("forgets sources when there are too many, and never a member's before a stranger's", () => {
     const budget = new HandshakeBudget({ perSecond: 1, burst: 1 }, 0);
     budget.admitted("member", "peer consensus", 0);
@@ -57,6 +70,32 @@ describe("the budget of handshakes", () => {
     expect(spend(budget, "another", 0)).toBe(1);
     expect(spend(budget, "a third", 0)).toBe(0);
     expect(spend(budget, "member", 0)).toBe(1);
+  });
+});
+
+describe("the load that admitted peers make", () => {
+  test("leaves handshakes all of their budget while it is calm, and then in inverse proportion down to a tenth", () => {
+    const load = new TrafficLoad(0);
+    const shareAfter = (frames: number, fromMs: number): number => {
+      load.perSecond(fromMs);
+      load.frames += frames;
+      return load.share(fromMs + 1000);
+    };
+    expect(shareAfter(0, 0)).toBe(1);
+    expect(shareAfter(50, 2000)).toBe(1);
+    expect(shareAfter(100, 4000)).toBeCloseTo(0.5);
+    expect(shareAfter(500, 6000)).toBeCloseTo(0.1);
+    expect(shareAfter(1_000_000, 8000)).toBeCloseTo(0.1);
+    expect(shareAfter(0, 10_000)).toBe(1);
+  });
+
+  test("is felt before its window is over, and forgotten a window after it has ended", () => {
+    const load = new TrafficLoad(0);
+    load.frames += 60;
+    expect(load.perSecond(10)).toBeCloseTo(300);
+    expect(load.perSecond(200)).toBeCloseTo(300);
+    expect(load.perSecond(399)).toBeCloseTo(300);
+    expect(load.perSecond(400)).toBe(0);
   });
 });
 
@@ -76,7 +115,7 @@ class SteppedClock extends ManualClock {
 describe("the gate of handshakes", () => {
   test("begins one beside no other, in the next turn after it is over or when it has taken 5 ms", () => {
     const clock = new SteppedClock();
-    const gate = new HandshakeGate(clock, { perSecond: 50, burst: 100 });
+    const gate = new HandshakeGate(clock, { perSecond: 50, burst: 100 }, new TrafficLoad(0));
     const begun: number[] = [];
     const leave = [0, 1, 2, 3].map((number) => gate.enter("a", () => begun.push(number)));
     expect(begun).toEqual([0]);
@@ -98,7 +137,7 @@ describe("the gate of handshakes", () => {
 
   test("sources take turns, however many wait at one of them, and each waits for its own budget", () => {
     const clock = new SteppedClock();
-    const gate = new HandshakeGate(clock, { perSecond: 50, burst: 2 });
+    const gate = new HandshakeGate(clock, { perSecond: 50, burst: 2 }, new TrafficLoad(0));
     const begun: string[] = [];
     const enter = (source: string): void => {
       const leave = gate.enter(source, () => {
@@ -116,6 +155,41 @@ describe("the gate of handshakes", () => {
     }
     expect(begun.slice(3)).toEqual(["flood", "flood", "flood"]);
   });
+});
+
+test("a flood gets a tenth of its turns while admitted peers have much to say, and all of them soon after", () => {
+  const clock = new SteppedClock();
+  const load = new TrafficLoad(0);
+  const gate = new HandshakeGate(clock, { perSecond: 50, burst: 8 }, load);
+  let begun = 0;
+  const enter = (): void => {
+    const leave = gate.enter("flood", () => {
+      begun += 1;
+      clock.nextTurn(() => {
+        leave();
+        enter();
+      });
+    });
+  };
+  const passMs = (ms: number, frames: number): number => {
+    const before = begun;
+    for (let passed = 0; passed < ms; passed++) {
+      load.frames += frames;
+      clock.advance(1);
+      clock.turn();
+      clock.turn();
+    }
+    return begun - before;
+  };
+  passMs(1000, 1);
+  for (let flooding = 0; flooding < 4; flooding++) enter();
+  // Four at once, and five a second, but for timers of whole milliseconds.
+  const busy = passMs(4000, 1);
+  expect(busy).toBeGreaterThan(4 + 17);
+  expect(busy).toBeLessThanOrEqual(4 + 20);
+  const calmer = passMs(4000, 0);
+  expect(calmer).toBeGreaterThan(180);
+  expect(calmer).toBeLessThan(210);
 });
 
 test("a source is an IPv4 address or 64 bits of an IPv6 one", () => {

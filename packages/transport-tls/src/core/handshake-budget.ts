@@ -6,7 +6,7 @@ export interface HandshakeLimits {
   readonly burst: number;
 }
 
-/** Fills steadily up to its depth. */
+/** Fills steadily up to its depth; of both there is only a share while the process has better things to do. */
 class Bucket {
   readonly #perMs: number;
   readonly #depth: number;
@@ -21,26 +21,31 @@ class Bucket {
   }
 
   /** How long until there is one to take; 0 where there is one. */
-  waitMs(nowMs: number): number {
-    const level = this.#fill(nowMs);
+  waitMs(nowMs: number, share: number): number {
+    const level = this.#fill(nowMs, share);
     // Levels are sums of fractions: what is one but for rounding is one.
-    return level > 0.999_999 ? 0 : (1 - level) / this.#perMs;
+    return level > 0.999_999 ? 0 : (1 - level) / (this.#perMs * share);
   }
 
-  take(nowMs: number): void {
-    this.#level = this.#fill(nowMs) - 1;
+  take(nowMs: number, share: number): void {
+    this.#level = this.#fill(nowMs, share) - 1;
   }
 
   giveBack(): void {
     this.#level = Math.min(this.#depth, this.#level + 1);
   }
 
-  isFull(nowMs: number): boolean {
-    return this.#fill(nowMs) >= this.#depth;
+  isFull(nowMs: number, share: number): boolean {
+    return this.#fill(nowMs, share) >= this.#depthAt(share);
   }
 
-  #fill(nowMs: number): number {
-    this.#level = Math.min(this.#depth, this.#level + Math.max(0, nowMs - this.#atMs) * this.#perMs);
+  #depthAt(share: number): number {
+    return Math.max(Math.min(leastDepth, this.#depth), this.#depth * share);
+  }
+
+  #fill(nowMs: number, share: number): number {
+    const filled = this.#level + Math.max(0, nowMs - this.#atMs) * this.#perMs * share;
+    this.#level = Math.min(this.#depthAt(share), filled);
     this.#atMs = nowMs;
     return this.#level;
   }
@@ -51,6 +56,8 @@ interface Source {
   knownUntilMs: number;
 }
 
+/** So many may be under way at once however busy the process is: of members beyond the first, which wait for the network in between. */
+const leastDepth = 4;
 /** All strangers' sources together may begin as many as so many single ones. */
 const strangersShare = 2;
 /** From a source that an admitted peer came from, later handshakes do not count among the strangers' for so long. */
@@ -78,23 +85,23 @@ export class HandshakeBudget {
     this.#strangers = new Bucket(limits.perSecond * strangersShare, limits.burst * strangersShare, nowMs);
   }
 
-  /** How long until a source may begin a handshake; 0 where it may now. */
-  waitMs(source: string, nowMs: number): number {
-    const { bucket, knownUntilMs } = this.#source(source, nowMs);
-    const ownMs = bucket.waitMs(nowMs);
-    return knownUntilMs > nowMs ? ownMs : Math.max(ownMs, this.#strangers.waitMs(nowMs));
+  /** How long until a source may begin a handshake, under a share of the limits from 0 to 1; 0 where it may now. */
+  waitMs(source: string, nowMs: number, share = 1): number {
+    const { bucket, knownUntilMs } = this.#source(source, nowMs, share);
+    const ownMs = bucket.waitMs(nowMs, share);
+    return knownUntilMs > nowMs ? ownMs : Math.max(ownMs, this.#strangers.waitMs(nowMs, share));
   }
 
   /** Counts a handshake that begins. */
-  take(source: string, nowMs: number): void {
-    const { bucket, knownUntilMs } = this.#source(source, nowMs);
-    bucket.take(nowMs);
-    if (knownUntilMs <= nowMs) this.#strangers.take(nowMs);
+  take(source: string, nowMs: number, share = 1): void {
+    const { bucket, knownUntilMs } = this.#source(source, nowMs, share);
+    bucket.take(nowMs, share);
+    if (knownUntilMs <= nowMs) this.#strangers.take(nowMs, share);
   }
 
   /** A handshake from this source has shown an admitted peer, named together with its channel. */
   admitted(source: string, who: string, nowMs: number): void {
-    const from = this.#source(source, nowMs);
+    const from = this.#source(source, nowMs, 1);
     const lastMs = this.#seenMs.get(who);
     this.#seenMs.delete(who);
     if (this.#seenMs.size >= maxComebacks) this.#seenMs.delete(first(this.#seenMs));
@@ -106,10 +113,10 @@ export class HandshakeBudget {
     from.knownUntilMs = nowMs + knownMs;
   }
 
-  #source(name: string, nowMs: number): Source {
+  #source(name: string, nowMs: number, share: number): Source {
     let source = this.#sources.get(name);
     if (source === undefined) {
-      if (this.#sources.size >= maxSources) this.#sources.delete(this.#leastMissed(nowMs));
+      if (this.#sources.size >= maxSources) this.#sources.delete(this.#leastMissed(nowMs, share));
       const { perSecond, burst } = this.#limits;
       source = { bucket: new Bucket(perSecond, burst, nowMs), knownUntilMs: Number.NEGATIVE_INFINITY };
     } else {
@@ -120,9 +127,9 @@ export class HandshakeBudget {
   }
 
   /** The oldest about which nothing is worth knowing, and of none such the oldest. */
-  #leastMissed(nowMs: number): string {
+  #leastMissed(nowMs: number, share: number): string {
     for (const [name, { bucket, knownUntilMs }] of this.#sources)
-      if (knownUntilMs <= nowMs && bucket.isFull(nowMs)) return name;
+      if (knownUntilMs <= nowMs && bucket.isFull(nowMs, share)) return name;
     return first(this.#sources);
   }
 }
