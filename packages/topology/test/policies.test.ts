@@ -11,6 +11,7 @@ import {
   cluster3mnw,
   compareVersions,
   defaultPolicies,
+  meshAllPeers,
   phalanx,
   quorum,
   quorum3m,
@@ -113,6 +114,46 @@ describe("a vote", () => {
     expect(takes({ formation: { ...observation.formation, nodes } })).toBe(nodeId(5));
     const silentMs = new Map([[nodeId(4), 3000]]);
     expect(takes({ replication: { ...observation.replication, silentMs } })).toBe(nodeId(5));
+  });
+
+  test("passes over nodes that are cordoned, and goes to the next", () => {
+    const made = formed(6);
+    for (const node of learners(made)) made.order([{ verb: "cordon", node }]);
+    const victim = follower(made);
+    made.kill(victim);
+    made.settle();
+    expect(voters(made)).toEqual([1, 2, 3, 6].map(nodeId).filter((id) => id !== victim));
+    expect(made.rolesOf("master")).toEqual(voters(made));
+  });
+
+  test.each([cluster3mnw(), meshAllPeers()])(
+    "of $name waits where all others are cordoned, and everything else goes on",
+    (topology) => {
+      const made = formed(5, { topology });
+      const others = learners(made);
+      for (const node of others) made.order([{ verb: "cordon", node }]);
+      const victim = follower(made);
+      made.kill(victim);
+      made.admit(6, "z", "worker");
+      made.settle();
+      expect(made.formation.nodes.get(victim)).toMatchObject({ state: "failed", replica: "voter" });
+      expect(made.formation.nodes.get(others[0] as NodeId)).toMatchObject({ state: "active", replica: "learner" });
+      made.order(others.map((node) => ({ verb: "restore", node })));
+      made.settle();
+      expect(made.formation.nodes.get(victim)?.replica).toBe("none");
+      expect(voters(made)).toHaveLength(3);
+    },
+  );
+
+  test("is not for a founder that is cordoned before there is a shape", () => {
+    const made = new FormationModel({ topology: quorum3m(), strategy: prescribedHomelab(), zone: "z" });
+    made.order([{ verb: "cordon", node: nodeId(1) }]);
+    for (const n of [2, 3]) made.admit(n, "z");
+    made.settle();
+    expect(voters(made)).toEqual([nodeId(1)]);
+    made.admit(4, "z");
+    made.settle();
+    expect(voters(made)).toEqual([2, 3, 4].map(nodeId));
   });
 
   test("goes to no node that is behind the trailing bound", () => {

@@ -65,6 +65,8 @@ const events = fc.array(
       "keep up",
       "upgrade",
       "drain",
+      "cordon",
+      "quarantine",
       "restore",
       "wait",
     ),
@@ -154,13 +156,15 @@ function kill(model: FormationModel, id: NodeId): void {
 
 function order(model: FormationModel, node: NodeId, what: string): void {
   const record = model.formation.nodes.get(node);
-  if (record?.state !== "active" || !model.hasQuorum()) return;
+  if (record === undefined || record.state === "demoting" || record.state === "departing" || !model.hasQuorum()) return;
+  if (what === "cordon" || what === "quarantine") model.order([{ verb: what, node }]);
+  if (what === "restore") model.order([{ verb: what, node }]);
+  if (record.state !== "active") return;
   const drain: readonly Transition[] = [
     { verb: "cordon", node },
     { verb: "demote", node },
   ];
   if (what === "drain" && record.flags.length === 0) model.order(drain);
-  if (what === "restore" && record.flags.length > 0) model.order([{ verb: "restore", node }]);
 }
 
 describe("a reactor that breaks a promise is found out", () => {

@@ -42,12 +42,16 @@ export const formationPolicy: Policy = {
 /** Forms the first shape once enough nodes are there: catches the voters up, then moves everybody in one command. */
 function formFirstShape(context: PolicyContext): void {
   const { draft, observation, topology, limits } = context;
-  const candidates = ranked(context, candidatesOf(draft.formation, observation, limits));
+  // Whoever is flagged takes no part in the shape, not even the founder: it would have to be given another role.
+  const unflagged = candidatesOf(draft.formation, observation, limits).filter(
+    ({ id }) => recordOf(context, id).flags.length === 0,
+  );
+  const candidates = ranked(context, unflagged);
   const eligible = unlimited(candidates);
   if (eligible.length < topology.minNodes) return;
   const assignment = withLimited(topology, candidates, topology.assign(eligible));
   const quorumSize = quorumSizeOf(observation.strategy);
-  const voters = planVoters({ candidates, assignment, quorumSize, topology });
+  const voters = planVoters({ candidates, assignment, quorumSize, topology, barred: new Set() });
   // A topology that lets too few of them vote beside each other wants other nodes first.
   if (voters.length < quorumSize) return;
   const lagging = voters.filter(({ caughtUp }) => !caughtUp);

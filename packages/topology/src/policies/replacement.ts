@@ -82,7 +82,7 @@ function forceOut(context: PolicyContext, plan: SeatPlan): boolean {
   const facts = { node: from, waitedMs: observation.nowMs - recordOf(context, from).lastShiftMs };
   const beside = seatedVoters(draft.formation, from);
   const anybody = unlimited(plan.candidates)
-    .filter(({ id, replica }) => replica === "learner" && isCaughtUp(id, observation, limits))
+    .filter(({ id, replica }) => replica === "learner" && !plan.barred.has(id) && isCaughtUp(id, observation, limits))
     .toSorted(byPreference)
     .find((candidate) => mayVoteBeside(topology, candidate, beside, beside.length + 1));
   if (anybody !== undefined) {

@@ -12,7 +12,7 @@ const maxSeatsPerCommand = 128;
  * Gives a learner up that has had its time to catch up, where another is there to be tried; it is passed over for a while. Masters
  * beyond the voters are not given up: their role is theirs.
  */
-export function giveUpLearners(context: PolicyContext, { candidates }: SeatPlan): boolean {
+export function giveUpLearners(context: PolicyContext, { candidates, barred }: SeatPlan): boolean {
   const { draft, observation, limits } = context;
   const { replication, nowMs } = observation;
   const slow = unlimited(candidates).find(({ id, replica, role, caughtUp }) => {
@@ -21,7 +21,7 @@ export function giveUpLearners(context: PolicyContext, { candidates }: SeatPlan)
     return Math.min(seatedMs, replication.behindMs?.get(id) ?? 0) >= limits.catchUpMs;
   });
   const hasNext = unlimited(candidates).some(
-    ({ id, replica }) => replica === "none" && !isGivenUp(id, observation, limits),
+    ({ id, replica }) => replica === "none" && !barred.has(id) && !isGivenUp(id, observation, limits),
   );
   if (slow === undefined || !hasNext) return false;
   const { id } = slow;
@@ -100,7 +100,8 @@ function wantedReplicas(context: PolicyContext, plan: SeatPlan): Set<NodeId> {
 /** The best of the others stand by; where zones are redundant, one in the zone of each voter comes first. */
 function addStandbys({ draft, observation, limits }: PolicyContext, plan: SeatPlan, wanted: Set<NodeId>): void {
   const spare = unlimited(plan.candidates)
-    .filter(({ id, replica }) => replica !== "voter" && !wanted.has(id) && !isGivenUp(id, observation, limits))
+    .filter(({ id, replica }) => replica !== "voter" && !wanted.has(id) && !plan.barred.has(id))
+    .filter(({ id }) => !isGivenUp(id, observation, limits))
     .toSorted((a, b) => standbyRank(a) - standbyRank(b) || byPreference(a, b));
   const hot = new Set<string>();
   for (const { replica, zone } of draft.formation.nodes.values())

@@ -7,7 +7,7 @@ import { isReachable, isServing, isSettled, type Observation } from "./situation
 type Standing = readonly number[];
 
 /**
- * Ranks those who could take a new duty: during an upgrade by version; those who are settled before others; by zones, the zone of a
+ * Ranks those who could take a new duty: those that no operator has flagged; during an upgrade by version; those who are settled before others; by zones, the zone of a
  * lost voter first where zones are redundant, then the one with the fewest voters; then by how steady they have been; then by contact.
  */
 export function ranked(context: PolicyContext, candidates: readonly Candidate[]): readonly Candidate[] {
@@ -29,6 +29,7 @@ function standingsOf(context: PolicyContext, candidates: readonly Candidate[]): 
     candidates.map(({ id, zone }) => [
       id,
       [
+        draft.record(id)?.flags.length ?? 0,
         migration === undefined ? 0 : versionRank(migration.wanted, versionOf(id, draft.formation, observation)),
         isSettled(id, observation, limits) ? 0 : 1,
         failedOver.has(zone) ? 0 : 1,

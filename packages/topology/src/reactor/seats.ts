@@ -13,28 +13,32 @@ import {
 import type { PolicyContext, PolicyDecision } from "../policies/policy.ts";
 import { desiredShape, recordOf, type DesiredShape } from "./desired-shape.ts";
 import { giveRole } from "./draft.ts";
-import { isReachable, isServing, unlimited } from "./situation.ts";
+import { isBarred, isReachable, isServing, unlimited } from "./situation.ts";
 
 /** What decides who votes. */
 export interface SeatPlan extends DesiredShape {
   readonly quorumSize: number;
   readonly topology: TopologyStrategy;
+  /** Candidates that may be given no seat, whatever the shape wants: see {@link isBarred}. */
+  readonly barred: ReadonlySet<NodeId>;
 }
 
 /** The plan of a context as it is now. */
 export function seatPlan(context: PolicyContext): SeatPlan {
   const { observation, topology } = context;
-  return { ...desiredShape(context), quorumSize: quorumSizeOf(observation.strategy), topology };
+  const shape = desiredShape(context);
+  const barred = new Set(shape.candidates.map(({ id }) => id).filter((id) => isBarred(recordOf(context, id))));
+  return { ...shape, quorumSize: quorumSizeOf(observation.strategy), topology, barred };
 }
 
 /**
  * Who should vote: masters first, then arbiters, then whoever is closest to it, each of whom the topology lets vote beside those
  * before it; as many as the quorum asks for, or as there are nodes for.
  */
-export function chooseVoters({ candidates, assignment, quorumSize, topology }: SeatPlan): readonly Candidate[] {
-  const order = unlimited(candidates).toSorted(
-    (a, b) => seatRank(a, assignment) - seatRank(b, assignment) || byPreference(a, b),
-  );
+export function chooseVoters({ candidates, assignment, quorumSize, topology, barred }: SeatPlan): readonly Candidate[] {
+  const order = unlimited(candidates)
+    .filter(({ id }) => !barred.has(id))
+    .toSorted((a, b) => seatRank(a, assignment) - seatRank(b, assignment) || byPreference(a, b));
   const chosen: Candidate[] = [];
   for (const candidate of order) {
     if (chosen.length >= quorumSize) break;

@@ -107,9 +107,14 @@ export function isGivenUp(id: NodeId, { givenUp, nowMs }: Observation, limits: R
   return sinceMs !== undefined && nowMs - sinceMs < limits.retryMs;
 }
 
+/** True for a node that may be given no seat that it does not have: an operator's flag keeps it from all that is new. */
+export function isBarred(record: NodeRecord): boolean {
+  return record.flags.length > 0 && record.replica !== "voter";
+}
+
 /**
  * Who may hold a role: serving, reachable, and either alive and unflagged or already holding one. A key that waits for another's
- * place does not. `caughtUp` tells of the log alone.
+ * place does not. `caughtUp` tells of the log, and of nobody whom a flag keeps from a vote.
  */
 export function candidatesOf(
   formation: Formation,
@@ -122,7 +127,8 @@ export function candidatesOf(
     if (!isServing(record) || !isReachable(id, observation, limits)) continue;
     const holds = record.state === "active";
     if (!holds && (record.flags.length > 0 || !isAlive(id, observation))) continue;
-    candidates.push(candidateOf(id, record, record.replica !== "none" && isCaughtUp(id, observation, limits)));
+    const isReady = record.replica !== "none" && !isBarred(record);
+    candidates.push(candidateOf(id, record, isReady && isCaughtUp(id, observation, limits)));
   }
   return candidates.toSorted((a, b) => (a.id < b.id ? -1 : 1));
 }
