@@ -1,11 +1,14 @@
 import type { Attestor, ClusterId, Identity, NodeId, Seal } from "@revoada/fabric";
 import { checkApproval, encodeApproval, readApproval, signApproval } from "./core/approval.ts";
 import { blockHash, blockMaker } from "./core/block.ts";
+import { readChainFile } from "./core/chain-file.ts";
 import { ChainVerifier } from "./core/chain-verifier.ts";
+import { condenseChain, encodeArchive } from "./core/condense.ts";
 import { openCommand, signCommand, signSuccession } from "./core/command.ts";
 import { cosign, encodeCosignature, openCosignature } from "./core/cosignature.ts";
 import { createGenesis, openGenesis } from "./core/genesis.ts";
 import { hashOf } from "./core/hash.ts";
+import { placeOfRecord } from "./core/leap.ts";
 import { checkSeal, encodeSeal, readSeal, sealStatement, signHead } from "./core/seal.ts";
 import { checkTokenProof, createToken, decodeToken, encodeToken, proveToken } from "./core/token.ts";
 import { exportChainFile, verifyChainWith } from "./core/verify-chain.ts";
@@ -55,8 +58,15 @@ export function blake3Attestor(identity: Identity): Attestor {
       return seal;
     },
     exportChain: exportChainFile,
+    condense: condenseChain,
+    archiveChain: encodeArchive,
+    readChain: readChainFile,
+    placeOf: placeOfRecord,
     verifyChain: (bytes, clusterId) => verifyChainWith(bytes, clusterId, verifier),
-    follow: (genesis, clusterId, options = {}) => new ChainVerifier({ ...options, genesis, clusterId, verifier }),
+    follow: (genesis, clusterId, { from, ...options } = {}) =>
+      from === undefined
+        ? new ChainVerifier({ ...options, genesis, clusterId, verifier })
+        : ChainVerifier.from(from, { ...options, clusterId, verifier }),
     createToken: (input) => createToken(input, identityFromSeed),
     encodeToken,
     decodeToken,

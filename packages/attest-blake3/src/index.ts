@@ -18,6 +18,8 @@ export type { ProofRequest } from "./core/prove.ts";
 export { proveNode } from "./core/prove.ts";
 export type { CheckpointVerdict, EvidenceKind } from "./core/evidence.ts";
 export { checkpointOf, checkpointVerdict, claimedCluster, evidenceKind } from "./core/evidence.ts";
+export type { ChainSpan, SequenceVerdict } from "./core/sequence.ts";
+export { joinChain, spanOf, verifySequenceWith } from "./core/sequence.ts";
 export { verifyChainWith } from "./core/verify-chain.ts";
 export type { VerifyOptions } from "./core/verify-options.ts";
 export { verifyProofWith } from "./core/verify-proof.ts";

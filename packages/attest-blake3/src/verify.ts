@@ -17,6 +17,8 @@
 export type { CheckpointVerdict, EvidenceKind } from "./core/evidence.ts";
 export { checkpointVerdict, claimedCluster, evidenceKind } from "./core/evidence.ts";
 export type { ProofVerdict, ProvenShift } from "./core/proof.ts";
+export type { ChainSpan, SequenceVerdict } from "./core/sequence.ts";
+export { verifySequenceWith } from "./core/sequence.ts";
 export { verifyChainWith } from "./core/verify-chain.ts";
 export type { VerifyOptions } from "./core/verify-options.ts";
 export { verifyProofWith } from "./core/verify-proof.ts";

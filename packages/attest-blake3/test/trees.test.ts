@@ -34,7 +34,7 @@ describe("the tree over a chain's blocks", () => {
       const part = leaves.slice(0, size);
       const root = treeHash(part);
       for (let index = 0; index < size; index += 1) {
-        const path = inclusionPath(part, index);
+        const path = inclusionPath({ base: 0, peaks: [], leaves: part }, part.length, index);
         expect(rootFromPath(part[index] as Hash, index, size, path)).toBe(root);
         expect(rootFromPath(leaves[(index + 1) % 70] as Hash, index, size, path)).not.toBe(root);
         if (size > 1) expect(rootFromPath(part[index] as Hash, (index + 1) % size, size, path)).not.toBe(root);
@@ -58,6 +58,20 @@ const ids = fc.uniqueArray(
 function treeOf(members: readonly Uint8Array[], value = 1): IdTree {
   return members.reduce<IdTree>((tree, id) => withId(tree, id, Uint8Array.of(value)), undefined);
 }
+
+describe("the tree over a chain's blocks, the first of which are known by their peaks", () => {
+  test("proves every other leaf as the whole tree does", () => {
+    let peaks: readonly Hash[] = [];
+    for (let base = 0; base < 40; base += 1) {
+      const known = { base, peaks, leaves: leaves.slice(base) };
+      for (const size of [base + 1, base + 9, 70]) {
+        for (let index = base; index < size; index += 11)
+          expect(inclusionPath(known, size, index)).toEqual(inclusionPath({ base: 0, peaks: [], leaves }, size, index));
+      }
+      peaks = appendLeaf(peaks, base, leaves[base] as Hash);
+    }
+  });
+});
 
 describe("the tree over a map of ids", () => {
   test("is the same whatever the order of the changes was", () => {

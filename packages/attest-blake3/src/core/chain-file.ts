@@ -2,18 +2,26 @@ import type { ChainFault } from "@revoada/fabric";
 import { equalBytes } from "./canonical.ts";
 import { refuse } from "./faults.ts";
 import { hashBytes } from "./hash.ts";
-import { maxBlockBytes, maxCheckpointBytes, maxCosignatureBytes, maxGenesisBytes, maxSealBytes } from "./limits.ts";
+import {
+  maxBlockBytes,
+  maxCheckpointBytes,
+  maxCosignatureBytes,
+  maxGenesisBytes,
+  maxHopBytes,
+  maxSealBytes,
+} from "./limits.ts";
 
 /**
  * A chain file, all integers big-endian:
  *
  * - 8 bytes magic `RVDCHAIN`, 2 bytes version;
  * - records, each 1 byte tag, 4 bytes length and that many bytes: one genesis or checkpoint, then blocks and seals, a seal right after the block
- *   that it covers, and an operator's cosignature right after the seal;
+ *   that it covers, and an operator's cosignature right after the seal; where blocks are kept no more, hops and the checkpoint that they lead to
+ *   stand in their place; an archived segment ends with the checkpoint of its last block;
  * - a trailer of the same form: 8 bytes count of the records before it, 32 bytes BLAKE3 of everything before it. Without it a file
  *   that was cut between two records would look whole.
  */
-export type ChainRecordKind = "genesis" | "block" | "seal" | "cosignature" | "checkpoint";
+export type ChainRecordKind = "genesis" | "block" | "seal" | "cosignature" | "checkpoint" | "hop";
 
 /** One record of a chain, as exact bytes. */
 export interface ChainRecord {
@@ -34,6 +42,7 @@ const tagOf: Readonly<Record<ChainRecordKind, number>> = {
   seal: 3,
   cosignature: 4,
   checkpoint: 5,
+  hop: 6,
 };
 const kindOf: ReadonlyMap<number, ChainRecordKind> = new Map([
   [1, "genesis"],
@@ -41,6 +50,7 @@ const kindOf: ReadonlyMap<number, ChainRecordKind> = new Map([
   [3, "seal"],
   [4, "cosignature"],
   [5, "checkpoint"],
+  [6, "hop"],
 ]);
 const maxBytesOf: Readonly<Record<ChainRecordKind, number>> = {
   genesis: maxGenesisBytes,
@@ -48,6 +58,7 @@ const maxBytesOf: Readonly<Record<ChainRecordKind, number>> = {
   seal: maxSealBytes,
   cosignature: maxCosignatureBytes,
   checkpoint: maxCheckpointBytes,
+  hop: maxHopBytes,
 };
 
 /** The bytes of a chain file with these records. */

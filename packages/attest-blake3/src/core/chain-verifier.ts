@@ -30,7 +30,7 @@ import { checkApproval } from "./approval.ts";
 import type { BlockFields } from "./block.ts";
 import { readBlock } from "./block.ts";
 import { copyBytes } from "./canonical.ts";
-import type { CheckpointParts } from "./checkpoint.ts";
+import type { CheckpointParts, OpenedCheckpoint } from "./checkpoint.ts";
 import { encodeCheckpoint, openCheckpoint } from "./checkpoint.ts";
 import type { ChainRecord } from "./chain-file.ts";
 import type { CommittedState, StateCommitter } from "./chain-state.ts";
@@ -40,11 +40,13 @@ import { openCosignature } from "./cosignature.ts";
 import { refuse } from "./faults.ts";
 import { openGenesis } from "./genesis.ts";
 import { hashOf } from "./hash.ts";
+import { checkHop, openHop } from "./hop.ts";
+import { placeOfRecord } from "./leap.ts";
 import { appendLeaf, historyRoot } from "./history.ts";
 import { checkSeal, readSeal } from "./seal.ts";
 
 /** What a verifier starts from: the genesis, the cluster id that is its root of trust, and a way to check signatures. */
-export interface ChainVerifierOptions extends FollowOptions {
+export interface ChainVerifierOptions extends Pick<FollowOptions, "believes"> {
   readonly genesis: Uint8Array;
   readonly clusterId: ClusterId;
   readonly verifier: SignatureVerifier;
@@ -80,6 +82,15 @@ interface UnsealedBlock {
   readonly timeMs: number;
 }
 
+/** How far hops have led on the way to a checkpoint. */
+interface Leap {
+  readonly head: ChainHead;
+  /** Who must sign what follows. */
+  readonly voters: ReadonlySet<NodeId>;
+  /** Who had to sign the last hop; those alone are its sealers. */
+  readonly sealers: ReadonlySet<NodeId>;
+}
+
 type VoterStores = ReadonlyMap<NodeId, StoreId>;
 
 interface VerifierState {
@@ -110,6 +121,8 @@ interface VerifierState {
   recoveries: readonly ChainRecovery[];
   /** The highest head that an operator vouches for, sealed or not. */
   operatorSigned: ChainHead;
+  /** Present from a hop until the checkpoint that it is on the way to. */
+  leap: Leap | undefined;
 }
 
 /** The state that the last whole command of a verifier led to, with its trees: for proofs. Undefined before the first. */
@@ -178,6 +191,7 @@ export class ChainVerifier {
       pending: undefined,
       recoveries: [],
       operatorSigned: origin,
+      leap: undefined,
     };
   }
 
@@ -185,6 +199,12 @@ export class ChainVerifier {
   head(): ChainHead {
     const { height, hash } = this.#state.head;
     return { height, hash };
+  }
+
+  /** The height that hops have led to, on the way to a checkpoint; that of the head where none are under way. */
+  reached(): number {
+    const { leap, head } = this.#state;
+    return leap?.head.height ?? head.height;
   }
 
   /** The highest sealed head, undefined where nothing but genesis is vouched for. */
@@ -257,24 +277,31 @@ export class ChainVerifier {
   static from(bytes: Uint8Array, options: Omit<ChainVerifierOptions, "genesis">): ChainVerifier {
     const checkpoint = openCheckpoint(bytes, options.verifier);
     const verifier = new ChainVerifier({ ...options, genesis: checkpoint.genesis.bytes });
-    const { head, header, parts, seal } = checkpoint;
+    verifier.#goOnFrom(checkpoint);
+    return verifier;
+  }
+
+  #goOnFrom({ head, header, parts, seal }: OpenedCheckpoint): void {
     const { formation, timeMs, recoveries } = parts.state;
-    verifier.#state = {
-      ...verifier.#state,
+    this.#state = {
+      ...this.#state,
       head,
       header: parts.header,
       formation,
       timeMs,
-      committed: verifier.#states.commit(parts.state),
+      committed: this.#states.commit(parts.state),
       mark: parts,
       recoveryHeads: recoveries,
       term: header.term,
       index: header.index,
+      opened: undefined,
       sealed: seal.head,
       sealedFormation: formation,
+      unsealed: [],
       sealVoters: new Set(voterStores(formation).keys()),
+      pending: undefined,
+      leap: undefined,
     };
-    return verifier;
   }
 
   /** A second verifier that goes on from here on its own. */
@@ -293,6 +320,8 @@ export class ChainVerifier {
   /** Accepts the next block. */
   addBlock(bytes: Uint8Array): VerifiedBlock {
     const state = this.#state;
+    if (state.leap !== undefined)
+      refuse("archived", state.leap.head.height, "blocks are left out up to there, and no checkpoint ends the way");
     const height = state.head.height + 1;
     const block = readBlock(bytes, height);
     if (block.height !== height) refuse("broken-link", height, `the block says that its height is ${block.height}`);
@@ -382,12 +411,57 @@ export class ChainVerifier {
   }
 
   /**
+   * Accepts a hop over blocks that are not shown, from a sealed head or from another hop: those who seal up to there have sealed it. Until a checkpoint
+   * ends the way, nothing but the voters is known of where it leads.
+   */
+  addHop(bytes: Uint8Array): ChainHead {
+    const { voters, height } = this.#leapFrom();
+    const hop = openHop(bytes, height + 1);
+    if (hop.head.height <= height)
+      refuse("broken-link", hop.head.height, `a hop back, the chain is known up to ${height}`);
+    const { clusterId } = this.genesis;
+    checkHop(hop, { clusterId, voters, verifier: this.#verifier, believes: this.#believes });
+    this.#state.leap = { head: hop.head, voters: new Set(hop.state.voters), sealers: voters };
+    return hop.head;
+  }
+
+  /** Goes on from a checkpoint above, which those have sealed whom the chain, or the hops after it, let seal. */
+  addCheckpoint(bytes: Uint8Array): ChainHead {
+    const { voters, height } = this.#leapFrom();
+    const checkpoint = openCheckpoint(bytes, this.#verifier);
+    const { genesis, head, seal, parts } = checkpoint;
+    const { clusterId } = this.genesis;
+    if (genesis.clusterId !== clusterId)
+      refuse("wrong-cluster", head.height, `the checkpoint is of cluster ${shortId(genesis.clusterId)}`);
+    const { leap } = this.#state;
+    const isHop = leap?.head.hash === head.hash;
+    if (head.height <= height && !isHop)
+      refuse("broken-link", head.height, `a checkpoint behind, the chain is known up to ${height}`);
+    const sealers = isHop ? leap.sealers : voters;
+    checkSeal(seal, clusterId, sealers, this.#verifier);
+    if ([...sealers].toSorted().join() !== parts.sealers.join())
+      refuse("wrong-checkpoint", head.height, "the checkpoint names others than those who had to seal it");
+    this.#goOnFrom(checkpoint);
+    return { height: head.height, hash: head.hash };
+  }
+
+  /** Where blocks may be left out: the sealed head, or the last hop above it. */
+  #leapFrom(): { readonly voters: ReadonlySet<NodeId>; readonly height: number } {
+    const { leap, head, sealed, sealVoters } = this.#state;
+    if (leap !== undefined) return { voters: leap.voters, height: leap.head.height };
+    if (head.height !== (sealed?.height ?? 0))
+      refuse("bad-seal", head.height, "blocks are left out above it, and no seal covers it");
+    return { voters: sealVoters, height: head.height };
+  }
+
+  /**
    * Accepts blocks and seals that go on from the head and end with a seal over their last block, all or nothing: the form in which
-   * a chain is taken from somebody who is not trusted, an admission proof for one.
+   * a chain is taken from somebody who is not trusted, an admission proof for one. Hops and a checkpoint may stand in the place of blocks.
    */
   advance(records: readonly ChainRecord[]): void {
     const before = snapshotOf(this.#state);
     try {
+      this.#beginAnew(records);
       for (const record of records) this.#advanceOne(record);
       const { head, sealed } = this.#state;
       if (head.height > 0 && sealed?.height !== head.height)
@@ -398,11 +472,27 @@ export class ChainVerifier {
     }
   }
 
+  /** Whoever shows hops that begin below those that were shown before shows the whole way: it need not lead through them. */
+  #beginAnew([first]: readonly ChainRecord[]): void {
+    const { leap } = this.#state;
+    if (first === undefined || leap === undefined || (first.kind !== "hop" && first.kind !== "checkpoint")) return;
+    const { height } = placeOfRecord(first);
+    if (height < leap.head.height || (first.kind === "hop" && height === leap.head.height))
+      this.#state.leap = undefined;
+  }
+
   #advanceOne(record: ChainRecord): void {
-    if (record.kind === "block") this.addBlock(record.bytes);
-    else if (record.kind === "seal") this.addSeal(record.bytes);
-    else if (record.kind === "cosignature") this.addCosignature(record.bytes);
-    else refuse("malformed", this.#state.head.height, "a genesis in the middle of a chain");
+    if (record.kind === "hop") this.addHop(record.bytes);
+    else if (record.kind === "checkpoint") this.addCheckpoint(record.bytes);
+    else if (record.kind === "genesis")
+      refuse("malformed", this.#state.head.height, "a genesis in the middle of a chain");
+    else {
+      // Whoever shows the blocks themselves need not have been led over them.
+      this.#state.leap = undefined;
+      if (record.kind === "block") this.addBlock(record.bytes);
+      else if (record.kind === "seal") this.addSeal(record.bytes);
+      else this.addCosignature(record.bytes);
+    }
   }
 
   #openNext(block: BlockFields, height: number): OpenedCommand {

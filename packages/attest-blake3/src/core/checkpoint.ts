@@ -106,6 +106,13 @@ export function openCheckpoint(bytes: Uint8Array, verifier: SignatureVerifier): 
   return { genesis, head: { height, hash, history: parts.history }, header, parts, seal };
 }
 
+/** What a checkpoint says, without judging more than its form: its parts, and which block it is of. Throws `CHAIN_INVALID`. */
+export function readCheckpoint(bytes: Uint8Array): { readonly head: ChainHead; readonly parts: CheckpointParts } {
+  const parts = decodingAt(0, "malformed", () => readParts(bytes));
+  const { height, hash } = readHeader(parts.header, 0);
+  return { head: { height, hash }, parts };
+}
+
 /** The genesis that a checkpoint holds, without judging anything. Throws `CHAIN_INVALID`. */
 export function genesisOfCheckpoint(bytes: Uint8Array): Uint8Array {
   return decodingAt(0, "malformed", () => readParts(bytes).genesis);

@@ -7,6 +7,7 @@ import { genesisOfCheckpoint, openCheckpoint } from "./checkpoint.ts";
 import { faultOf, refuse } from "./faults.ts";
 import { domainOf } from "./fields.ts";
 import { hashOf } from "./hash.ts";
+import { takeLeap } from "./leap.ts";
 import { maxCheckpointBytes } from "./limits.ts";
 import { readProof } from "./proof.ts";
 import { countSealers } from "./seal.ts";
@@ -43,7 +44,9 @@ export function checkpointOf(file: Uint8Array, clusterId: ClusterId, signatures:
     if (record.kind === "block") verifier.addBlock(record.bytes);
     else if (record.kind === "seal") verifier.addSeal(record.bytes);
     else if (record.kind === "cosignature") verifier.addCosignature(record.bytes);
-    else refuse("malformed", verifier.head().height + 1, `a ${record.kind} in the middle of a chain`);
+    else if (record.kind === "genesis")
+      refuse("malformed", verifier.head().height + 1, "a genesis in the middle of a chain");
+    else takeLeap(verifier, record);
   }
   const checkpoint = verifier.checkpoint();
   if (checkpoint === undefined)

@@ -28,6 +28,7 @@ export type RecordKind =
   | "cosignature"
   | "state"
   | "checkpoint"
+  | "hop"
   | "proof";
 
 /** The domain separation string of a kind of record; it ends with the version. */

@@ -1,4 +1,5 @@
 import type { Hash } from "@revoada/fabric";
+import { InvariantError } from "@revoada/fabric";
 import { hashPair, hexOf, idBytes, purposeKey } from "./hash.ts";
 
 /**
@@ -42,10 +43,23 @@ export function historyRoot(peaks: readonly Hash[]): Hash {
   return hexOf(rest.reduceRight((right, left) => hashPair(nodeKey, idBytes(left, 32), right), idBytes(last, 32)));
 }
 
-/** The hashes beside the way from leaf `index` up to the root over `leaves`, the lowest first (RFC 9162 §2.1.3.1). */
-export function inclusionPath(leaves: readonly Hash[], index: number): readonly Hash[] {
+/** The leaves of a tree of which the first ones may not be known: of those, the peaks are. */
+export interface KnownLeaves {
+  /** How many leaves are known by their peaks only. */
+  readonly base: number;
+  /** The peaks over these, the largest first. */
+  readonly peaks: readonly Hash[];
+  /** The leaves from there on. */
+  readonly leaves: readonly Hash[];
+}
+
+/**
+ * The hashes beside the way from leaf `index` up to the root over the first `size` leaves, the lowest first (RFC 9162 §2.1.3.1). The leaf must be one of
+ * those that are known: whatever lies beside its way and below the base is one of the peaks then.
+ */
+export function inclusionPath(known: KnownLeaves, size: number, index: number): readonly Hash[] {
   const path: Hash[] = [];
-  let [start, end] = [0, leaves.length];
+  let [start, end] = [0, size];
   const spans: (readonly [number, number])[] = [];
   while (end - start > 1) {
     const split = start + splitOf(end - start);
@@ -57,14 +71,32 @@ export function inclusionPath(leaves: readonly Hash[], index: number): readonly 
       start = split;
     }
   }
-  for (const [from, to] of spans.toReversed()) path.push(rootOf(leaves, from, to));
+  for (const [from, to] of spans.toReversed()) path.push(rootOf(known, from, to));
   return path;
 }
 
-function rootOf(leaves: readonly Hash[], start: number, end: number): Hash {
+function rootOf(known: KnownLeaves, start: number, end: number): Hash {
+  const { base, leaves } = known;
+  if (end <= base) return peakAt(known, start, end);
+  if (start < base) {
+    const split = start + splitOf(end - start);
+    return over(rootOf(known, start, split), rootOf(known, split, end));
+  }
   let peaks: readonly Hash[] = [];
-  for (let index = start; index < end; index += 1) peaks = appendLeaf(peaks, index - start, leaves[index] as Hash);
+  for (let index = start; index < end; index += 1)
+    peaks = appendLeaf(peaks, index - start, leaves[index - base] as Hash);
   return historyRoot(peaks);
+}
+
+/** The peak over exactly these leaves. */
+function peakAt({ base, peaks }: KnownLeaves, start: number, end: number): Hash {
+  let at = 0;
+  for (const peak of peaks) {
+    const width = splitOf(base - at + 1);
+    if (at === start && at + width === end) return peak;
+    at += width;
+  }
+  throw new InvariantError(`leaves ${start} to ${end} are not under one peak of ${base}`);
 }
 
 /** The largest power of two below `size`. */

@@ -24,6 +24,8 @@ export const maxProofBytes: number = 64 * 1024 * 1024;
 export const maxSealSignatures = 256;
 /** Largest seal, in bytes. */
 export const maxSealBytes: number = 32 * 1024;
+/** Largest hop, in bytes: a header, a state record and a seal. */
+export const maxHopBytes: number = maxHeaderBytes + maxStateBytes + maxSealBytes + 64;
 /** Longest zone name, in bytes of UTF-8. */
 export const maxZoneBytes = 253;
 /** Longest version of a node's program, in bytes of UTF-8. */

@@ -2,16 +2,20 @@ import type { ClusterId, FormationCommand, Hash, NodeId, SignatureVerifier } fro
 import { genesisFormation, isFabricError } from "@revoada/fabric";
 import { ChainInvalidError } from "../errors.ts";
 import { splitBlock } from "./block.ts";
+import type { ChainRecord } from "./chain-file.ts";
 import { ChainFileReader } from "./chain-file.ts";
 import type { CommittedState } from "./chain-state.ts";
 import { stateCommitter } from "./chain-state.ts";
 import { ChainVerifier, committedBy } from "./chain-verifier.ts";
-import { openCheckpoint } from "./checkpoint.ts";
+import type { OpenedCheckpoint } from "./checkpoint.ts";
+import { openCheckpoint, readCheckpoint } from "./checkpoint.ts";
 import { copyBytes, equalBytes } from "./canonical.ts";
 import { faultOf, refuse } from "./faults.ts";
 import { idBytes } from "./hash.ts";
 import { inclusionPath } from "./history.ts";
+import { openHop } from "./hop.ts";
 import { wayTo } from "./id-tree.ts";
+import { confirmsHead, takeLeap } from "./leap.ts";
 import type { ProofHop, ProofParts, ProvenHeader } from "./proof.ts";
 import { encodeProof } from "./proof.ts";
 import { readSeal } from "./seal.ts";
@@ -44,8 +48,10 @@ interface Hop extends ProofHop {
 
 /** What was seen of a chain on one way through it. */
 interface Survey {
-  /** The hashes of genesis and all blocks, by height. */
-  readonly leaves: Hash[];
+  /** The hashes of genesis and all blocks, by height; where the file leaves blocks out, of those from `base` on, and the peaks over the others. */
+  leaves: Hash[];
+  base: number;
+  peaks: readonly Hash[];
   /** The last command that is not later than the moment, and the first one that is. */
   last: CommandEnd | undefined;
   next: { readonly first: BlockSeen; end: CommandEnd | undefined } | undefined;
@@ -61,7 +67,7 @@ const anySignature: SignatureVerifier = { verify: () => true };
 
 /**
  * Makes a proof of what a node was at a moment from a chain file that begins with genesis. Throws `CHAIN_INVALID`: with `unproven` where the moment lies
- * before the cluster was founded, nothing is sealed, or a recovery stands in the way. Signatures are not checked: whoever makes a proof verifies it.
+ * before the cluster was founded, nothing is sealed, or a recovery stands in the way; with `archived` where it lies among blocks that the file leaves out. Signatures are not checked: whoever makes a proof verifies it.
  */
 export function proveNode(file: Uint8Array, clusterId: ClusterId, request: ProofRequest): Uint8Array {
   const progress = { height: 0 };
@@ -105,7 +111,7 @@ function prove(
     });
   const proven = (block: BlockSeen): ProvenHeader => ({
     header: block.header,
-    path: block.height === anchor.height ? [] : inclusionPath(seen.leaves.slice(0, anchor.height), block.height),
+    path: block.height === anchor.height ? [] : inclusionPath(seen, anchor.height, block.height),
   });
   const way = wayTo(state.nodes, idBytes(node, 32));
   const isThere = way !== undefined && equalBytes(way.id, idBytes(node, 32));
@@ -157,6 +163,8 @@ function survey(
   const base = opened?.head.height ?? 0;
   const seen: Survey = {
     leaves: [verifier.head().hash],
+    base: 0,
+    peaks: [],
     last: undefined,
     next: undefined,
     shift: undefined,
@@ -188,10 +196,55 @@ function survey(
       if (verifier.head().height === base) seen.trusted = new Set(verifier.sealVoters());
       else if (verifier.head().height > base) noteSeal(seen, record.bytes, verifier);
     } else if (record.kind === "cosignature") verifier.addCosignature(record.bytes);
-    else refuse("malformed", progress.height, "a genesis in the middle of a chain");
+    else if (record.kind === "genesis") refuse("malformed", progress.height, "a genesis in the middle of a chain");
+    else noteLeap(seen, request, record, verifier, opened);
   }
   if (seen.candidate !== undefined) seen.hops.push(seen.candidate);
   return seen;
+}
+
+/** Goes over blocks that the file leaves out. What was before them cannot be proven from it; what comes after can. */
+function noteLeap(
+  seen: Survey,
+  { atMs }: ProofRequest,
+  record: ChainRecord,
+  verifier: ChainVerifier,
+  from: OpenedCheckpoint | undefined,
+): void {
+  const isBehind = confirmsHead(verifier, record);
+  takeLeap(verifier, record);
+  if (isBehind) return;
+  const known = from?.head.height ?? 0;
+  if (record.kind === "hop") {
+    const { head, parts, state } = openHop(record.bytes);
+    if (head.height <= known) return;
+    const { header, seal } = parts;
+    if (seal === undefined)
+      return refuse("unproven", head.height, "a recovery stands there: prove from a checkpoint above it");
+    const voters = new Set(state.voters);
+    seen.hops.push({ height: head.height, header, state: parts.state, seal, voters });
+    return;
+  }
+  const { head, parts } = readCheckpoint(record.bytes);
+  const { height, hash } = head;
+  const timeMs = verifier.committedTime();
+  if (timeMs > atMs)
+    refuse(
+      "archived",
+      height,
+      `blocks 1 to ${height} are archived, and ${atMs} lies among them: prove from the archives`,
+    );
+  if (from !== undefined && height === known && hash !== from.head.hash)
+    refuse("wrong-checkpoint", height, "the checkpoint is of another chain");
+  const state = committedBy(verifier) as CommittedState;
+  seen.leaves = [hash];
+  seen.base = height;
+  seen.peaks = parts.history;
+  seen.last = { height, header: parts.header, timeMs, state };
+  seen.trusted = new Set(verifier.sealVoters());
+  // Where nothing above is sealed yet, this block is what everything rests on.
+  if (height > known && seen.hops[seen.hops.length - 1]?.height !== height)
+    seen.candidate = { height, header: parts.header, state: state.record, seal: parts.seal, voters: seen.trusted };
 }
 
 interface NotedBlock extends BlockSeen {

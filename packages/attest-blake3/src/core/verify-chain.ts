@@ -10,13 +10,15 @@ import type {
 } from "@revoada/fabric";
 import { shortId } from "@revoada/fabric";
 import type { OpenedCheckpoint } from "./checkpoint.ts";
-import { openCheckpoint } from "./checkpoint.ts";
+import { openCheckpoint, readCheckpoint } from "./checkpoint.ts";
 import type { ChainRecord } from "./chain-file.ts";
 import { ChainFileReader, encodeChainFile } from "./chain-file.ts";
+import { equalBytes } from "./canonical.ts";
 import { ChainVerifier } from "./chain-verifier.ts";
 import { blockHash, readBlock } from "./block.ts";
 import { faultOf, refuse } from "./faults.ts";
 import { readCosignature } from "./cosignature.ts";
+import { confirmsHead, placeOfRecord, takeLeap } from "./leap.ts";
 import { countSealers, readSeal } from "./seal.ts";
 import type { VerifyOptions } from "./verify-options.ts";
 
@@ -42,6 +44,17 @@ export function verifyChainWith(
   }
 }
 
+/** What has been read of a file so far. */
+interface Replay {
+  verifier: ChainVerifier;
+  /** The last seal that counted. */
+  lastSeal: Seal | undefined;
+  /** The last block that the file leaves out. */
+  base: number;
+  /** Recoveries below a checkpoint that was gone on from. */
+  readonly earlier: ChainRecovery[];
+}
+
 function replay(
   bytes: Uint8Array,
   clusterId: ClusterId,
@@ -55,42 +68,78 @@ function replay(
   const needless = (): boolean => known !== undefined && progress.height <= known.head.height;
   const first = reader.next(0);
   if (first?.kind === "checkpoint") openCheckpoint(first.bytes, signatures);
-  let verifier = startOf(first, clusterId, {
+  const start = startOf(first, clusterId, {
     verify: (signer, message, signature) => needless() || signatures.verify(signer, message, signature),
   });
-  const base = verifier.head().height;
+  const base = start.head().height;
   if (base > 0 && known === undefined && options.trust === undefined)
     refuse(
       "untrusted",
       base,
       "the file begins with a checkpoint, and neither a trusted one nor trusted keys are given",
     );
-  checkPassage(verifier, known);
-  const earlier: ChainRecovery[] = [];
-  let lastSeal = base > 0 && known !== undefined && base === known.head.height ? known.seal : undefined;
+  if (known !== undefined && base > known.head.height)
+    refuse("wrong-checkpoint", base, `the file begins above the checkpoint at ${known.head.height}`);
+  if (
+    known !== undefined &&
+    base === known.head.height &&
+    !equalBytes((first as ChainRecord).bytes, options.from as Uint8Array)
+  )
+    refuse("wrong-checkpoint", base, "the file begins with another checkpoint than the one that is given");
+  checkPassage(start, known);
+  const lastSeal = base > 0 && known !== undefined && base === known.head.height ? known.seal : undefined;
+  const run: Replay = { verifier: start, lastSeal, base, earlier: [] };
+  const goOnFromKnown = (): void => {
+    // From here on only what the checkpoint says counts: a seal that was left out below could have kept old voters in force.
+    run.earlier.push(...run.verifier.recoveries());
+    run.verifier = ChainVerifier.from(options.from as Uint8Array, { clusterId, verifier: signatures, believes });
+    run.lastSeal = known?.seal;
+  };
   for (;;) {
-    const { height } = verifier.head();
+    const { height } = run.verifier.head();
     progress.height = height + 1;
     const record = reader.next(height + 1);
     if (record === undefined) break;
     // The seal that the checkpoint holds itself was judged with it.
     if (record.kind === "seal" && known?.head.height === height) continue;
-    lastSeal = addRecord(verifier, record, height) ?? lastSeal;
-    checkPassage(verifier, known);
-    if (record.kind === "block" && known?.head.height === verifier.head().height) {
-      // From here on only what the checkpoint says counts: a seal that was left out below could have kept old voters in force.
-      earlier.push(...verifier.recoveries());
-      verifier = ChainVerifier.from(options.from as Uint8Array, { clusterId, verifier: signatures, believes });
-      lastSeal = known.seal;
-    }
+    if (record.kind === "hop" || record.kind === "checkpoint") {
+      const { height: to } = placeOfRecord(record);
+      // What is left out leads over the trusted block: whoever sealed there says who seals above.
+      if (known !== undefined && height < known.head.height && to > known.head.height) goOnFromKnown();
+      progress.height = to;
+      leap(run, record);
+    } else run.lastSeal = addRecord(run.verifier, record, height) ?? run.lastSeal;
+    checkPassage(run.verifier, known);
+    const passed = record.kind === "block" || record.kind === "checkpoint";
+    if (passed && known?.head.height === run.verifier.head().height) goOnFromKnown();
   }
+  return concluded(run, known, options, signatures);
+}
+
+function concluded(
+  { verifier, lastSeal, base, earlier }: Replay,
+  known: OpenedCheckpoint | undefined,
+  { trust }: VerifyOptions,
+  signatures: SignatureVerifier,
+): ChainVerdict {
   const { height } = verifier.head();
   const missing = verifier.blocksToCome();
   if (missing > 0) refuse("truncated", height + 1, `the last ${missing} blocks of a command are missing`);
+  if (verifier.reached() > height)
+    refuse("truncated", verifier.reached(), "the checkpoint that the hops lead to is missing");
   if (known !== undefined && height < known.head.height)
     refuse("wrong-checkpoint", height, `the chain ends below the checkpoint at ${known.head.height}`);
-  if (options.trust !== undefined) checkTrust(lastSeal, verifier, options.trust, signatures);
+  if (trust !== undefined) checkTrust(lastSeal, verifier, trust, signatures);
   return verdictOf(verifier, base, earlier);
+}
+
+/** Goes over blocks that the file leaves out, or compares what is shown with what the blocks came to. */
+function leap(run: Replay, record: ChainRecord): void {
+  const isBehind = confirmsHead(run.verifier, record);
+  takeLeap(run.verifier, record);
+  if (isBehind || record.kind === "hop") return;
+  run.base = run.verifier.head().height;
+  run.lastSeal = readSeal(readCheckpoint(record.bytes).parts.seal, run.base);
 }
 
 /** Believed here so that it can be told: the verdict names every recovery. */
@@ -157,7 +206,7 @@ function operatorsOf(verifier: ChainVerifier): { readonly operators?: OperatorVe
 }
 
 function addRecord(verifier: ChainVerifier, record: ChainRecord, height: number): Seal | undefined {
-  if (record.kind === "genesis" || record.kind === "checkpoint")
+  if (record.kind !== "block" && record.kind !== "seal" && record.kind !== "cosignature")
     refuse("malformed", height, `a ${record.kind} in the middle of a chain`);
   if (record.kind === "block") {
     verifier.addBlock(record.bytes);
@@ -174,28 +223,35 @@ function addRecord(verifier: ChainVerifier, record: ChainRecord, height: number)
 }
 
 /**
- * Puts genesis, blocks, seals and cosignatures together as a file, each seal right after its block and each cosignature after its seal. Refuses with `CHAIN_INVALID` where heights do not run from 1
+ * Puts genesis, blocks, seals and cosignatures together as a file, each seal right after its block and each cosignature after its seal. With a base,
+ * its hops and its checkpoint come before the blocks. Refuses with `CHAIN_INVALID` where heights do not run from 1, or from above the base,
  * without a gap or a seal is not over one of the blocks; signatures are not judged here.
  */
 export function exportChainFile(parts: {
   readonly genesis: Uint8Array;
+  readonly base?: { readonly hops: readonly Uint8Array[]; readonly checkpoint: Uint8Array };
   readonly blocks: readonly Uint8Array[];
   readonly seals: readonly Uint8Array[];
   readonly cosignatures?: readonly Uint8Array[];
 }): Uint8Array {
+  const { base } = parts;
+  const below = base === undefined ? 0 : readCheckpoint(base.checkpoint).head.height;
   const sealOf = new Map<number, Uint8Array>();
   for (const bytes of parts.seals) {
     const { height, hash } = readSeal(bytes).head;
-    const block = parts.blocks[height - 1];
-    if (block === undefined) refuse("bad-seal", height, `the chain ends at ${parts.blocks.length}`);
+    const block = parts.blocks[height - below - 1];
+    if (block === undefined)
+      refuse("bad-seal", height, `the blocks are those from ${below + 1} to ${below + parts.blocks.length}`);
     if (blockHash(block, height) !== hash) refuse("bad-seal", height, "it is over another block");
     if (sealOf.has(height)) refuse("bad-seal", height, "two seals over one block");
     sealOf.set(height, bytes);
   }
   const cosignatures = cosignaturesByHeight(parts.cosignatures ?? [], sealOf);
   const records: ChainRecord[] = [{ kind: "genesis", bytes: parts.genesis }];
+  for (const bytes of base?.hops ?? []) records.push({ kind: "hop", bytes });
+  if (base !== undefined) records.push({ kind: "checkpoint", bytes: base.checkpoint });
   for (const [index, bytes] of parts.blocks.entries()) {
-    const height = index + 1;
+    const height = below + index + 1;
     const block = readBlock(bytes, height);
     if (block.height !== height) refuse("broken-link", height, `the block says that its height is ${block.height}`);
     records.push({ kind: "block", bytes });

@@ -7,6 +7,7 @@ import {
   type Block,
   type ChainFollower,
   type ChainHead,
+  type ChainHop,
   type ChainRecord,
   type ChainVerdict,
   type ClusterId,
@@ -14,11 +15,13 @@ import {
   type Formation,
   type FormationCommand,
   type FormationStep,
+  type Generation,
   type Genesis,
   type GenesisInput,
   type Hash,
   type JoinToken,
   type NodeId,
+  type NodeRecord,
   type Seal,
   type TokenRecord,
 } from "@revoada/fabric";
@@ -145,13 +148,57 @@ class Follower implements ChainFollower {
   #last = { term: 0, index: 0 };
   #voters: ReadonlySet<NodeId>;
   #pending: { readonly endHeight: number; readonly voters: ReadonlySet<NodeId> } | undefined;
+  /** The height of the first of `#blocks`. */
+  #base = 0;
+  #leap: { readonly height: number; readonly voters: ReadonlySet<NodeId> } | undefined;
+  /** What the last seal came to. */
+  readonly hops: ChainHop[] = [];
+  #lastSeal: Uint8Array | undefined;
 
-  constructor(bytes: Uint8Array, clusterId: ClusterId) {
+  constructor(bytes: Uint8Array, clusterId: ClusterId, from?: Uint8Array) {
     this.#genesis = openGenesis(bytes);
     if (this.#genesis.clusterId !== clusterId) refuse("this genesis is of another cluster");
     const formation = genesisFormation({ ...this.#genesis, id: this.#genesis.founder });
     this.#blocks = [{ head: { height: 0, hash: clusterId as string as Hash }, formation }];
     this.#voters = new Set([this.#genesis.founder]);
+    if (from !== undefined) this.#goOnFrom(opened<Checkpoint>(from, "checkpoint"));
+  }
+
+  reached(): number {
+    return this.#leap?.height ?? this.head().height;
+  }
+
+  /** The state at a sealed head. */
+  checkpoint(): Uint8Array {
+    const { head, formation } = this.#blocks.at(-1) as { readonly head: ChainHead; readonly formation: Formation };
+    if (this.#sealed !== head.height || this.#lastSeal === undefined)
+      refuse(`nobody could go on from height ${head.height}`);
+    const { nodes, tombstones, operators, ...rest } = formation;
+    const plain = { ...rest, nodes: [...nodes], tombstones: [...tombstones], operators: operators && [...operators] };
+    const facts = { genesis: this.#genesis.bytes, head, formation: plain, last: this.#last, seal: this.#lastSeal };
+    return jsonBytes(["checkpoint", facts]);
+  }
+
+  #goOnFrom({ head, formation, last, seal }: Checkpoint): void {
+    const { nodes, tombstones, operators, ...rest } = formation;
+    const maps = { nodes: new Map(nodes), tombstones: new Set(tombstones) };
+    const whole: Formation = {
+      ...rest,
+      ...maps,
+      ...(operators === undefined ? {} : { operators: new Map(operators) }),
+    };
+    this.#blocks = [{ head, formation: whole }];
+    this.#base = this.#sealed = head.height;
+    this.#open = undefined;
+    this.#last = last;
+    this.#voters = voterIds(whole);
+    this.#pending = undefined;
+    this.#leap = undefined;
+    this.#lastSeal = seal;
+  }
+
+  #at(height: number): { readonly head: ChainHead; readonly formation: Formation } | undefined {
+    return this.#blocks[height - this.#base];
   }
 
   head(): ChainHead {
@@ -159,29 +206,53 @@ class Follower implements ChainFollower {
   }
 
   sealedHead(): ChainHead {
-    return (this.#blocks[this.#sealed] as { readonly head: ChainHead }).head;
+    return (this.#at(this.#sealed) as { readonly head: ChainHead }).head;
   }
 
   sealedFormation(): Formation {
-    return (this.#blocks[this.#sealed] as { readonly formation: Formation }).formation;
+    return (this.#at(this.#sealed) as { readonly formation: Formation }).formation;
   }
 
   advance(records: readonly ChainRecord[]): void {
     const before = [this.#blocks, this.#sealed, this.#open, this.#last, this.#voters, this.#pending] as const;
+    const way = [this.#base, this.#leap, this.#lastSeal] as const;
     try {
       this.take(records);
-      if (this.#sealed !== this.#blocks.length - 1) refuse("no seal covers the last block");
+      if (this.#sealed !== this.head().height) refuse("no seal covers the last block");
     } catch (error) {
       [this.#blocks, this.#sealed, this.#open, this.#last, this.#voters, this.#pending] = before;
+      [this.#base, this.#leap, this.#lastSeal] = way;
       throw error;
     }
   }
 
   take(records: readonly ChainRecord[]): void {
     for (const { kind, bytes } of records) {
-      if (kind === "block") this.#block(bytes);
-      else this.#seal(bytes);
+      if (kind === "hop") this.#hop(bytes);
+      else if (kind === "checkpoint") this.#checkpoint(bytes);
+      else {
+        this.#leap = undefined;
+        if (kind === "block") this.#block(bytes);
+        else if (kind === "seal") this.#seal(bytes);
+      }
     }
+  }
+
+  #hop(bytes: Uint8Array): void {
+    const { head, voters, seal } = opened<Hop>(bytes, "hop");
+    if (head.height <= this.reached()) refuse(`a hop back to ${head.height}`);
+    const sealed = openSeal(seal, this.#genesis.clusterId, this.#leap?.voters ?? this.#voters);
+    if (sealed.head.hash !== head.hash) refuse(`the hop's seal is over another block than ${head.height}`);
+    this.#leap = { height: head.height, voters: new Set(voters) };
+  }
+
+  #checkpoint(bytes: Uint8Array): void {
+    const checkpoint = opened<Checkpoint>(bytes, "checkpoint");
+    const { height } = checkpoint.head;
+    if (height < this.reached() || height <= this.head().height) refuse(`a checkpoint back at ${height}`);
+    if (height !== this.#leap?.height)
+      openSeal(checkpoint.seal, this.#genesis.clusterId, this.#leap?.voters ?? this.#voters);
+    this.#goOnFrom(checkpoint);
   }
 
   #block(bytes: Uint8Array): void {
@@ -225,30 +296,55 @@ class Follower implements ChainFollower {
 
   #seal(bytes: Uint8Array): void {
     const { head } = openSeal(bytes, this.#genesis.clusterId, this.#voters);
-    if (head.height <= this.#sealed || this.#blocks[head.height]?.head.hash !== head.hash)
+    if (head.height <= this.#sealed || this.#at(head.height)?.head.hash !== head.hash)
       refuse(`a seal over another height ${head.height}`);
     this.#sealed = head.height;
+    this.#lastSeal = bytes;
     if (this.#pending !== undefined && head.height >= this.#pending.endHeight) {
       this.#voters = this.#pending.voters;
       this.#pending = undefined;
+      const hop: Hop = { head, voters: [...this.#voters], seal: bytes };
+      this.hops.push({ height: head.height, bytes: jsonBytes(["hop", hop]) });
     }
   }
 }
 
+interface Hop {
+  readonly head: ChainHead;
+  readonly voters: readonly NodeId[];
+  readonly seal: Uint8Array;
+}
+
+interface Checkpoint {
+  readonly genesis: Uint8Array;
+  readonly head: ChainHead;
+  readonly formation: Omit<Formation, "nodes" | "tombstones" | "operators"> & {
+    readonly nodes: readonly (readonly [NodeId, NodeRecord])[];
+    readonly tombstones: readonly NodeId[];
+    readonly operators?: readonly (readonly [NodeId, Generation])[];
+  };
+  readonly last: { readonly term: number; readonly index: number };
+  readonly seal: Uint8Array;
+}
+
 interface ChainFile {
   readonly genesis: Uint8Array;
+  readonly base?: { readonly hops: readonly Uint8Array[]; readonly checkpoint: Uint8Array };
   readonly blocks: readonly Uint8Array[];
   readonly seals: readonly Uint8Array[];
 }
 
 function verifyChain(bytes: Uint8Array, clusterId: ClusterId): ChainVerdict {
   try {
-    const { genesis, blocks, seals } = opened<ChainFile>(bytes, "chain");
+    const { genesis, base, blocks, seals } = opened<ChainFile>(bytes, "chain");
     const follower = new Follower(genesis, clusterId);
+    for (const hop of base?.hops ?? []) follower.take([{ kind: "hop", bytes: hop }]);
+    if (base !== undefined) follower.take([{ kind: "checkpoint", bytes: base.checkpoint }]);
+    const begin = follower.head().height;
     const sealsAt = new Map(seals.map((seal) => [opened<Seal>(seal, "seal").head.height, seal]));
     for (const [position, block] of blocks.entries()) {
       follower.take([{ kind: "block", bytes: block }]);
-      const seal = sealsAt.get(position + 1);
+      const seal = sealsAt.get(begin + position + 1);
       if (seal !== undefined) follower.take([{ kind: "seal", bytes: seal }]);
     }
     const { height } = follower.head();
@@ -304,8 +400,25 @@ export function testAttestor(name: string): Attestor {
     openSeal,
     exportChain: (parts) => jsonBytes(["chain", parts]),
     verifyChain,
-    follow: (genesis, clusterId) => new Follower(genesis, clusterId),
+    follow: (genesis, clusterId, { from } = {}) => new Follower(genesis, clusterId, from),
+    ...archives(),
     ...tokens(),
+  };
+}
+
+function archives(): Pick<Attestor, "condense" | "archiveChain" | "readChain" | "placeOf"> {
+  return {
+    condense({ genesis, from, records }) {
+      const follower = new Follower(genesis, openGenesis(genesis).clusterId, from);
+      follower.take(records);
+      return { head: follower.head(), checkpoint: follower.checkpoint(), hops: follower.hops };
+    },
+    archiveChain({ genesis, from, records, to }) {
+      const first = from === undefined ? { kind: "genesis", bytes: genesis } : { kind: "checkpoint", bytes: from };
+      return jsonBytes(["archive", [first, ...records, { kind: "checkpoint", bytes: to }]]);
+    },
+    readChain: (file) => opened<readonly ChainRecord[]>(file, "archive"),
+    placeOf: ({ kind, bytes }) => opened<Hop | Checkpoint>(bytes, kind).head,
   };
 }
 

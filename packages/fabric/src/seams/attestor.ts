@@ -116,6 +116,9 @@ export interface ChainFault {
     | "wrong-checkpoint"
     | "untrusted"
     | "unproven"
+    | "archived"
+    | "gap"
+    | "overlap"
     | "unapproved-shift"
     | "not-an-operator"
     | "bad-cosignature"
@@ -165,9 +168,27 @@ export type ChainVerdict =
     }
   | { readonly ok: false; readonly fault: ChainFault };
 
-/** One piece of a chain on its way from one node to another. */
+/**
+ * One piece of a chain. A hop is a sealed block without its command, after which others seal; hops lead over blocks that are kept no more to a
+ * checkpoint, which is the whole state at a sealed block.
+ */
 export interface ChainRecord {
-  readonly kind: "genesis" | "block" | "seal" | "cosignature";
+  readonly kind: "genesis" | "block" | "seal" | "cosignature" | "hop" | "checkpoint";
+  readonly bytes: Uint8Array;
+}
+
+/** What remains of blocks that are put away: where others can go on, and how they get there. */
+export interface ChainBase {
+  /** The last of those blocks. */
+  readonly head: ChainHead;
+  /** The state there, with the seal over it. */
+  readonly checkpoint: Uint8Array;
+  /** One for each change of who seals, in order of their heights. */
+  readonly hops: readonly ChainHop[];
+}
+
+export interface ChainHop {
+  readonly height: number;
   readonly bytes: Uint8Array;
 }
 
@@ -175,11 +196,13 @@ export interface ChainRecord {
 export interface ChainFollower {
   /** The last block taken; genesis where there is none. */
   head(): ChainHead;
+  /** The height that hops have led to, on the way to a checkpoint; that of the head where none are under way. */
+  reached(): number;
   /** The formation at the sealed head; that of genesis where nothing is sealed. */
   sealedFormation(): Formation;
   /**
-   * Takes blocks and seals that go on from the head and end with a seal over their last block, all or nothing. Throws
-   * `CHAIN_INVALID`.
+   * Takes blocks and seals that go on from the head and end with a seal over their last block, all or nothing. Hops and a checkpoint may stand
+   * in the place of blocks, or hops alone, which others or the same go on from. Throws `CHAIN_INVALID`.
    */
   advance(records: readonly ChainRecord[]): void;
 }
@@ -216,6 +239,8 @@ export interface JoinToken {
 export interface FollowOptions {
   /** Says whether a recovery block may be believed. Unless told, none is: one stolen key could make it. */
   readonly believes?: (recovery: ChainHead) => boolean;
+  /** A checkpoint to go on from in place of genesis: it is believed. */
+  readonly from?: Uint8Array;
 }
 
 /**
@@ -269,13 +294,34 @@ export interface Attestor {
   /** Decodes a seal and checks it against the voters who must sign it: the leader and a majority of them did. */
   openSeal(bytes: Uint8Array, clusterId: ClusterId, voters: ReadonlySet<NodeId>): Seal;
 
-  /** A chain file: genesis, blocks, seals and cosignatures in order. */
+  /** A chain file: genesis, blocks, seals and cosignatures in order. With a base, its hops and its checkpoint stand in the place of the blocks below. */
   exportChain(parts: {
     readonly genesis: Uint8Array;
+    readonly base?: { readonly hops: readonly Uint8Array[]; readonly checkpoint: Uint8Array };
     readonly blocks: readonly Uint8Array[];
     readonly seals: readonly Uint8Array[];
     readonly cosignatures?: readonly Uint8Array[];
   }): Uint8Array;
+  /**
+   * What a stretch of a chain comes to, from genesis or a checkpoint on: its end must be sealed, at the end of a command, and no recovery. For
+   * chains that were verified before: signatures are not checked again, everything else is. Throws `CHAIN_INVALID`.
+   */
+  condense(stretch: {
+    readonly genesis: Uint8Array;
+    readonly from?: Uint8Array;
+    readonly records: readonly ChainRecord[];
+  }): ChainBase;
+  /** A segment of a chain as a file: from genesis or a checkpoint to another checkpoint, the one that the stretch comes to. */
+  archiveChain(stretch: {
+    readonly genesis: Uint8Array;
+    readonly from?: Uint8Array;
+    readonly records: readonly ChainRecord[];
+    readonly to: Uint8Array;
+  }): Uint8Array;
+  /** The records of a chain file, in order. Judges its form alone. Throws `CHAIN_INVALID`. */
+  readChain(file: Uint8Array): readonly ChainRecord[];
+  /** Which block a hop or a checkpoint is of. Judges their form alone. Throws `CHAIN_INVALID`. */
+  placeOf(record: ChainRecord): ChainHead;
   /** Judges a chain file by its bytes and the cluster id alone. Never throws for any bytes. */
   verifyChain(bytes: Uint8Array, clusterId: ClusterId): ChainVerdict;
 
