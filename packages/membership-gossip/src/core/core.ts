@@ -1,4 +1,4 @@
-import type { Address, LocalHealth, NodeId } from "@revoada/fabric";
+import type { Address, LocalHealth, MemberStatus, NodeId } from "@revoada/fabric";
 import type { Effect, MemberFacts } from "./effects.ts";
 import type { Frame } from "./frames.ts";
 import { Intake } from "./intake.ts";
@@ -162,7 +162,7 @@ export class GossipCore {
 
   /** Views differ for a while; so observers also ask for the signs of life that they are waiting for. */
   #renewWatches(): void {
-    const waiting = [...this.#judge.watched()].filter((id) => this.#judge.standing(id)?.status !== "dead");
+    const waiting = [...this.#judge.watched()].filter((id) => this.#judge.statusOf(id) !== "dead");
     this.#voice.send(waiting, { type: "watch" });
   }
 
@@ -171,10 +171,11 @@ export class GossipCore {
     store.graves.sweep(now.wallMs);
     store.forgetUnwelcome();
     if (this.#options.isKnown !== undefined)
-      for (const subject of store.subjects.values())
+      for (const subject of [...store.subjects.values()])
         if (subject.id !== self && !store.admits(subject.id)) this.#remove(subject, undefined);
     for (const id of this.#judge.dead) this.#bury(store.subjects.get(id));
     for (const subject of store.departed) this.#bury(subject);
+    store.subjects.settle();
   }
 
   /** Forgets one of the dead or departed, once nobody takes in what it said any more. */
@@ -207,7 +208,7 @@ export class GossipCore {
   /** Whom to open a round with. */
   partners(seeds: readonly NodeId[]): readonly NodeId[] {
     const { store, self, random } = this.#voice;
-    const strangers = seeds.filter((id) => id !== self && this.#judge.standing(id)?.status !== "left");
+    const strangers = seeds.filter((id) => id !== self && this.#judge.statusOf(id) !== "left");
     return choosePartners({ self, store, dead: this.#judge.dead, seeds: strangers }, random);
   }
 
@@ -364,12 +365,23 @@ export class GossipCore {
   }
 
   *members(): Generator<MemberFacts> {
-    for (const subject of this.#voice.store.subjects.values()) yield factsOf(subject);
+    for (const subject of this.#voice.store.subjects.values()) yield this.#factsOf(subject);
   }
 
   member(id: NodeId): MemberFacts | undefined {
     const subject = this.#voice.store.subjects.get(id);
-    return subject === undefined ? undefined : factsOf(subject);
+    return subject === undefined ? undefined : this.#factsOf(subject);
+  }
+
+  /** What a node is taken for; undefined where nothing is known of it. */
+  statusOf(id: NodeId): MemberStatus | undefined {
+    return this.#judge.statusOf(id);
+  }
+
+  #factsOf(subject: Subject): MemberFacts {
+    const { record, keys, status, evidence, deadAt, awaitingBeats } = subject;
+    const sinceMs = this.#voice.store.subjects.sinceMs(subject);
+    return { record, keys, standing: { status, evidence, sinceMs, deadAt, awaitingBeats } };
   }
 
   phi(id: NodeId, nowMs: number): number {
@@ -379,8 +391,4 @@ export class GossipCore {
   health(nowMs: number): LocalHealth {
     return this.#health.report(nowMs);
   }
-}
-
-function factsOf(subject: Subject): MemberFacts {
-  return { record: subject.record, keys: subject.keys, standing: subject };
 }

@@ -12,7 +12,7 @@ import type { Judge } from "./judge.ts";
 import type { LocalHealthMonitor } from "./local-health.ts";
 import { ItemBasket } from "./reconcile.ts";
 import type { Outcome } from "./store.ts";
-import type { HeldVerdict, Subject } from "./subject.ts";
+import type { HeldVerdict, OwnSubject, Subject } from "./subject.ts";
 import type { Voice } from "./voice.ts";
 
 export interface IntakeOptions {
@@ -66,7 +66,7 @@ export class Intake {
   // --- what the local node says of others -------------------------------------------------------------------------------
 
   /** Signs a new opinion of a subject and tells those whom it concerns. */
-  issue(subject: Subject, opinion: Opinion): void {
+  issue(subject: OwnSubject, opinion: Opinion): void {
     const voice = this.#voice;
     this.#verdictSequence += 1;
     const { generation, incarnation } = subject.record;
@@ -97,7 +97,7 @@ export class Intake {
    * A death, a suspicion that as many share as a death takes, and whatever answers them are for everybody. What one observer
    * alone suspects is not: where frames are lost that happens all the time, and mostly ends with the next sign of life.
    */
-  #shareWhatIsForAll(subject: Subject): void {
+  #shareWhatIsForAll(subject: OwnSubject): void {
     const { store } = this.#voice;
     let accusers = 0;
     let forAll = false;
@@ -151,7 +151,7 @@ export class Intake {
           detail: `${outcome.origin} signed two contents`,
         });
         if (!outcome.kept) return;
-        this.#judge.review(outcome.subject, this.#voice.now.nowMs);
+        this.#judge.review(this.#voice.store.subjects.takeOver(outcome.subject), this.#voice.now.nowMs);
         this.#voice.tell({ type: "member", id: outcome.subject.id });
     }
   }
@@ -165,7 +165,7 @@ export class Intake {
     this.#voice.push(this.#voice.audience(), this.ownItems());
   }
 
-  #recordTaken(subject: Subject, previous: GossipRecord | undefined): void {
+  #recordTaken(subject: OwnSubject, previous: GossipRecord | undefined): void {
     const { record, item } = subject;
     this.#voice.spread(record, item);
     this.#voice.tell({ type: "addresses", id: record.id, addresses: record.addresses });
@@ -173,7 +173,7 @@ export class Intake {
     if (previous === undefined || !sayTheSame(previous, record)) this.#voice.tell({ type: "member", id: record.id });
   }
 
-  #verdictTaken(subject: Subject, held: HeldVerdict): void {
+  #verdictTaken(subject: OwnSubject, held: HeldVerdict): void {
     const { verdict, item } = held;
     if (held.shared) this.#voice.spread(verdict, item);
     this.#shareWhatIsForAll(subject);

@@ -1,4 +1,5 @@
 import type { Item, SignedItem } from "./items.ts";
+import type { Subject } from "./subject.ts";
 import { tagHighOf, wordAt } from "./tags.ts";
 
 /** A signed item together with what it says, so that whoever meets it again need not look for that. */
@@ -6,6 +7,8 @@ export class KnownItem implements SignedItem {
   readonly payload: Uint8Array;
   readonly signature: Uint8Array;
   readonly item: Item;
+  /** Of a head: who it speaks of, where that is all there is to know. */
+  calm: Subject | undefined = undefined;
 
   constructor({ payload, signature }: SignedItem, item: Item) {
     this.payload = payload;

@@ -3,7 +3,7 @@ import { accuses, type GossipRecord, type Opinion } from "./items.ts";
 import type { LocalHealthMonitor } from "./local-health.ts";
 import { ObserverPlan } from "./observers.ts";
 import type { GossipStore } from "./store.ts";
-import { type Standing, type Subject, zoneKey } from "./subject.ts";
+import { type Life, OwnSubject, type Subject, zoneKey } from "./subject.ts";
 import { BeatTracker, type Circumstances } from "./tracker.ts";
 
 export interface JudgeOptions {
@@ -12,7 +12,7 @@ export interface JudgeOptions {
   readonly store: GossipStore;
   readonly health: LocalHealthMonitor;
   /** Signs and spreads a new opinion of the local node. */
-  readonly issue: (subject: Subject, opinion: Opinion) => void;
+  readonly issue: (subject: OwnSubject, opinion: Opinion) => void;
   /** The status or evidence of a subject is another now. */
   readonly changed: (subject: Subject, before: MemberStatus | undefined) => void;
 }
@@ -36,7 +36,7 @@ function mayHaveMoved(previous: GossipRecord, record: GossipRecord): boolean {
 export class Judge {
   readonly #options: JudgeOptions;
   readonly #trackers = new Map<NodeId, BeatTracker>();
-  readonly #closed = new Map<NodeId, { readonly generation: number; readonly incarnation: number }>();
+  readonly #closed = new Map<NodeId, Life>();
   readonly #dead = new Set<NodeId>();
   #departed = 0;
   #neededBefore = 0;
@@ -59,9 +59,10 @@ export class Judge {
     };
   }
 
-  standing(id: NodeId): Standing | undefined {
+  /** What this node takes it for; undefined where it knows nothing of it. */
+  statusOf(id: NodeId): MemberStatus | undefined {
     const subject = this.#options.store.subjects.get(id);
-    return subject?.judged === true ? subject : undefined;
+    return subject?.judged === true ? subject.status : undefined;
   }
 
   /** Those whom this node takes for dead. */
@@ -102,15 +103,18 @@ export class Judge {
       const subject = store.subjects.get(id);
       return subject !== undefined && this.#isCandidate(subject) ? subject : undefined;
     };
+    const everybody = [...store.subjects.values()];
     this.#plan = new ObserverPlan(
-      [...store.subjects.values()].filter((subject) => this.#isCandidate(subject)),
+      everybody.filter((subject) => this.#isCandidate(subject)),
       find,
     );
     const lagMs = this.#options.health.lagMs(nowMs);
-    for (const subject of store.subjects.values()) {
+    const watcher = find(self);
+    for (const subject of everybody) {
       // Whoever found a death keeps listening to the dead, so as to know them when they are back.
       const wanted =
-        this.#plan.observes(self, subject.id) || (subject.status === "dead" && this.#trackers.has(subject.id));
+        (watcher !== undefined && this.#isCandidate(subject) && this.#plan.watches(watcher, subject)) ||
+        (subject.status === "dead" && this.#trackers.has(subject.id));
       if (!wanted) this.#stopObserving(subject, nowMs);
       else if (!this.#trackers.has(subject.id)) this.#trackers.set(subject.id, new BeatTracker(strategy, nowMs, lagMs));
     }
@@ -119,8 +123,9 @@ export class Judge {
   #stopObserving(subject: Subject, nowMs: number): void {
     if (!this.#trackers.delete(subject.id) || !subject.awaitingBeats) return;
     // It will not be heard here again: what its observers say of it has to do.
-    subject.awaitingBeats = false;
-    this.refresh(subject, nowMs);
+    const own = this.#options.store.subjects.takeOver(subject);
+    own.awaitingBeats = false;
+    this.refresh(own, nowMs);
   }
 
   #isCandidate(subject: Subject): boolean {
@@ -128,7 +133,7 @@ export class Judge {
   }
 
   /** A new record of a subject was taken in. */
-  recordChanged(subject: Subject, previous: GossipRecord | undefined, nowMs: number): void {
+  recordChanged(subject: OwnSubject, previous: GossipRecord | undefined, nowMs: number): void {
     const { generation, incarnation } = subject.record;
     const tracker = this.#trackers.get(subject.id);
     const wasDead = subject.status === "dead";
@@ -163,7 +168,7 @@ export class Judge {
   }
 
   /** A verdict of somebody else was taken in. */
-  verdictChanged(subject: Subject, opinion: Opinion, nowMs: number): void {
+  verdictChanged(subject: OwnSubject, opinion: Opinion, nowMs: number): void {
     if (accuses(opinion)) this.#trackers.get(subject.id)?.seconded(this.circumstances(nowMs));
     this.review(subject, nowMs);
   }
@@ -171,7 +176,8 @@ export class Judge {
   /** A direct sign of life of the process that the record speaks of. */
   beat(subject: Subject, sequence: number, nowMs: number): void {
     const tracker = this.#trackers.get(subject.id);
-    if (tracker?.beat(this.circumstances(nowMs), sequence) !== true) return;
+    // Of one that is calm a sign of life says nothing that is not known.
+    if (tracker?.beat(this.circumstances(nowMs), sequence) !== true || !(subject instanceof OwnSubject)) return;
     if (tracker.steady) subject.awaitingBeats = false;
     if (subject.verdicts.length > 0 || subject.status !== "alive") this.review(subject, nowMs);
   }
@@ -180,7 +186,7 @@ export class Judge {
   closed(subject: Subject, nowMs: number): void {
     this.#closed.set(subject.id, { generation: subject.record.generation, incarnation: subject.record.incarnation });
     this.#trackers.get(subject.id)?.lose();
-    this.review(subject, nowMs);
+    this.review(this.#options.store.subjects.takeOver(subject), nowMs);
   }
 
   /** Judges every silence. */
@@ -191,7 +197,9 @@ export class Judge {
       const subject = store.subjects.get(id);
       if (subject === undefined) continue;
       if (subject.record.status !== "left") tracker.evaluate(circumstances);
-      if (tracker.hearing !== "heard" && !store.unsettled.has(subject)) this.review(subject, nowMs);
+      if (tracker.hearing === "heard") continue;
+      const own = store.subjects.takeOver(subject);
+      if (!store.unsettled.has(own)) this.review(own, nowMs);
     }
     for (const subject of this.#due(nowMs)) {
       this.review(subject, nowMs);
@@ -200,8 +208,8 @@ export class Judge {
   }
 
   /** Those of whom something may follow by now that did not before. Of those who are observed here that is so in every round. */
-  #due(nowMs: number): readonly Subject[] {
-    const due: Subject[] = [];
+  #due(nowMs: number): readonly OwnSubject[] {
+    const due: OwnSubject[] = [];
     const needed = this.accusersNeeded;
     const isNew = needed !== this.#neededBefore;
     this.#neededBefore = needed;
@@ -232,7 +240,7 @@ export class Judge {
   }
 
   /** Says what this node thinks of the subject where that has changed, and draws the conclusion. */
-  review(subject: Subject, nowMs: number): void {
+  review(subject: OwnSubject, nowMs: number): void {
     if (subject.id !== this.#options.self && subject.record.status !== "left") {
       const said = subject.verdictOf(this.#options.self)?.verdict.opinion ?? "none";
       const opinion = this.#opinion(subject, said, nowMs);
@@ -265,7 +273,7 @@ export class Judge {
   }
 
   /** Works the status out again. */
-  refresh(subject: Subject, nowMs: number): void {
+  refresh(subject: OwnSubject, nowMs: number): void {
     const before = subject.judged ? subject.status : undefined;
     const evidenceBefore = subject.evidence;
     if (!subject.judged) {
@@ -285,7 +293,7 @@ export class Judge {
     this.#options.changed(subject, before);
   }
 
-  #moved(subject: Subject, before: MemberStatus | undefined, nowMs: number): void {
+  #moved(subject: OwnSubject, before: MemberStatus | undefined, nowMs: number): void {
     const { status } = subject;
     subject.sinceMs = nowMs;
     if (before === "left") this.#departed -= 1;

@@ -11,7 +11,12 @@ export interface Candidate {
 
 /** 32 bits of an id, as a signed integer. Ids are public keys, so any 32 of their bits are as good as a hash. */
 export function idHash(id: string): number {
-  return Number.parseInt(id.slice(0, 8), 16) | 0;
+  let hash = 0;
+  for (let index = 0; index < 8; index++) {
+    const code = id.charCodeAt(index);
+    hash = (hash << 4) | (code < 58 ? code - 48 : code - 87);
+  }
+  return hash;
 }
 
 /** Rendezvous weight of an observer for a subject (Thaler & Ravishankar), mixed with the finalizer of MurmurHash3. */
@@ -26,8 +31,14 @@ function rendezvousWeight(subject: number, observer: number): number {
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
-function outranks(left: Candidate, leftWeight: number, right: Candidate, rightWeight: number): boolean {
-  return leftWeight > rightWeight || (leftWeight === rightWeight && left.id > right.id);
+/** Those of one zone, by what the choice of observers asks for, side by side: there may be thousands of them. */
+interface Zone {
+  readonly ids: readonly NodeId[];
+  readonly hashes: Int32Array;
+}
+
+function zoneOf(candidates: readonly Candidate[]): Zone {
+  return { ids: candidates.map(({ id }) => id), hashes: Int32Array.from(candidates, ({ hash }) => hash) };
 }
 
 /**
@@ -38,7 +49,7 @@ function outranks(left: Candidate, leftWeight: number, right: Candidate, rightWe
  * thus depends on its own zone only, and most answers need a look at a few dozen nodes however many there are.
  */
 export class ObserverPlan {
-  readonly #zones = new Map<string, Candidate[]>();
+  readonly #zones: ReadonlyMap<string, Zone>;
   readonly #find: (id: NodeId) => Candidate | undefined;
   readonly #chosen = new Map<NodeId, readonly NodeId[]>();
   readonly #everybody: boolean;
@@ -46,13 +57,10 @@ export class ObserverPlan {
 
   /** `find` gives the candidate of an id; whoever it does not find takes part no more. */
   constructor(candidates: readonly Candidate[], find?: (id: NodeId) => Candidate | undefined) {
-    for (const candidate of candidates) {
-      const zone = this.#zones.get(candidate.zone);
-      if (zone === undefined) this.#zones.set(candidate.zone, [candidate]);
-      else zone.push(candidate);
-    }
+    const zones = Map.groupBy(candidates, ({ zone }) => zone);
+    this.#zones = new Map([...zones].map(([name, members]) => [name, zoneOf(members)]));
     this.#everybody = candidates.length <= observersPerSubject + 1;
-    this.#share = Math.max(1, Math.ceil(observersPerSubject / Math.max(1, this.#zones.size)));
+    this.#share = Math.max(1, Math.ceil(observersPerSubject / Math.max(1, zones.size)));
     if (find === undefined) {
       const byId = new Map(candidates.map((candidate) => [candidate.id, candidate]));
       this.#find = (id) => byId.get(id);
@@ -65,14 +73,23 @@ export class ObserverPlan {
   observes(observer: NodeId, subject: NodeId): boolean {
     const watcher = this.#find(observer);
     const watched = this.#find(subject);
-    if (watcher === undefined || watched === undefined || observer === subject) return false;
-    if (this.#everybody) return true;
+    return watcher !== undefined && watched !== undefined && this.watches(watcher, watched);
+  }
+
+  /** The same, of two who take part. */
+  watches(watcher: Candidate, watched: Candidate): boolean {
+    if (watcher.id === watched.id) return false;
+    const zone = this.#zones.get(watcher.zone);
+    if (this.#everybody || zone === undefined) return true;
     const weight = rendezvousWeight(watched.hash, watcher.hash);
     let ahead = 0;
-    for (const rival of this.#zones.get(watcher.zone) ?? []) {
-      if (rival === watcher || rival === watched) continue;
-      if (outranks(rival, rendezvousWeight(watched.hash, rival.hash), watcher, weight) && ++ahead >= this.#share)
-        return false;
+    for (let rival = 0; rival < zone.hashes.length; rival++) {
+      const rivalWeight = rendezvousWeight(watched.hash, zone.hashes[rival] ?? 0);
+      if (rivalWeight < weight) continue;
+      const id = zone.ids[rival] ?? watcher.id;
+      if (id === watcher.id || id === watched.id || (rivalWeight === weight && id < watcher.id)) continue;
+      ahead += 1;
+      if (ahead >= this.#share) return false;
     }
     return true;
   }
@@ -84,10 +101,8 @@ export class ObserverPlan {
     const watched = this.#find(subject);
     if (watched === undefined) return [];
     const chosen: NodeId[] = [];
-    for (const zone of this.#zones.values()) {
-      const share = this.#everybody ? zone.length : this.#share;
-      for (const { id } of best(watched, zone, share)) chosen.push(id);
-    }
+    for (const zone of this.#zones.values())
+      chosen.push(...best(watched, zone, this.#everybody ? zone.ids.length : this.#share));
     // Few are asked for: the local node in each round, and those who are accused.
     if (this.#chosen.size >= chosenMax) this.#chosen.clear();
     this.#chosen.set(subject, chosen);
@@ -97,22 +112,18 @@ export class ObserverPlan {
 
 const chosenMax = 256;
 
-/** The `count` candidates of the greatest weight for `watched`, the greatest first. */
-function best(watched: Candidate, zone: readonly Candidate[], count: number): readonly Candidate[] {
-  const ranked: { readonly candidate: Candidate; readonly weight: number }[] = [];
-  for (const candidate of zone) {
-    if (candidate.id === watched.id) continue;
-    const weight = rendezvousWeight(watched.hash, candidate.hash);
+/** The `count` of a zone that have the greatest weight for `watched`, the greatest first. */
+function best(watched: Candidate, { ids, hashes }: Zone, count: number): readonly NodeId[] {
+  const ranked: { readonly id: NodeId; readonly weight: number }[] = [];
+  for (let place = 0; place < hashes.length; place++) {
+    const weight = rendezvousWeight(watched.hash, hashes[place] ?? 0);
     const last = ranked.at(-1);
-    if (ranked.length >= count && last !== undefined && !outranks(candidate, weight, last.candidate, last.weight))
-      continue;
-    let place = ranked.length;
-    for (; place > 0; place--) {
-      const rival = ranked[place - 1];
-      if (rival === undefined || !outranks(candidate, weight, rival.candidate, rival.weight)) break;
-    }
-    ranked.splice(place, 0, { candidate, weight });
+    if (ranked.length >= count && last !== undefined && weight < last.weight) continue;
+    const id = ids[place] ?? watched.id;
+    if (id === watched.id) continue;
+    const behind = ranked.findIndex((rival) => weight > rival.weight || (weight === rival.weight && id > rival.id));
+    ranked.splice(behind < 0 ? ranked.length : behind, 0, { id, weight });
     if (ranked.length > count) ranked.pop();
   }
-  return ranked.map(({ candidate }) => candidate);
+  return ranked.map(({ id }) => id);
 }

@@ -3,8 +3,8 @@ import type { DigestEntry, Frame, GraveEntry, Wish } from "./frames.ts";
 import { covers } from "./graves.ts";
 import { compareRecords, type SignedItem } from "./items.ts";
 import { limits } from "./limits.ts";
-import { idHash } from "./observers.ts";
-import { bucketOf, type GossipStore } from "./store.ts";
+import { bucketOf } from "./members.ts";
+import type { GossipStore } from "./store.ts";
 import { prefixOf, type Subject } from "./subject.ts";
 import { equalTags, tagBytes } from "./tags.ts";
 
@@ -87,7 +87,7 @@ export function makeDigest(
   let bytesLeft: number = limits.entriesBudgetBytes;
   for (const bucket of rotate([...differing], random)) {
     let whole = true;
-    for (const subject of rotate(store.inBucket(bucket), random)) {
+    for (const subject of rotate(store.subjects.inBucket(bucket), random)) {
       const entry = entryOf(subject);
       bytesLeft -= listedBytes([entry.generation, entry.incarnation, entry.version], true);
       whole = bytesLeft >= 0 && entries.length < limits.digestEntriesMax;
@@ -123,29 +123,6 @@ export interface ExchangePlan {
   readonly wants: readonly Wish[];
 }
 
-/** Finds members by the names that digests use, bucket by bucket as they are asked for. */
-class ByPrefix {
-  readonly #store: GossipStore;
-  readonly #buckets = new Map<number, ReadonlyMap<number, Subject>>();
-
-  constructor(store: GossipStore) {
-    this.#store = store;
-  }
-
-  find(prefix: string): Subject | undefined {
-    const bucket = bucketOf(prefix);
-    let byHash = this.#buckets.get(bucket);
-    if (byHash === undefined) {
-      byHash = new Map(this.#store.inBucket(bucket).map((subject) => [subject.hash, subject]));
-      this.#buckets.set(bucket, byHash);
-    }
-    const found = byHash.get(idHash(prefix));
-    if (found === undefined || found.id.startsWith(prefix)) return found;
-    // Two of a bucket share half of the prefix: the map holds one of them.
-    return this.#store.inBucket(bucket).find(({ id }) => id.startsWith(prefix));
-  }
-}
-
 /** Compares a digest with what is held here. */
 export function planExchange(
   store: GossipStore,
@@ -154,10 +131,9 @@ export function planExchange(
 ): ExchangePlan {
   const push: Subject[] = [];
   const wants: Wish[] = [];
-  const members = new ByPrefix(store);
   const listed = new Set<Subject>();
   for (const entry of digest.entries) {
-    const subject = members.find(entry.prefix);
+    const subject = store.subjects.named(entry.prefix);
     if (subject === undefined) {
       if (store.wants(entry.prefix, entry.generation, entry.incarnation))
         wants.push({ prefix: entry.prefix, pages: [] });
@@ -172,7 +148,7 @@ export function planExchange(
   }
   const buried = new Map(digest.graves.map((grave) => [grave.prefix, grave]));
   for (const bucket of new Set(digest.complete))
-    for (const subject of store.inBucket(bucket)) {
+    for (const subject of store.subjects.inBucket(bucket)) {
       const { generation, incarnation } = subject.record;
       if (!listed.has(subject) && !covers(buried.get(prefixOf(subject.id)), generation, incarnation))
         push.push(subject);
@@ -189,9 +165,8 @@ function bounded(wants: readonly Wish[]): readonly Wish[] {
 export function grant(store: GossipStore, wants: readonly Wish[]): readonly SignedItem[] {
   const basket = new ItemBasket();
   if (wants.length === 0) return basket.items;
-  const members = new ByPrefix(store);
   for (const { prefix, pages } of wants) {
-    const subject = members.find(prefix);
+    const subject = store.subjects.named(prefix);
     if (subject === undefined) continue;
     if (!(pages.length === 0 ? basket.addSubject(subject) : basket.addPages(subject, pages))) break;
   }

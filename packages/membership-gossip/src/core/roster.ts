@@ -27,7 +27,7 @@ export function sampleMembers(
   if (size > drawnFrom) {
     const chosen = new Set<Subject>();
     for (let draw = 0; draw < 8 * count && chosen.size < count; draw++) {
-      const subject = store.at(random.uint32() % size);
+      const subject = store.subjects.at(random.uint32() % size);
       if (subject !== undefined && wanted(subject)) chosen.add(subject);
     }
     if (chosen.size === count) return [...chosen];

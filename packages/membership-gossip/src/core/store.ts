@@ -13,7 +13,8 @@ import {
 import { limits } from "./limits.ts";
 import type { Reader } from "./reader.ts";
 import { Refusal, type RefusalReason } from "./refusal.ts";
-import { type HeldPage, type HeldVerdict, noVerdicts, prefixOf, Subject } from "./subject.ts";
+import { bucketOf, Members } from "./members.ts";
+import { type HeldPage, type HeldVerdict, noVerdicts, OwnSubject, prefixOf, type Subject } from "./subject.ts";
 import { tagBytes, toggleTag } from "./tags.ts";
 
 /** What became of an item that came in. */
@@ -22,9 +23,9 @@ export type Outcome =
   | { readonly type: "refused"; readonly reason: RefusalReason; readonly detail: string }
   /** A record under the local node's own key that is not from this process. */
   | { readonly type: "own"; readonly record: GossipRecord }
-  | { readonly type: "record"; readonly subject: Subject; readonly previous: GossipRecord | undefined }
-  | { readonly type: "page"; readonly subject: Subject; readonly held: HeldPage }
-  | { readonly type: "verdict"; readonly subject: Subject; readonly held: HeldVerdict }
+  | { readonly type: "record"; readonly subject: OwnSubject; readonly previous: GossipRecord | undefined }
+  | { readonly type: "page"; readonly subject: OwnSubject; readonly held: HeldPage }
+  | { readonly type: "verdict"; readonly subject: OwnSubject; readonly held: HeldVerdict }
   /** One origin signed two contents under one version. `kept` says whether the new one won the tie. */
   | { readonly type: "equivocation"; readonly origin: NodeId; readonly subject: Subject; readonly kept: boolean };
 
@@ -45,15 +46,6 @@ const ignored: Outcome = { type: "ignored" };
 
 function refused(reason: RefusalReason, detail: string): Outcome {
   return { type: "refused", reason, detail };
-}
-
-function hexDigit(code: number): number {
-  return code < 58 ? code - 48 : code - 87;
-}
-
-/** The bucket that a subject belongs to, by the first byte of its id. */
-export function bucketOf(id: string): number {
-  return (hexDigit(id.charCodeAt(0)) * 16 + hexDigit(id.charCodeAt(1))) % limits.bucketCount;
 }
 
 /**
@@ -78,16 +70,14 @@ function highestOf(verdicts: readonly HeldVerdict[]): HeldVerdict {
  * buried, foreign or forged.
  */
 export class GossipStore {
-  readonly subjects: Map<NodeId, Subject> = new Map();
-  /** The same by the bucket that each belongs to, so that a digest of one bucket looks at no others. */
-  readonly buckets: readonly Subject[][] = Array.from({ length: limits.bucketCount }, () => []);
+  readonly subjects: Members = new Members();
   /**
    * Those whose standing may change with time alone (see {@link isUnsettled}), and the monotonic time before which it will not. Whatever
    * comes in about one of them sets that time to 0.
    */
-  readonly unsettled: Map<Subject, number> = new Map();
+  readonly unsettled: Map<OwnSubject, number> = new Map();
   /** Those who said good-bye, until they are forgotten. */
-  readonly departed: Set<Subject> = new Set();
+  readonly departed: Set<OwnSubject> = new Set();
   readonly graves: Graveyard = new Graveyard();
   /** Fingerprints of everything held, bucket by bucket. */
   readonly tags: Uint8Array = new Uint8Array(limits.bucketCount * tagBytes);
@@ -158,8 +148,7 @@ export class GossipStore {
       return refused("resurrection", `record of ${record.id}`);
     }
     const previous = held.record;
-    this.#replace(held, record, item);
-    return { type: "record", subject: held, previous };
+    return { type: "record", subject: this.#replace(held, record, item), previous };
   }
 
   #applyOwn(record: GossipRecord, item: SignedItem, held: Subject | undefined): Outcome {
@@ -182,42 +171,19 @@ export class GossipStore {
   /** Everybody keeps the greater of two conflicting contents, so that all hold the same again. */
   #settleTie(held: Subject, record: GossipRecord, item: SignedItem): Outcome {
     const kept = compareBytes(item.payload, held.item.payload) > 0;
-    if (kept) this.#replace(held, record, item);
-    return { type: "equivocation", origin: record.id, subject: held, kept };
+    const subject = kept ? this.#replace(held, record, item) : held;
+    return { type: "equivocation", origin: record.id, subject, kept };
   }
 
   /** Sets a record that is known to be good: the local node's own, or one just verified. */
-  put(record: GossipRecord, item: SignedItem): Subject {
+  put(record: GossipRecord, item: SignedItem): OwnSubject {
     const held = this.subjects.get(record.id);
-    if (held !== undefined) {
-      this.#replace(held, record, item);
-      return held;
-    }
-    const subject = new Subject(record, item);
-    this.subjects.set(record.id, subject);
-    subject.place = this.#bucket(subject).push(subject) - 1;
+    if (held !== undefined) return this.#replace(held, record, item);
+    const subject = new OwnSubject(record, item);
+    this.subjects.add(subject);
     if (record.status === "left") this.departed.add(subject);
     this.#toggle(subject);
     return subject;
-  }
-
-  /** The members of one bucket, in no particular order. */
-  inBucket(bucket: number): readonly Subject[] {
-    return this.buckets[bucket] ?? [];
-  }
-
-  #bucket(subject: Subject): Subject[] {
-    return this.buckets[bucketOf(subject.id)] ?? [];
-  }
-
-  /** The member at one of as many places as there are members, in no particular order. */
-  at(place: number): Subject | undefined {
-    let left = place;
-    for (const bucket of this.buckets) {
-      if (left < bucket.length) return bucket[left];
-      left -= bucket.length;
-    }
-    return undefined;
   }
 
   /** Puts what is held of a subject into the fingerprint of its bucket, or takes it out again. */
@@ -226,13 +192,14 @@ export class GossipStore {
   }
 
   /** What is held of a subject has changed. */
-  #retag(subject: Subject): void {
+  #retag(subject: OwnSubject): void {
     this.#toggle(subject);
     subject.retag();
     this.#toggle(subject);
   }
 
-  #replace(subject: Subject, record: GossipRecord, item: SignedItem): void {
+  #replace(held: Subject, record: GossipRecord, item: SignedItem): OwnSubject {
+    const subject = this.subjects.takeOver(held);
     const reborn = record.generation !== subject.record.generation;
     const renewed = reborn || record.incarnation !== subject.record.incarnation;
     subject.record = record;
@@ -244,6 +211,7 @@ export class GossipStore {
     if (record.status === "left") this.departed.add(subject);
     else this.departed.delete(subject);
     this.#retag(subject);
+    return subject;
   }
 
   // --- pages ------------------------------------------------------------------------------------------------------------
@@ -260,12 +228,14 @@ export class GossipStore {
     if (!this.#verify(page.id, item)) return refused("signature", `page of ${page.id}`);
     const kept = !isTie || compareBytes(item.payload, held.item.payload) > 0;
     const fresh: HeldPage = { page, item };
-    if (kept) this.putPage(subject, fresh);
-    if (isTie) return { type: "equivocation", origin: page.id, subject, kept };
-    return { type: "page", subject, held: fresh };
+    if (isTie && !kept) return { type: "equivocation", origin: page.id, subject, kept };
+    const own = this.subjects.takeOver(subject);
+    this.putPage(own, fresh);
+    if (isTie) return { type: "equivocation", origin: page.id, subject: own, kept };
+    return { type: "page", subject: own, held: fresh };
   }
 
-  putPage(subject: Subject, held: HeldPage): void {
+  putPage(subject: OwnSubject, held: HeldPage): void {
     const pages = [...subject.pages];
     while (pages.length < held.page.number) pages.push(undefined);
     pages[held.page.number - 1] = held;
@@ -284,16 +254,18 @@ export class GossipStore {
     const held = subject.verdictOf(verdict.observer);
     const order = held === undefined ? 1 : compareVerdicts(verdict, held.verdict);
     if (held !== undefined && order === 0 && compareBytes(item.payload, held.item.payload) === 0) {
-      if (shared && !held.shared) this.share(subject, held);
+      if (shared && !held.shared) this.share(this.subjects.takeOver(subject), held);
       return ignored;
     }
     if (order < 0 || (held === undefined && !this.#hasRoom(subject, verdict.observer))) return ignored;
     if (!this.#verify(verdict.observer, item)) return refused("signature", `verdict of ${verdict.observer}`);
     const kept = held === undefined || order > 0 || compareBytes(item.payload, held.item.payload) > 0;
     const fresh: HeldVerdict = { verdict, item, sinceMs: now.nowMs, shared };
-    if (kept) this.putVerdict(subject, fresh);
-    if (order === 0) return { type: "equivocation", origin: verdict.observer, subject, kept };
-    return { type: "verdict", subject, held: subject.verdictOf(verdict.observer) ?? fresh };
+    if (!kept) return { type: "equivocation", origin: verdict.observer, subject, kept };
+    const own = this.subjects.takeOver(subject);
+    this.putVerdict(own, fresh);
+    if (order === 0) return { type: "equivocation", origin: verdict.observer, subject: own, kept };
+    return { type: "verdict", subject: own, held: own.verdictOf(verdict.observer) ?? fresh };
   }
 
   /** Only nodes that were met here may accuse; otherwise made-up keys could. */
@@ -308,7 +280,7 @@ export class GossipStore {
   }
 
   /** What replaces a shared word is shared: whoever heard an accusation has to hear that it is taken back. */
-  putVerdict(subject: Subject, held: HeldVerdict): void {
+  putVerdict(subject: OwnSubject, held: HeldVerdict): void {
     const { verdicts } = subject;
     const before = subject.verdictOf(held.verdict.observer);
     const isFull = before === undefined && verdicts.length >= limits.verdictsPerSubjectMax;
@@ -318,7 +290,7 @@ export class GossipStore {
   }
 
   /** From now on everybody is to know. */
-  share(subject: Subject, held: HeldVerdict): void {
+  share(subject: OwnSubject, held: HeldVerdict): void {
     const shared: HeldVerdict = { ...held, shared: true };
     this.#setVerdicts(
       subject,
@@ -326,7 +298,7 @@ export class GossipStore {
     );
   }
 
-  #setVerdicts(subject: Subject, verdicts: readonly HeldVerdict[]): void {
+  #setVerdicts(subject: OwnSubject, verdicts: readonly HeldVerdict[]): void {
     subject.verdicts = verdicts;
     this.#retag(subject);
     if (isUnsettled(verdicts, this.#options.self)) this.unsettled.set(subject, 0);
@@ -338,14 +310,10 @@ export class GossipStore {
     const subject = this.subjects.get(id);
     if (subject === undefined || id === this.#options.self) return false;
     this.#toggle(subject);
-    this.subjects.delete(id);
-    this.unsettled.delete(subject);
-    this.departed.delete(subject);
-    const bucket = this.#bucket(subject);
-    const last = bucket.pop();
-    if (last !== undefined && last !== subject) {
-      bucket[subject.place] = last;
-      last.place = subject.place;
+    this.subjects.remove(subject);
+    if (subject instanceof OwnSubject) {
+      this.unsettled.delete(subject);
+      this.departed.delete(subject);
     }
     if (graveAtWallMs !== undefined) {
       const verdicts = subject.verdicts.map((held) => held.item);

@@ -1,17 +1,24 @@
 import type { DeathEvidence, MemberStatus, NodeId } from "@revoada/fabric";
+import { KnownItem } from "./item-memory.ts";
 import type { GossipRecord, Page, SignedItem, Verdict } from "./items.ts";
 import { idHash } from "./observers.ts";
 import { tagHighOf, tagLowOf } from "./tags.ts";
 
 /** What a node makes of another, from its own ears and from the verdicts that it holds. */
 export interface Standing {
-  status: MemberStatus;
-  evidence: DeathEvidence | undefined;
-  sinceMs: number;
+  readonly status: MemberStatus;
+  readonly evidence: DeathEvidence | undefined;
+  readonly sinceMs: number;
   /** The (generation, incarnation) that a death was found for: quarantine, until the subject itself raises one of them. */
-  deadAt: { readonly generation: number; readonly incarnation: number } | undefined;
+  readonly deadAt: Life | undefined;
   /** Back from the dead by its own word, not yet heard twice by this observer. */
-  awaitingBeats: boolean;
+  readonly awaitingBeats: boolean;
+}
+
+/** One life of a node, between two deaths that it might be accused of. */
+export interface Life {
+  readonly generation: number;
+  readonly incarnation: number;
 }
 
 export interface HeldVerdict {
@@ -41,36 +48,34 @@ export const zoneKey = "zone";
 /**
  * One node: its signed statements, those of its observers, and where it stands here.
  *
- * There is one of these for each member in each core, so what is rarely needed takes no room before it is.
+ * Made so, it is calm: alive, and all that anybody holds of it is its head. What may be altered is an {@link OwnSubject}.
  */
-export class Subject implements Standing {
+export class Subject {
   readonly id: NodeId;
   readonly hash: number;
-  record: GossipRecord;
-  item: SignedItem;
+  readonly record: GossipRecord;
+  readonly item: SignedItem;
   /** Further pages by number less one; the head says which versions count. */
-  pages: readonly (HeldPage | undefined)[] = noPages;
+  readonly pages: readonly (HeldPage | undefined)[] = noPages;
   /** The latest verdict of each observer, all about the record's (generation, incarnation), the latest to come in last. */
-  verdicts: readonly HeldVerdict[] = noVerdicts;
+  readonly verdicts: readonly HeldVerdict[] = noVerdicts;
   /** The fingerprint, in two halves, of exactly what {@link items} gives. */
-  tagHigh = 0;
-  tagLow = 0;
-  /** Where it stands in its bucket. */
-  place = 0;
+  readonly tagHigh: number;
+  readonly tagLow: number;
   /** False until it has been judged for the first time. */
-  judged = false;
-  status: MemberStatus = "alive";
-  evidence: DeathEvidence | undefined = undefined;
-  sinceMs = 0;
-  deadAt: Standing["deadAt"] = undefined;
-  awaitingBeats = false;
+  readonly judged: boolean = true;
+  readonly status: MemberStatus = "alive";
+  readonly evidence: DeathEvidence | undefined = undefined;
+  readonly deadAt: Life | undefined = undefined;
+  readonly awaitingBeats: boolean = false;
 
   constructor(record: GossipRecord, item: SignedItem) {
     this.id = record.id;
     this.hash = idHash(record.id);
     this.record = record;
     this.item = item;
-    this.retag();
+    this.tagHigh = tagHighOf(item);
+    this.tagLow = tagLowOf(item);
   }
 
   get zone(): string {
@@ -121,6 +126,37 @@ export class Subject implements Standing {
     for (const held of this.currentPages()) yield held.item;
     for (const held of this.verdicts) if (held.shared) yield held.item;
   }
+}
+
+/** A subject of which this node alone says what there is to know. */
+export class OwnSubject extends Subject implements Standing {
+  declare record: GossipRecord;
+  declare item: SignedItem;
+  declare pages: readonly (HeldPage | undefined)[];
+  declare verdicts: readonly HeldVerdict[];
+  declare tagHigh: number;
+  declare tagLow: number;
+  declare judged: boolean;
+  declare status: MemberStatus;
+  declare evidence: DeathEvidence | undefined;
+  declare deadAt: Life | undefined;
+  declare awaitingBeats: boolean;
+  sinceMs: number;
+
+  /** Whom nothing is known of yet has not been judged. */
+  constructor(record: GossipRecord, item: SignedItem) {
+    super(record, item);
+    this.judged = false;
+    this.sinceMs = 0;
+  }
+
+  /** What is known of a calm one, to be altered. */
+  static of({ record, item }: Subject, sinceMs: number): OwnSubject {
+    const own = new OwnSubject(record, item);
+    own.judged = true;
+    own.sinceMs = sinceMs;
+    return own;
+  }
 
   /** Works the tag out again after something has changed. */
   retag(): void {
@@ -129,11 +165,30 @@ export class Subject implements Standing {
       high ^= tagHighOf(item);
       low ^= tagLowOf(item);
     };
-    for (const held of this.pages) if (this.#isCurrent(held)) toggle(held.item);
+    for (const held of this.currentPages()) toggle(held.item);
     for (const held of this.verdicts) if (held.shared) toggle(held.item);
     this.tagHigh = high;
     this.tagLow = low;
   }
+}
+
+/**
+ * The calm subject that one's own has become, where it has: heard of but not spoken of, as almost everybody is at almost any time.
+ *
+ * There is one for each head that was read, so that the cores of a simulation share it: thousands of them hold thousands of members each.
+ */
+export function calmOf(own: OwnSubject): Subject | undefined {
+  const { item, record } = own;
+  const isCalm =
+    own.judged &&
+    own.status === "alive" &&
+    own.evidence === undefined &&
+    own.deadAt === undefined &&
+    !own.awaitingBeats &&
+    own.verdicts.length === 0 &&
+    own.pages.length === 0;
+  if (!isCalm || !(item instanceof KnownItem) || item.item.kind !== "record") return undefined;
+  return (item.calm ??= new Subject(record, item));
 }
 
 /** The part of an id by which digests name it: 8 bytes of a key that nobody chooses freely. */

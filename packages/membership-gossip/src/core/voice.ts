@@ -4,12 +4,13 @@ import { encodeFrame, type Frame } from "./frames.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { type GossipRecord, type Page, type SignedItem, subjectKey, type Verdict } from "./items.ts";
 import { observersPerSubject } from "./limits.ts";
+import { bucketOf } from "./members.ts";
 import { News } from "./news.ts";
 import type { OwnRecord } from "./own-record.ts";
 import { isLive } from "./partners.ts";
 import { type Reader, RememberingReader } from "./reader.ts";
 import { sampleMembers } from "./roster.ts";
-import { bucketOf, GossipStore, type Now } from "./store.ts";
+import { GossipStore, type Now } from "./store.ts";
 
 export interface VoiceOptions {
   readonly identity: Identity;

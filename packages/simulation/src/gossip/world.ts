@@ -291,7 +291,7 @@ export class GossipWorld {
 
   /** What `observer` sees of `member`. */
   sees(observer: number, member: number): MemberStatus | "unknown" {
-    return this.node(observer).core.member(this.node(member).id)?.standing.status ?? "unknown";
+    return this.node(observer).core.statusOf(this.node(member).id) ?? "unknown";
   }
 
   /** True where every living node sees `status` of each of `members`, itself left out. */
