@@ -12,7 +12,8 @@ import { placeOfRecord } from "./core/leap.ts";
 import { checkSeal, encodeSeal, readSeal, sealStatement, signHead } from "./core/seal.ts";
 import { checkTokenProof, createToken, decodeToken, encodeToken, proveToken } from "./core/token.ts";
 import { exportChainFile, verifyChainWith } from "./core/verify-chain.ts";
-import { ed25519Verifier, identityFromSeed } from "./identity.ts";
+import { ed25519Verifier } from "./ed25519-verifier.ts";
+import { identityFromSeed } from "./identity.ts";
 
 /**
  * The attestor of one identity: ed25519 by `node:crypto`, BLAKE3, canonical CBOR.

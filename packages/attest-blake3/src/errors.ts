@@ -54,3 +54,10 @@ export class KeyUnavailableError extends FabricError {
     super("ATTEST_KEY_UNAVAILABLE", `cannot ${verb} ${path}: ${why}`, { retryable: true, cause });
   }
 }
+
+/** A thread that checks signatures ended or gave no answer: nothing is known about the chain. */
+export class CheckFailedError extends FabricError {
+  constructor(why: string, options: { readonly cause?: unknown } = {}) {
+    super("ATTEST_CHECK_FAILED", `a thread that checks signatures failed: ${why}`, { ...options, retryable: true });
+  }
+}

@@ -25,6 +25,7 @@ export type { VerifyOptions } from "./core/verify-options.ts";
 export { verifyProofWith } from "./core/verify-proof.ts";
 export {
   ChainInvalidError,
+  CheckFailedError,
   KeyInvalidError,
   KeyPermissionsError,
   KeyUnavailableError,
@@ -32,6 +33,9 @@ export {
   TokenInvalidError,
   UnknownVersionError,
 } from "./errors.ts";
-export { ed25519Verifier, identityFromSeed, seedLength } from "./identity.ts";
+export { ed25519Verifier } from "./ed25519-verifier.ts";
+export { identityFromSeed, seedLength } from "./identity.ts";
+export type { ParallelOptions } from "./verify-chain-in-parallel.ts";
+export { verifyChainInParallel } from "./verify-chain-in-parallel.ts";
 export type { StoredIdentity } from "./key-file.ts";
 export { loadIdentity, loadOrCreateIdentity } from "./key-file.ts";

@@ -36,9 +36,32 @@ export function verifyChainWith(
   verifier: SignatureVerifier,
   options: VerifyOptions = {},
 ): ChainVerdict {
+  const replay = replayChain({ bytes, clusterId, now: verifier, inOrder: verifier, options });
+  for (;;) {
+    const step = replay.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** What is replayed, and how signatures are checked. */
+export interface ReplayInput {
+  readonly bytes: Uint8Array;
+  readonly clusterId: ClusterId;
+  /** For the few answers that are needed at once: whether a checkpoint holds, and who of the trusted keys signed. */
+  readonly now: SignatureVerifier;
+  /**
+   * For those along the chain, which are asked for in the same order every time. Each answer of `false` ends the replay, so that they may be given
+   * in advance: where all turn out to be right the verdict counts, else the one upon the first that is wrong.
+   */
+  readonly inOrder: SignatureVerifier;
+  readonly options: VerifyOptions;
+}
+
+/** Replays a chain, and pauses after each record. Never throws for any bytes. */
+export function* replayChain(input: ReplayInput): Generator<undefined, ChainVerdict, undefined> {
   const progress = { height: 0 };
   try {
-    return replay(bytes, clusterId, verifier, options, progress);
+    return yield* replay(input, progress);
   } catch (error) {
     return { ok: false, fault: faultOf(error, progress.height) };
   }
@@ -55,21 +78,18 @@ interface Replay {
   readonly earlier: ChainRecovery[];
 }
 
-function replay(
-  bytes: Uint8Array,
-  clusterId: ClusterId,
-  signatures: SignatureVerifier,
-  options: VerifyOptions,
+function* replay(
+  { bytes, clusterId, now, inOrder, options }: ReplayInput,
   progress: { height: number },
-): ChainVerdict {
+): Generator<undefined, ChainVerdict, undefined> {
   const reader = new ChainFileReader(bytes);
-  const known = options.from === undefined ? undefined : openCheckpoint(options.from, signatures);
+  const known = options.from === undefined ? undefined : openCheckpoint(options.from, now);
   // What lies below a trusted block is vouched for by its hash: the signatures there were checked when it was made.
   const needless = (): boolean => known !== undefined && progress.height <= known.head.height;
   const first = reader.next(0);
-  if (first?.kind === "checkpoint") openCheckpoint(first.bytes, signatures);
+  if (first?.kind === "checkpoint") openCheckpoint(first.bytes, now);
   const start = startOf(first, clusterId, {
-    verify: (signer, message, signature) => needless() || signatures.verify(signer, message, signature),
+    verify: (signer, message, signature) => needless() || inOrder.verify(signer, message, signature),
   });
   const base = start.head().height;
   if (base > 0 && known === undefined && options.trust === undefined)
@@ -92,7 +112,7 @@ function replay(
   const goOnFromKnown = (): void => {
     // From here on only what the checkpoint says counts: a seal that was left out below could have kept old voters in force.
     run.earlier.push(...run.verifier.recoveries());
-    run.verifier = ChainVerifier.from(options.from as Uint8Array, { clusterId, verifier: signatures, believes });
+    run.verifier = ChainVerifier.from(options.from as Uint8Array, { clusterId, verifier: inOrder, believes });
     run.lastSeal = known?.seal;
   };
   for (;;) {
@@ -112,8 +132,9 @@ function replay(
     checkPassage(run.verifier, known);
     const passed = record.kind === "block" || record.kind === "checkpoint";
     if (passed && known?.head.height === run.verifier.head().height) goOnFromKnown();
+    yield;
   }
-  return concluded(run, known, options, signatures);
+  return concluded(run, known, options, now);
 }
 
 function concluded(
