@@ -49,8 +49,15 @@ export interface NodeClient extends AsyncDisposable {
   chainShow(): Promise<ChainReport>;
   /** The shifts of one node, given by its id or the beginning of it, and why they were made. */
   explain(node: string): Promise<ExplainReport>;
-  /** The chain as a file that verifies offline. */
-  chainExport(): Promise<Uint8Array>;
+  /**
+   * The chain as a file that verifies offline. With `signed` it is an export in CBOR under the node's signature, of the whole or of the blocks `from` to
+   * `to`.
+   */
+  chainExport(options?: {
+    readonly signed?: boolean;
+    readonly from?: number;
+    readonly to?: number;
+  }): Promise<Uint8Array>;
   createToken(options?: {
     readonly ttlMs?: number;
     readonly uses?: number;
@@ -142,9 +149,10 @@ function wrap(client: ControlClient, signal: AbortSignal | undefined): NodeClien
     stateHash: () => ask<{ readonly appliedIndex: number; readonly hash: string }>("stateHash"),
     chainShow: () => ask<ChainReport>("chain.show"),
     explain: (node) => ask<ExplainReport>("formation.explain", { node }),
-    async chainExport(): Promise<Uint8Array> {
+    async chainExport(options = {}): Promise<Uint8Array> {
       const pieces: Uint8Array[] = [];
-      for await (const piece of client.stream("chain.export", null, interruptible)) pieces.push(piece as Uint8Array);
+      const stream = client.stream("chain.export", { ...options }, interruptible);
+      for await (const piece of stream) pieces.push(piece as Uint8Array);
       return Buffer.concat(pieces);
     },
     async createToken({ ttlMs, uses, label, role } = {}): Promise<string> {

@@ -287,4 +287,44 @@ describe("a node on the command line", () => {
     expect([forged.code, (JSON.parse(forged.out) as { readonly ok: boolean }).ok]).toEqual([1, false]);
     expect((await run("chain verify proof.chain")).err).toContain("CLI_MISSING_FLAG");
   });
+
+  test("hands its chain over signed, in CBOR and in JSON, each made of the other", async () => {
+    const { folder, run } = await desk();
+    const { node, cluster } = JSON.parse((await run("identity -o json")).out) as Record<"node" | "cluster", string>;
+    await run(`formation propose cordon ${node}`);
+    const written = await run("chain export -o a.chain");
+    expect(written).toMatchObject({ code: 0, err: "" });
+    expect(written.out).toMatch(
+      /^\d+ bytes written to a\.chain\nverify with: revoada chain verify a\.chain --cluster /,
+    );
+    expect(await run("chain export --format json --to 1 -o a.json")).toMatchObject({ code: 0, err: "" });
+    for (const file of ["a.chain", "a.json"]) {
+      const verdict = await run(`chain verify ${file} --cluster ${cluster} --exporter ${node} --json --jobs 2`);
+      expect(verdict).toMatchObject({ code: 0, err: "" });
+      expect(JSON.parse(verdict.out)).toMatchObject({ kind: "chain", ok: true, export: { exporter: node, from: 1 } });
+    }
+    expect((await run(`chain verify a.chain --cluster ${cluster}`)).out).toMatch(
+      new RegExp(`exported +by ${node} at `),
+    );
+    expect((await run("chain convert a.json --format cbor -o b.chain")).code).toBe(0);
+    expect((await run("chain convert b.chain --format json -o b.json")).code).toBe(0);
+    const [made, again] = ["a.json", "b.json"].map((file) => readFileSync(join(folder, file), "utf8"));
+    expect(again).toBe(made);
+    writeFileSync(join(folder, "c.json"), made?.replace('"to":', '"to":1') ?? "");
+    const forged = await run(`chain verify c.json --cluster ${cluster}`);
+    expect([forged.code, forged.out]).toEqual([1, expect.stringContaining("bad-export")]);
+  });
+
+  test("refuses an export without a place to write it to, with two, or of what is not there", async () => {
+    const { folder, run } = await desk();
+    expect((await run("chain export")).err).toContain("CLI_MISSING_FLAG");
+    expect((await run("chain export a.chain -o b.chain")).err).toContain("CLI_INVALID_VALUE");
+    expect((await run("chain export -o a.chain --to 999999")).err).toContain(
+      "CHAIN_INVALID: unproven at height 999999",
+    );
+    expect((await run("chain export -o a.chain --from 0")).err).toContain("CLI_INVALID_VALUE");
+    writeFileSync(join(folder, "text"), "no chain");
+    expect((await run("chain convert text --format json -o a.json")).err).toContain("text is not a signed export");
+    expect((await run("chain convert text -o a.json")).err).toContain("CLI_MISSING_FLAG");
+  });
 });

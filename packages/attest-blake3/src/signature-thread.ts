@@ -17,4 +17,4 @@ function firstWrong({ signers, ends, bytes }: SignatureBatch): number {
   return -1;
 }
 
-parentPort?.on("message", (batch: SignatureBatch) => parentPort?.postMessage(firstWrong(batch)));
+parentPort?.on("message", (batch: SignatureBatch) => parentPort?.postMessage(firstWrong(batch), []));

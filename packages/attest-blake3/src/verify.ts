@@ -16,6 +16,7 @@
  */
 export type { CheckpointVerdict, EvidenceKind } from "./core/evidence.ts";
 export { checkpointVerdict, claimedCluster, evidenceKind } from "./core/evidence.ts";
+export { exportFromJson, exportToJson } from "./core/export-json.ts";
 export type { ProofVerdict, ProvenShift } from "./core/proof.ts";
 export type { ChainSpan, SequenceVerdict } from "./core/sequence.ts";
 export { verifySequenceWith } from "./core/sequence.ts";

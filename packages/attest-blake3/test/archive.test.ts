@@ -2,6 +2,9 @@ import type { ChainBase, ChainRecord, NodeId, Transition } from "@revoada/fabric
 import {
   ChainVerifier,
   ed25519Verifier,
+  exportChainOf,
+  exportFromJson,
+  exportToJson,
   joinChain,
   proveNode,
   spanOf,
@@ -10,6 +13,7 @@ import {
   verifySequenceWith,
 } from "@revoada/attest-blake3";
 import { describe, expect, test } from "vitest";
+import { encodeExport, readExport } from "../src/core/chain-export.ts";
 import { encodeHop, openHop } from "../src/core/hop.ts";
 import {
   admit,
@@ -365,6 +369,28 @@ describe("archived segments", () => {
     expect(verifyChainWith(third, clusterId, verifier, { from })).toMatchObject({
       fault: { reason: "wrong-checkpoint" },
     });
+  });
+
+  test("are judged beside a signed export of what is kept, which is refused where it was changed", () => {
+    const exported = exportChainOf(current, clusterId, { exportedMs: 1 }, node("a").identity);
+    expect(verifySequenceWith([...segments, exported], clusterId, verifier)).toEqual({ ...whole, spans });
+    expect(exportFromJson(exportToJson(exported))).toEqual(exported);
+    const [kept, head] = [(heights[3] as number) + 1, story.head.height];
+    expect(verifyChainWith(exported, clusterId, verifier)).toMatchObject({
+      ok: true,
+      export: { from: kept, to: head },
+    });
+    const forged = encodeExport({ ...readExport(exported), exportedMs: 2 });
+    expect(verifySequenceWith([...segments, forged], clusterId, verifier)).toMatchObject({
+      file: 3,
+      fault: { reason: "bad-export" },
+    });
+    const part = exportChainOf(current, clusterId, { exportedMs: 1, from: head, to: head }, node("a").identity);
+    expect(verifyChainWith(part, clusterId, verifier, { trust: [id("a")] })).toMatchObject({ ok: true });
+    for (const from of [1, kept - 1])
+      expect(() => exportChainOf(current, clusterId, { exportedMs: 1, from }, node("a").identity)).toThrow(
+        expect.objectContaining({ fault: expect.objectContaining({ reason: "archived" }) }),
+      );
   });
 
   test("are vouched for from above by what is kept, where those before them are not at hand", () => {

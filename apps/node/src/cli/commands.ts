@@ -1,7 +1,8 @@
 import { renderCompletion, shells, type Shell } from "./completion.ts";
 import type { CommandSpec } from "./command.ts";
 import { applyCommand } from "./commands/apply.ts";
-import { chainExportCommand, chainShowCommand } from "./commands/chain.ts";
+import { chainConvertCommand, chainExportCommand } from "./commands/chain-export.ts";
+import { chainShowCommand } from "./commands/chain.ts";
 import { chainCheckpointCommand, chainProveCommand } from "./commands/chain-prove.ts";
 import { chainVerifyCommand } from "./commands/chain-verify.ts";
 import { chainCosignCommand, chainPendingCommand } from "./commands/cosign.ts";
@@ -77,6 +78,7 @@ export const commands: readonly CommandSpec[] = [
   snapshotRestoreCommand,
   chainShowCommand,
   chainExportCommand,
+  chainConvertCommand,
   chainVerifyCommand,
   chainProveCommand,
   chainCheckpointCommand,

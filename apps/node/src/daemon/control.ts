@@ -1,3 +1,4 @@
+import { exportChainOf } from "@revoada/attest-blake3";
 import type { BrokenInvariant, Cluster, ClusterHealth } from "@revoada/cluster";
 import {
   FieldReader,
@@ -72,7 +73,7 @@ export function registerControl(control: Control, host: ControlHost): void {
     const moves = ({ verb }: BlockLine): boolean => !["declare", "confirm", "revert"].includes(verb);
     return { node, blocks: blocks.filter((block) => block.node === node && moves(block)) };
   });
-  control.register("chain.export", () => pieces(cluster.exportChain()));
+  control.register("chain.export", (parameters) => pieces(exportedChain(host, parameters)));
   answer("token.create", async (parameters, signal) => {
     const fields = new FieldReader(parameters ?? {}, "token");
     const ttlMs = wholeNumber(fields, "ttlMs", tokenDefaults.ttlMs, maxTokenTtlMs);
@@ -134,6 +135,27 @@ export function describeHealth(cluster: Cluster): HealthReport {
 function identityOf(host: ControlHost): unknown {
   const { id, cluster, declaration, generation, dataDir } = host.status();
   return { node: id, cluster, declaration, storeId: host.cluster.running().origin.storeId, generation, dataDir };
+}
+
+/** The chain as a bare file, or where that is asked for as an export that this node signs. */
+function exportedChain({ cluster, attestor, wallMs }: ControlHost, parameters: PlainValue): Uint8Array {
+  const fields = new FieldReader(parameters ?? {}, "export");
+  const signed = fields.take("signed") ?? false;
+  const [from, to] = [heightOf(fields, "from"), heightOf(fields, "to")];
+  fields.finish();
+  if (typeof signed !== "boolean") throw new InvalidValueError(fields.at("signed"), signed, "true or false");
+  const chain = cluster.exportChain();
+  if (!signed) return chain;
+  const { clusterId } = cluster.running().origin.genesis;
+  const part = { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
+  return exportChainOf(chain, clusterId, { exportedMs: wallMs(), ...part }, attestor.identity);
+}
+
+function heightOf(fields: FieldReader, name: string): number | undefined {
+  const value = fields.take(name);
+  if (value === undefined) return undefined;
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1) return value;
+  throw new InvalidValueError(fields.at(name), value, "a height from 1");
 }
 
 async function* pieces(bytes: Uint8Array): AsyncIterable<Uint8Array> {

@@ -52,7 +52,8 @@ const kindOf: ReadonlyMap<number, ChainRecordKind> = new Map([
   [5, "checkpoint"],
   [6, "hop"],
 ]);
-const maxBytesOf: Readonly<Record<ChainRecordKind, number>> = {
+/** Largest record of each kind, in bytes. */
+export const maxBytesOf: Readonly<Record<ChainRecordKind, number>> = {
   genesis: maxGenesisBytes,
   block: maxBlockBytes,
   seal: maxSealBytes,

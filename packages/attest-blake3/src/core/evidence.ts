@@ -1,7 +1,9 @@
 import type { ChainFault, ChainHead, ClusterId, NodeId, SignatureVerifier } from "@revoada/fabric";
 import { replicasOf } from "@revoada/fabric";
 import { decodeViews } from "./canonical.ts";
-import { ChainFileReader } from "./chain-file.ts";
+import { beginsAsExport } from "./chain-export.ts";
+import { beginsAsJson } from "./export-json.ts";
+import { openChain } from "./open-chain.ts";
 import { ChainVerifier } from "./chain-verifier.ts";
 import { genesisOfCheckpoint, openCheckpoint } from "./checkpoint.ts";
 import { faultOf, refuse } from "./faults.ts";
@@ -18,6 +20,8 @@ export type EvidenceKind = "chain" | "proof" | "checkpoint";
 
 /** Tells by its first bytes what a file claims to be: a chain, where it is nothing else. */
 export function evidenceKind(bytes: Uint8Array): EvidenceKind {
+  // An export may be larger than anything else that is CBOR here.
+  if (beginsAsExport(bytes) || beginsAsJson(bytes)) return "chain";
   let domain: unknown;
   try {
     const value = decodeViews(bytes, { maxBytes: maxCheckpointBytes });
@@ -34,7 +38,7 @@ export function evidenceKind(bytes: Uint8Array): EvidenceKind {
  * `CHAIN_INVALID`, with `unproven` where nothing is sealed.
  */
 export function checkpointOf(file: Uint8Array, clusterId: ClusterId, signatures: SignatureVerifier): Uint8Array {
-  const reader = new ChainFileReader(file);
+  const reader = openChain(file);
   const options = { clusterId, verifier: signatures, believes: (): boolean => true };
   const first = reader.next(0);
   if (first?.kind !== "genesis")
@@ -108,7 +112,7 @@ function genesisIn(bytes: Uint8Array): Uint8Array {
   const kind = evidenceKind(bytes);
   if (kind === "proof") return readProof(bytes).genesis;
   if (kind === "checkpoint") return genesisOfCheckpoint(bytes);
-  const first = new ChainFileReader(bytes).next(0);
+  const first = openChain(bytes).next(0);
   if (first?.kind === "checkpoint") return genesisOfCheckpoint(first.bytes);
   if (first?.kind === "genesis") return first.bytes;
   return refuse("bad-genesis", 0, "the file does not begin with a genesis");

@@ -29,7 +29,9 @@ export type RecordKind =
   | "state"
   | "checkpoint"
   | "hop"
-  | "proof";
+  | "proof"
+  | "export"
+  | "export-statement";
 
 /** The domain separation string of a kind of record; it ends with the version. */
 export function domainOf(kind: RecordKind): string {

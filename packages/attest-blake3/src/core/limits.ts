@@ -34,3 +34,9 @@ export const maxVersionBytes = 128;
 export const maxReasonBytes = 512;
 /** Largest cosignature, in bytes. */
 export const maxCosignatureBytes: number = 1024;
+/** Largest export of a chain, in bytes. */
+export const maxExportBytes: number = 1024 * 1024 * 1024;
+/** Most records in an export of a chain. */
+export const maxExportRecords: number = 8 * 1024 * 1024;
+/** Largest export in JSON, in bytes: a text has to fit into one string. */
+export const maxJsonBytes: number = 256 * 1024 * 1024;

@@ -3,7 +3,8 @@ import { genesisFormation, isFabricError } from "@revoada/fabric";
 import { ChainInvalidError } from "../errors.ts";
 import { splitBlock } from "./block.ts";
 import type { ChainRecord } from "./chain-file.ts";
-import { ChainFileReader } from "./chain-file.ts";
+import type { ChainReader } from "./open-chain.ts";
+import { openChain } from "./open-chain.ts";
 import type { CommittedState } from "./chain-state.ts";
 import { stateCommitter } from "./chain-state.ts";
 import { ChainVerifier, committedBy } from "./chain-verifier.ts";
@@ -86,7 +87,7 @@ function prove(
   progress: { height: number },
 ): Uint8Array {
   const { node, atMs } = request;
-  const reader = new ChainFileReader(file);
+  const reader = openChain(file);
   const first = reader.next(0);
   if (first?.kind !== "genesis")
     return refuse("bad-genesis", 0, "a proof is made from a chain that begins with genesis");
@@ -154,7 +155,7 @@ function shiftFor({ shift }: Survey, last: CommandEnd | undefined, sealedHeight:
 }
 
 function survey(
-  reader: ChainFileReader,
+  reader: ChainReader,
   verifier: ChainVerifier,
   request: ProofRequest,
   progress: { height: number },

@@ -4,11 +4,13 @@ import { ChainInvalidError } from "../errors.ts";
 import { readBlock } from "./block.ts";
 import { equalBytes } from "./canonical.ts";
 import type { ChainRecord } from "./chain-file.ts";
-import { encodeChainFile, readChainFile } from "./chain-file.ts";
+import { checkExport } from "./chain-export.ts";
+import { encodeChainFile } from "./chain-file.ts";
 import { genesisOfCheckpoint } from "./checkpoint.ts";
 import { faultOf, refuse } from "./faults.ts";
 import { hashOf } from "./hash.ts";
 import { placeOfRecord } from "./leap.ts";
+import { openChain, readChain } from "./open-chain.ts";
 import { verifyChainWith } from "./verify-chain.ts";
 import type { VerifyOptions } from "./verify-options.ts";
 
@@ -70,6 +72,7 @@ export function verifySequenceWith(
   let pieces: readonly Piece[] = [];
   try {
     pieces = inOrder(piecesOf(files, clusterId));
+    for (const [index, file] of files.entries()) checkHandedOver(file, index, verifier);
     const anchor = anchorOf(pieces, clusterId, verifier);
     const isAnchored = options.from !== undefined || options.trust !== undefined;
     const beginsLater = pieces[0]?.lead[0]?.kind === "checkpoint";
@@ -98,6 +101,16 @@ export function joinChain(files: readonly Uint8Array[], clusterId: ClusterId): U
   }
 }
 
+/** An export among the files has to be as its node handed it over. */
+function checkHandedOver(file: Uint8Array, index: number, verifier: SignatureVerifier): void {
+  try {
+    const { exported } = openChain(file);
+    if (exported !== undefined) checkExport(exported.bytes, exported.parts, verifier);
+  } catch (error) {
+    throw new FileFault(index, faultOf(error, 0));
+  }
+}
+
 function piecesOf(files: readonly Uint8Array[], clusterId: ClusterId): readonly Piece[] {
   return files.map((file, index) => {
     try {
@@ -112,7 +125,7 @@ function piecesOf(files: readonly Uint8Array[], clusterId: ClusterId): readonly 
 }
 
 function pieceOf(file: Uint8Array, index: number): Piece {
-  const records = readChainFile(file);
+  const records = readChain(file);
   const [first] = records;
   const genesis =
     first?.kind === "genesis"

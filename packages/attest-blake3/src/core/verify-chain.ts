@@ -2,6 +2,7 @@ import type {
   ChainRecovery,
   ChainVerdict,
   ClusterId,
+  ExportVerdict,
   Hash,
   NodeId,
   OperatorVerdict,
@@ -12,7 +13,10 @@ import { shortId } from "@revoada/fabric";
 import type { OpenedCheckpoint } from "./checkpoint.ts";
 import { openCheckpoint, readCheckpoint } from "./checkpoint.ts";
 import type { ChainRecord } from "./chain-file.ts";
-import { ChainFileReader, encodeChainFile } from "./chain-file.ts";
+import { encodeChainFile } from "./chain-file.ts";
+import { checkExport } from "./chain-export.ts";
+import type { ChainReader } from "./open-chain.ts";
+import { openChain } from "./open-chain.ts";
 import { equalBytes } from "./canonical.ts";
 import { ChainVerifier } from "./chain-verifier.ts";
 import { blockHash, readBlock } from "./block.ts";
@@ -23,12 +27,12 @@ import { countSealers, readSeal } from "./seal.ts";
 import type { VerifyOptions } from "./verify-options.ts";
 
 /**
- * Judges a chain file by its bytes and the cluster id alone, with the given way to check signatures. Never throws for any bytes:
+ * Judges a chain, as a file or as a signed export in CBOR or JSON, by its bytes and the cluster id alone, with the given way to check signatures. Never throws for any bytes:
  * the verdict names the first record that is wrong.
  *
  * With `from`, the file has to lead through the block of that checkpoint, and nothing below it is judged again but the links. With `trust`, a
  * majority of these keys has to have sealed the highest sealed head. A file that begins with a checkpoint of its own is believed only with
- * one of the two.
+ * one of the two. An export bears the signature of its exporter, with `exporter` of that very node.
  */
 export function verifyChainWith(
   bytes: Uint8Array,
@@ -36,9 +40,9 @@ export function verifyChainWith(
   verifier: SignatureVerifier,
   options: VerifyOptions = {},
 ): ChainVerdict {
-  const replay = replayChain({ bytes, clusterId, now: verifier, inOrder: verifier, options });
+  const steps = replayChain({ bytes, clusterId, now: verifier, inOrder: verifier, options });
   for (;;) {
-    const step = replay.next();
+    const step = steps.next();
     if (step.done === true) return step.value;
   }
 }
@@ -82,7 +86,7 @@ function* replay(
   { bytes, clusterId, now, inOrder, options }: ReplayInput,
   progress: { height: number },
 ): Generator<undefined, ChainVerdict, undefined> {
-  const reader = new ChainFileReader(bytes);
+  const reader = openChain(bytes);
   const known = options.from === undefined ? undefined : openCheckpoint(options.from, now);
   // What lies below a trusted block is vouched for by its hash: the signatures there were checked when it was made.
   const needless = (): boolean => known !== undefined && progress.height <= known.head.height;
@@ -134,13 +138,14 @@ function* replay(
     if (passed && known?.head.height === run.verifier.head().height) goOnFromKnown();
     yield;
   }
-  return concluded(run, known, options, now);
+  return concluded(run, reader, known, options, now);
 }
 
 function concluded(
   { verifier, lastSeal, base, earlier }: Replay,
+  reader: ChainReader,
   known: OpenedCheckpoint | undefined,
-  { trust }: VerifyOptions,
+  { trust, exporter }: VerifyOptions,
   signatures: SignatureVerifier,
 ): ChainVerdict {
   const { height } = verifier.head();
@@ -151,7 +156,8 @@ function concluded(
   if (known !== undefined && height < known.head.height)
     refuse("wrong-checkpoint", height, `the chain ends below the checkpoint at ${known.head.height}`);
   if (trust !== undefined) checkTrust(lastSeal, verifier, trust, signatures);
-  return verdictOf(verifier, base, earlier);
+  const exported = exportOf(reader, verifier, base, exporter, signatures);
+  return { ...verdictOf(verifier, base, earlier), ...exported };
 }
 
 /** Goes over blocks that the file leaves out, or compares what is shown with what the blocks came to. */
@@ -162,6 +168,8 @@ function leap(run: Replay, record: ChainRecord): void {
   run.base = run.verifier.head().height;
   run.lastSeal = readSeal(readCheckpoint(record.bytes).parts.seal, run.base);
 }
+
+type Verified = Extract<ChainVerdict, { readonly ok: true }>;
 
 /** Believed here so that it can be told: the verdict names every recovery. */
 function believes(): boolean {
@@ -201,7 +209,7 @@ function checkTrust(
     refuse("untrusted", height, `no majority of the ${keys.size} trusted keys sealed the highest sealed head`);
 }
 
-function verdictOf(verifier: ChainVerifier, base: number, earlier: readonly ChainRecovery[]): ChainVerdict {
+function verdictOf(verifier: ChainVerifier, base: number, earlier: readonly ChainRecovery[]): Verified {
   const sealed = verifier.sealed();
   const { generation } = verifier.formation();
   return {
@@ -214,6 +222,30 @@ function verdictOf(verifier: ChainVerifier, base: number, earlier: readonly Chai
     ...(base === 0 ? {} : { base }),
     ...operatorsOf(verifier),
   };
+}
+
+/** Judges what an export says of itself, once its records are judged: a fault of these says more than that the whole was changed. */
+function exportOf(
+  { exported }: ChainReader,
+  verifier: ChainVerifier,
+  base: number,
+  wanted: NodeId | undefined,
+  signatures: SignatureVerifier,
+): { readonly export?: ExportVerdict } {
+  const { height } = verifier.head();
+  if (exported === undefined) {
+    if (wanted !== undefined) refuse("untrusted", height, `no node signed the file, expected ${shortId(wanted)}`);
+    return {};
+  }
+  const { clusterId, exporter, exportedMs, from, to } = exported.parts;
+  checkExport(exported.bytes, exported.parts, signatures);
+  if (clusterId !== verifier.genesis.clusterId)
+    refuse("bad-export", height, `it is said to be of cluster ${shortId(clusterId)}`);
+  if (from !== base + 1 || to !== height)
+    refuse("bad-export", height, `it is said to hold blocks ${from} to ${to}, and holds ${base + 1} to ${height}`);
+  if (wanted !== undefined && exporter !== wanted)
+    refuse("untrusted", height, `${shortId(exporter)} handed it over, expected ${shortId(wanted)}`);
+  return { export: { exporter, exportedMs, from, to, isMember: verifier.formation().nodes.has(exporter) } };
 }
 
 /** What operators have vouched for and voters have sealed. */

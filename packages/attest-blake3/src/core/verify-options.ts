@@ -6,4 +6,6 @@ export interface VerifyOptions {
   readonly trust?: readonly NodeId[];
   /** A checkpoint that is trusted: what is shown must lead through the very block that it names. */
   readonly from?: Uint8Array;
+  /** The node that must have signed the file as its export. */
+  readonly exporter?: NodeId;
 }

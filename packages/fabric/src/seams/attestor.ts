@@ -122,6 +122,7 @@ export interface ChainFault {
     | "unapproved-shift"
     | "not-an-operator"
     | "bad-cosignature"
+    | "bad-export"
     | "trailing-bytes";
   readonly height: number;
   readonly message: string;
@@ -148,6 +149,18 @@ export interface OperatorVerdict {
   readonly signed: ChainHead;
 }
 
+/** Who handed a chain over, by a signature over all of it. What the blocks say does not rest on it. */
+export interface ExportVerdict {
+  readonly exporter: NodeId;
+  /** By the exporter's own clock, milliseconds since the epoch. */
+  readonly exportedMs: number;
+  /** Heights of the first and the last block. */
+  readonly from: number;
+  readonly to: number;
+  /** True where the exporter is in the formation after the last block. */
+  readonly isMember: boolean;
+}
+
 export type ChainVerdict =
   | {
       readonly ok: true;
@@ -165,6 +178,8 @@ export type ChainVerdict =
       readonly recoveries: readonly ChainRecovery[];
       /** Present where the chain was founded with operator keys. */
       readonly operators?: OperatorVerdict;
+      /** Present where the chain came as a signed export. */
+      readonly export?: ExportVerdict;
     }
   | { readonly ok: false; readonly fault: ChainFault };
 

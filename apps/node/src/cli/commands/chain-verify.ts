@@ -68,6 +68,11 @@ function clusterOf(invocation: Invocation, bytes: Uint8Array, options: VerifyOpt
   );
 }
 
+function exporterOf(invocation: Invocation): Pick<VerifyOptions, "exporter"> {
+  const exporter = invocation.value("exporter");
+  return exporter === undefined ? {} : { exporter: parseNodeId(exporter, "--exporter") };
+}
+
 async function verify(invocation: Invocation): Promise<number> {
   const [file = ""] = invocation.arguments;
   const keys = invocation.values("trust").map((key) => parseNodeId(key, "--trust"));
@@ -75,6 +80,7 @@ async function verify(invocation: Invocation): Promise<number> {
   const options: VerifyOptions = {
     ...(keys.length === 0 ? {} : { trust: keys }),
     ...(from === undefined ? {} : { from }),
+    ...exporterOf(invocation),
   };
   const bytes = await readEvidence(invocation, file);
   const clusterId = clusterOf(invocation, bytes, options);
@@ -147,9 +153,18 @@ function chainFacts(verdict: Verified): Facts {
     ["head", head.hash],
     ["sealed", sealed === undefined ? "nothing but genesis" : `up to ${sealed.height}`],
     ["formation", `generation ${verdict.generation}`],
+    ...exportFacts(verdict),
     ...operatorFacts(verdict),
     ...verdict.recoveries.map(recoveryFact),
   ];
+}
+
+/** Who handed the file over; nothing where nobody signed it as a whole. */
+function exportFacts({ export: exported }: Verified): Facts {
+  if (exported === undefined) return [];
+  const { exporter, exportedMs, isMember } = exported;
+  const text = `by ${exporter} at ${iso(exportedMs)}, by its clock`;
+  return [["exported", isMember ? text : { text: `${text}; it is not in the formation`, style: "yellow" }]];
 }
 
 /** What no majority agreed to is told in so many words. */
@@ -241,6 +256,7 @@ export const chainVerifyCommand: CommandSpec = {
       summary: "a checkpoint that you trust: signatures below it are not checked again",
       completes: "file",
     },
+    { name: "exporter", value: "KEY", summary: "the key of the node that must have signed the file as its export" },
     {
       name: "jobs",
       value: "N",
@@ -249,6 +265,7 @@ export const chainVerifyCommand: CommandSpec = {
     { name: "no-recovery", summary: "exit code 1 also where one node went on alone" },
     { name: "operator-signed", summary: "exit code 1 also where no operator vouches for all of it" },
     outputFlag,
+    { name: "json", summary: "as --output json" },
   ],
   examples: [
     { command: "revoada chain verify cluster.chain --cluster 9f2c…", meaning: "exit code 1 where it does not verify" },

@@ -1,14 +1,9 @@
-import { resolve } from "node:path";
 import { shortId } from "@revoada/fabric";
-import { CliFileError } from "../../errors.ts";
-import { writeDurably } from "../../files.ts";
 import type { CommandSpec } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { renderTable, type Cell } from "../output.ts";
 import { clientFlags, show, withNode } from "./common.ts";
 import { operatorCell, operatorHeading, placeOf } from "./place.ts";
-
-const fileArgument = { name: "FILE", required: true, completes: "file" } as const;
 
 /** `revoada chain show`. */
 export const chainShowCommand: CommandSpec = {
@@ -35,36 +30,6 @@ export const chainShowCommand: CommandSpec = {
         const head = `cluster ${report.cluster}, founded by ${shortId(report.founder)}, sealed up to ${report.sealedHeight}`;
         return `${paint("dim", head)}\n${renderTable(["HEIGHT", "SHIFT", "NODE", "PLACE", "TERM/INDEX", "TIME", "SEAL", ...operatorHeading(report.blocks), "REASON"], rows, paint)}`;
       });
-      return exitCodes.ok;
-    }),
-};
-
-/** `revoada chain export`. */
-export const chainExportCommand: CommandSpec = {
-  path: ["chain", "export"],
-  summary: "write the chain to a file that verifies offline",
-  arguments: [fileArgument],
-  flags: clientFlags,
-  examples: [
-    { command: "revoada chain export cluster.chain", meaning: "then: revoada chain verify cluster.chain --cluster ID" },
-  ],
-  run: (invocation) =>
-    withNode(invocation, async (node) => {
-      const {
-        io,
-        arguments: [file = ""],
-      } = invocation;
-      const bytes = await node.chainExport();
-      await writeDurably(resolve(io.workingDirectory, file), [bytes], { mode: 0o644 }).catch((error: unknown) => {
-        throw new CliFileError("write", file, error);
-      });
-      const { cluster } = await node.identity();
-      show(
-        invocation,
-        { file, bytes: bytes.length, cluster },
-        () =>
-          `${bytes.length} bytes written to ${file}\nverify with: revoada chain verify ${file} --cluster ${cluster}\n`,
-      );
       return exitCodes.ok;
     }),
 };

@@ -48,7 +48,7 @@ export async function withNode<T>(invocation: Invocation, work: (node: NodeClien
 }
 
 export function outputOf(invocation: Invocation): OutputFormat | undefined {
-  return invocation.value("output") as OutputFormat | undefined;
+  return invocation.has("json") ? "json" : (invocation.value("output") as OutputFormat | undefined);
 }
 
 export type Paint = (style: Style, text: string) => string;
