@@ -1,8 +1,8 @@
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { isFabricError } from "@revoada/fabric";
-import { lockDirectory, type DirectoryLock } from "@revoada/fabric/node";
+import { lockDirectory, makeDirectories, type DirectoryLock } from "@revoada/fabric/node";
 import { maxSocketPathBytes } from "@revoada/face-pure-raft";
 import { DataUnavailableError, ForeignDirectoryError } from "../errors.ts";
 import { replaceDurably, writeDurably } from "../files.ts";
@@ -78,7 +78,7 @@ export class DataDirectory implements AsyncDisposable {
    */
   static async open(directory: string): Promise<DataDirectory> {
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await makeDirectories(directory);
       const names = await readdir(directory);
       const foreign = names.find((name) => !ownNames.has(name) && !ownPatterns.some((pattern) => pattern.test(name)));
       // Once it is a data directory, what else an operator puts there is not our business.

@@ -5,6 +5,7 @@
  * @packageDocumentation
  */
 export { type DirectoryLock, DirectoryLockedError, lockDirectory } from "./lock-directory.ts";
+export { makeDirectories } from "./make-directories.ts";
 export { nodeDisk } from "./node-disk.ts";
 export { systemClock } from "./system-clock.ts";
 export { systemRandom } from "./system-random.ts";

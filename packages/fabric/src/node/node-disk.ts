@@ -1,9 +1,10 @@
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
+import { type FileHandle, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { checkDiskNumber, DiskError, type DiskErrorCode, parseDiskPath } from "../disk-errors.ts";
 import { InvalidValueError } from "../errors.ts";
 import type { Disk, DiskFile } from "../seams/disk.ts";
+import { makeDirectories } from "./make-directories.ts";
 
 /** Kinds of system errors that callers can act upon; whatever else happens is `DISK_IO`. */
 const codes: Readonly<Record<string, DiskErrorCode>> = {
@@ -192,7 +193,7 @@ class NodeDisk implements Disk {
   async makeDirectory(path: string): Promise<void> {
     const target = this.#place(path);
     await attempt(path, "mkdir", async () => {
-      const first = await mkdir(target, { recursive: true, mode: 0o700 });
+      const first = await makeDirectories(target);
       if (first === undefined) return;
       // Directories may be made above the disk's own root, which no `syncDirectory` of it could reach.
       for (let made = target; ; made = dirname(made)) {
