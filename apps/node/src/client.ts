@@ -130,9 +130,16 @@ export async function connectNode(
     if (deadline.aborted && options.signal?.aborted !== true)
       throw new NodeUnreachableError(directory, `no answer within ${connectTimeoutMs} ms`, error);
     if (isFabricError(error, "CONTROL_UNREACHABLE"))
-      throw new NodeUnreachableError(directory, "is revoada up running?", error);
+      throw new NodeUnreachableError(directory, whyUnreachable(error), error);
     throw error;
   }
+}
+
+/** A daemon of another user runs, as far as anybody can tell: to ask whether it does would lead astray. */
+function whyUnreachable({ cause }: Error): string {
+  const code = cause instanceof Error ? (cause as NodeJS.ErrnoException).code : undefined;
+  const isDenied = code === "EACCES" || code === "EPERM";
+  return isDenied ? "permission denied, the directory belongs to another user" : "is revoada up running?";
 }
 
 function wrap(client: ControlClient, signal: AbortSignal | undefined): NodeClient {

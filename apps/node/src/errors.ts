@@ -153,6 +153,8 @@ function reasonOf(error: unknown): string {
       return "permission denied";
     case "ENOTDIR":
       return "it is not a directory";
+    case "EEXIST":
+      return "there is a file of that name";
     case "EISDIR":
       return "it is a directory";
     case "ENOSPC":

@@ -60,11 +60,21 @@ describe("resources on the command line", () => {
     const refused = await run("apply -f manifests");
     expect([refused.code, refused.out]).toEqual([2, ""]);
     expect(refused.err).toMatch(/^error FORMAT_INVALID: manifests\/2-bad\.yaml:\d+:\d+: /);
-    expect((await run("list")).out).toBe("nothing\n");
+    expect((await run("list")).out).toBe("no resources\n");
     writeFileSync(join(folder, "manifests", "2-bad.yaml"), settings.replace("settings", "more"));
     expect((await run("apply -f manifests")).out).toBe(
       "RESOURCE            OUTCOME  REVISION\nConfigMap settings  created  1\nConfigMap more      created  2\n",
     );
+  });
+
+  test("are told as applied where a later file is refused", async () => {
+    const { folder, run } = await desk();
+    writeFileSync(join(folder, "1.yaml"), settings);
+    writeFileSync(join(folder, "2.yaml"), `${settings.replace("settings", "twice")}---\n`.repeat(2));
+    const { code, out, err } = await run("apply -f 1.yaml -f 2.yaml");
+    expect([code, out]).toEqual([1, "RESOURCE            OUTCOME  REVISION\nConfigMap settings  created  1\n"]);
+    expect(err).toMatch(/^error FACE_DUPLICATE_RESOURCE: 2\.yaml: /);
+    expect((await run("apply -f 2.yaml")).out).toBe("");
   });
 
   test("come from a pipe, in the format that is said", async () => {

@@ -71,6 +71,17 @@ describe("config validate", () => {
     expect(() => readFileSync(join(folder, "revoada-data"))).toThrow("ENOENT");
   });
 
+  test("says where a topology or strategy stands that there is not", async () => {
+    const topology = await run("config validate --config revoada.yaml", { file: "zone: a\ntopology: Cluster3MNW\n" });
+    expect(topology.code).toBe(2);
+    expect(topology.err).toMatch(/^error TOPOLOGY_UNKNOWN: revoada\.yaml:2:11: unknown topology "Cluster3MNW"/);
+    const strategy = await run("config validate --config revoada.yaml", { file: "zone: a\nstrategy: datacentre\n" });
+    expect([strategy.code, strategy.err]).toEqual([
+      2,
+      'error CONFIG_INVALID: revoada.yaml:2:11: expected one of homelab, solo, datacenter, or a file (did you mean datacenter?), got "datacentre"\n',
+    ]);
+  });
+
   test("names file, line, column, path and expectation of a mistake deep in a strategy", async () => {
     const strategy = { ...prescribedHomelab(), consensus: { ...prescribedHomelab().consensus, quorumSize: "three" } };
     const file = `zone: a\nstrategy:\n${JSON.stringify(strategy, undefined, 2).replaceAll(/^/gm, "  ")}\n`;

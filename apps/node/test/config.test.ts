@@ -126,6 +126,13 @@ describe("a mistake in a configuration", () => {
     expect(await refusal({ file: "- a\n" })).toBe("CONFIG_INVALID revoada.yaml:1:1: expected an object of settings");
   });
 
+  test("tells how an IPv6 address is written where one has no brackets", async () => {
+    expect(await refusal({ flags: { listen: "::1:7400" } })).toBe(
+      'CONFIG_INVALID --listen: expected [host]:port for an IPv6 address, got "::1:7400"',
+    );
+    expect((await load({ flags: { listen: "[::1]:7400" } }).config).listen).toBe("[::1]:7400");
+  });
+
   test("is found by flag or variable", async () => {
     expect(await refusal({ flags: { listen: "127.0.0.1:99999" } })).toContain(
       "CONFIG_INVALID --listen: expected host:port",

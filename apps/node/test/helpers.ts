@@ -33,6 +33,7 @@ export function captureIo(options: CaptureOptions = {}): CapturedIo {
     },
     isTerminal: options.isTerminal ?? false,
     columns: 80,
+    rows: 24,
   });
   const text = (chunks: readonly Uint8Array[]): string => Buffer.concat(chunks).toString("utf8");
   return {

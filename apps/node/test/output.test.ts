@@ -2,6 +2,9 @@ import { FabricError } from "@revoada/fabric";
 import { describe, expect, test } from "vitest";
 import { exitCodeOf } from "../src/cli/exit-codes.ts";
 import { painter, renderError, renderFacts, renderTable, renderValue } from "../src/cli/output.ts";
+import { renderCommandHelp, renderOverview } from "../src/cli/help.ts";
+import { commands } from "../src/cli/commands.ts";
+import { renderFrame } from "../src/cli/commands/status.ts";
 import { captureIo } from "./helpers.ts";
 
 const plain = painter(captureIo().stdout, {});
@@ -88,5 +91,53 @@ describe("a failure", () => {
     ];
     expect(codes.map((code) => exitCodeOf(new FabricError(code, "x")))).toEqual([2, 3, 4, 5, 6, 1]);
     expect(exitCodeOf(new Error("x"))).toBe(1);
+  });
+});
+
+describe("a picture that is shown again and again", () => {
+  /** What a terminal shows after these frames, which only go home, write and erase. */
+  const shownAfter = (frames: readonly string[]): readonly string[] => {
+    const screen: string[] = [];
+    for (const frame of frames) {
+      // oxlint-disable-next-line no-control-regex
+      const [picture = "", below] = frame.replaceAll(/\u001B\[(?:\?7[lh]|H)/g, "").split("\u001B[J");
+      expect(below).toBe("");
+      const lines = picture.split("\n");
+      for (const [row, line] of lines.entries()) {
+        const text = line.replace("\u001B[K", "");
+        screen[row] = line.endsWith("\u001B[K") ? text : text + (screen[row] ?? "").slice(text.length);
+      }
+      screen.length = lines.length - 1;
+    }
+    return screen;
+  };
+
+  test("leaves nothing of the one before it, whose lines were longer and more", () => {
+    const frames = ["condition  degraded, read-write\nlog\nlast\n", "condition  healthy\nlog\n"];
+    expect(shownAfter(frames.map((text) => renderFrame(text, 24)))).toEqual(["condition  healthy", "log"]);
+  });
+
+  test("never scrolls its terminal, and says how much did not fit", () => {
+    const text = Array.from({ length: 10 }, (_, index) => `line ${index + 1}\n`).join("");
+    expect(shownAfter([renderFrame(text, 11)])).toHaveLength(10);
+    expect(shownAfter([renderFrame(text, 5)])).toEqual(["line 1", "line 2", "line 3", "… 7 more lines"]);
+    expect(shownAfter([renderFrame(text, 1)])).toEqual(["… 10 more lines"]);
+  });
+});
+
+describe("help", () => {
+  const all = (width?: number): readonly string[] => [
+    renderOverview(commands, [], width),
+    ...commands.map((command) => renderCommandHelp(command, width)),
+  ];
+
+  test("fits the terminal, as far as its words do", () => {
+    const isLong = (line: string): boolean => line.length > 80 && !/^ +\S+$|^ {2}\S|^Usage: /.test(line);
+    expect(all(80).flatMap((text) => text.split("\n").filter(isLong))).toEqual([]);
+  });
+
+  test("says the same in any width", () => {
+    const words = (text: string): readonly string[] => text.split(/\s+/);
+    for (const width of [20, 80, 200]) expect(all(width).map(words)).toEqual(all().map(words));
   });
 });

@@ -161,7 +161,7 @@ describe("another declaration", () => {
     const six = quorum({ masters: 6, workers: true });
     for (const node of nodes.slice(0, 3))
       await expect(switchTo(node, { topology: six })).rejects.toThrow(
-        "topology cluster_6m_nw needs 6 nodes, 5 living ones may hold any role: 1 more have to join first",
+        "topology cluster_6m_nw needs 6 nodes, 5 living ones may hold any role: 1 more must join first",
       );
     kit.gossip.say(nodeId("e"), { status: "dead" });
     await expect(switchTo(kit.founder, toFive)).rejects.toThrow(refused);

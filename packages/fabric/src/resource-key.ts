@@ -51,9 +51,9 @@ export function parseResourceRef(value: unknown, path = "resource"): ResourceRef
   };
 }
 
-/** One line for people: `apps/Deployment shop/web`. */
+/** One line for people: `Deployment.apps shop/web`, as the command line takes a kind and its group. */
 export function formatResourceRef(ref: ResourceRef): string {
-  const kind = ref.group === undefined ? ref.kind : `${ref.group}/${ref.kind}`;
+  const kind = ref.group === undefined ? ref.kind : `${ref.kind}.${ref.group}`;
   return `${kind} ${ref.namespace === undefined ? "" : `${ref.namespace}/`}${ref.name}`;
 }
 

@@ -34,7 +34,7 @@ export class ListenFailedError extends FabricError {
   readonly address: Address;
 
   constructor(address: Address, cause: unknown) {
-    super("TRANSPORT_LISTEN_FAILED", `cannot listen on ${address}: ${systemCode(cause)}`, { cause });
+    super("TRANSPORT_LISTEN_FAILED", `cannot listen on ${address}: ${listenReason(systemCode(cause))}`, { cause });
     this.address = address;
   }
 }
@@ -151,6 +151,20 @@ export class RemoteError extends FabricError {
   constructor(peer: NodeId, code: string, message: string, retryable: boolean) {
     super(code, message, { retryable });
     this.peer = peer;
+  }
+}
+
+/** Why nobody can listen somewhere, for the codes that a wrong address leads to. */
+function listenReason(code: string): string {
+  switch (code) {
+    case "EADDRNOTAVAIL":
+      return "this host has no such address (EADDRNOTAVAIL)";
+    case "ENOTFOUND":
+      return "its name has no address (ENOTFOUND)";
+    case "EACCES":
+      return "permission denied (EACCES)";
+    default:
+      return code;
   }
 }
 

@@ -58,13 +58,14 @@ export function exitCodeOf(error: unknown): number {
 }
 
 /** The table of the help. */
-export const exitCodeTable: readonly (readonly [number, string])[] = [
-  [exitCodes.ok, "it was done"],
-  [exitCodes.failed, "it failed"],
-  [exitCodes.usage, "the input is wrong: flags, settings, names or files"],
-  [exitCodes.unreachable, "no daemon answers for the data directory"],
-  [exitCodes.notFound, "there is no such resource, lease, token or node"],
-  [exitCodes.noQuorum, "no quorum, or the outcome of a write is unknown"],
-  [exitCodes.conflict, "somebody else changed it first"],
-  [exitCodes.broken, "an invariant is broken; the daemon stopped itself"],
+export const exitCodeTable: readonly (readonly [string, string])[] = [
+  [String(exitCodes.ok), "it was done"],
+  [String(exitCodes.failed), "it failed"],
+  [String(exitCodes.usage), "the input is wrong: flags, settings, names or files"],
+  [String(exitCodes.unreachable), "no daemon answers for the data directory"],
+  [String(exitCodes.notFound), "there is no such resource, lease, token or node"],
+  [String(exitCodes.noQuorum), "no quorum, or the outcome of a write is unknown"],
+  [String(exitCodes.conflict), "somebody else changed it first"],
+  [String(exitCodes.broken), "an invariant is broken; the daemon stopped itself"],
+  ["130, 143", "interrupted: a client at once, a daemon only at the second signal"],
 ];

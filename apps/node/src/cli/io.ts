@@ -6,6 +6,8 @@ export interface CliOutput {
   readonly isTerminal: boolean;
   /** Width of the terminal in characters. */
   readonly columns: number;
+  /** Height of the terminal in lines. */
+  readonly rows: number;
 }
 
 /** Everything that a command may know of the process around it. */
@@ -28,7 +30,12 @@ export function processIo(signal: AbortSignal): CliIo {
       stream.write(data);
     },
     isTerminal: isatty(stream.fd),
-    columns: stream.columns ?? 80,
+    get columns() {
+      return stream.columns || 80;
+    },
+    get rows() {
+      return stream.rows || 24;
+    },
   });
   return {
     stdout: output(process.stdout),

@@ -2,7 +2,7 @@ import { version } from "../version.ts";
 import type { CommandSpec, Invocation } from "./command.ts";
 import { exitCodeOf, exitCodes } from "./exit-codes.ts";
 import { renderCommandHelp, renderOverview } from "./help.ts";
-import type { CliIo } from "./io.ts";
+import type { CliIo, CliOutput } from "./io.ts";
 import { renderError, type OutputFormat } from "./output.ts";
 import { parseCommandLine, type ParsedLine } from "./parse.ts";
 
@@ -23,13 +23,21 @@ async function dispatch(parsed: ParsedLine, commands: readonly CommandSpec[], io
       io.stdout.write(`revoada ${version}\n`);
       return exitCodes.ok;
     case "help":
-      io.stdout.write(
-        parsed.command === undefined ? renderOverview(commands, parsed.group) : renderCommandHelp(parsed.command),
-      );
+      io.stdout.write(helpOf(parsed, commands, io.stdout));
       return exitCodes.ok;
     case "run":
       return await parsed.command.run(invocationOf(parsed, io));
   }
+}
+
+function helpOf(
+  { command, group }: Extract<ParsedLine, { type: "help" }>,
+  commands: readonly CommandSpec[],
+  { isTerminal, columns }: CliOutput,
+): string {
+  // Through a pipe, lines stay whole for whoever searches them.
+  const width = isTerminal ? columns : Number.POSITIVE_INFINITY;
+  return command === undefined ? renderOverview(commands, group, width) : renderCommandHelp(command, width);
 }
 
 function invocationOf(parsed: Extract<ParsedLine, { type: "run" }>, io: CliIo): Invocation {

@@ -1,4 +1,4 @@
-import { dirname, isAbsolute, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import type { AutopilotStrategy } from "@revoada/fabric";
 import { ConfigInvalidError } from "../errors.ts";
 import { readConfigFile, type FileValue } from "./config-file.ts";
@@ -6,6 +6,7 @@ import {
   dataDirectoryVariable,
   defaultAdminListen,
   defaultDataDirectory,
+  looksLikeFile,
   settings,
   UnfitSetting,
   variableOf,
@@ -214,8 +215,7 @@ function looksLikePath(join: string): boolean {
 
 /** Names stay names; what looks like a file is found from where it was said. */
 function located(strategy: string, folder: string): string {
-  const isFile = isAbsolute(strategy) || /[/\\]|\.(ya?ml|json)$/i.test(strategy);
-  return isFile ? resolve(folder, strategy) : strategy;
+  return looksLikeFile(strategy) ? resolve(folder, strategy) : strategy;
 }
 
 function nonEmpty(value: string | undefined): string | undefined {

@@ -6,9 +6,11 @@ import {
   describeValue,
   isFabricError,
   parseAutopilot,
+  prescribedStrategies,
   type AutopilotStrategy,
 } from "@revoada/fabric";
 import type { FlagSpec } from "../cli/command.ts";
+import { hint } from "../cli/suggest.ts";
 
 /** What a log line must at least be worth to be written. */
 export const logLevels = ["debug", "info", "warn", "error", "silent"] as const;
@@ -45,7 +47,13 @@ function isAddress(value: string): boolean {
   return port !== undefined && value.length <= 255 && Number(port) <= 65_535;
 }
 
-const address = text("host:port", isAddress);
+/** Without brackets nobody can tell where the host ends in `::1:7400`. */
+function address(value: unknown): string {
+  if (typeof value === "string" && isAddress(value)) return value;
+  const isBare = typeof value === "string" && !value.includes("[") && value.split(":").length > 2;
+  throw new UnfitSetting(isBare ? "[host]:port for an IPv6 address" : "host:port", value);
+}
+
 const somePath = text("a path", (value) => value.length > 0 && value.length <= 4096 && !value.includes("\0"));
 const name = text("a name", (value) => value.length > 0 && value.length <= 214);
 
@@ -85,9 +93,18 @@ function parseLogLevel(value: unknown): LogLevel {
   return level;
 }
 
+/** A strategy is a name, unless it can be told for a path. */
+export function looksLikeFile(strategy: string): boolean {
+  return /[/\\]|\.(ya?ml|json)$/i.test(strategy);
+}
+
 /** A name or a path, or, in files, the strategy itself. */
 function parseStrategySetting(value: unknown): string | Readonly<Record<string, unknown>> {
-  if (typeof value === "string") return name(value);
+  if (typeof value === "string") {
+    const known = Object.keys(prescribedStrategies);
+    if (known.includes(value) || looksLikeFile(name(value))) return value;
+    throw new UnfitSetting(`one of ${known.join(", ")}, or a file${hint(value, known)}`, value);
+  }
   if (typeof value === "object" && value !== null && !Array.isArray(value))
     return value as Readonly<Record<string, unknown>>;
   throw new UnfitSetting("a name, a path or a strategy", value);

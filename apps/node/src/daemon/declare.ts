@@ -12,6 +12,7 @@ import {
 import { hint } from "../cli/suggest.ts";
 import type { NodeConfig } from "../config/config.ts";
 import { readPlainFile, type FileValue } from "../config/config-file.ts";
+import { looksLikeFile } from "../config/settings.ts";
 import { ConfigInvalidError } from "../errors.ts";
 import { readOperatorKey } from "../operator/keys.ts";
 import { knownTopologies, type FindTopology } from "./topologies.ts";
@@ -114,8 +115,7 @@ export async function askedStrategy(asked: NonNullable<NodeConfig["strategy"]>):
   if (typeof asked !== "string") return strategyOf(asked);
   const prescribed = Object.hasOwn(prescribedStrategies, asked) ? prescribedStrategies[asked] : undefined;
   if (prescribed !== undefined) return prescribed();
-  const isFile = /[/\\]|\.(ya?ml|json)$/i.test(asked);
-  if (!isFile) {
+  if (!looksLikeFile(asked)) {
     const known = Object.keys(prescribedStrategies);
     throw new ConfigInvalidError(
       "strategy",

@@ -60,7 +60,7 @@ function requireNodes(tools: OperatorTools, { topology }: ClusterDeclaration, { 
   const short = topology.minNodes - eligible.length;
   if (short <= 0) return;
   throw refused(
-    `topology ${topology.name} needs ${topology.minNodes} nodes, ${eligible.length} living ones may hold any role: ${short} more have to join first`,
+    `topology ${topology.name} needs ${topology.minNodes} nodes, ${eligible.length} living ones may hold any role: ${short} more must join first`,
   );
 }
 

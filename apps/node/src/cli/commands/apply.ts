@@ -98,24 +98,34 @@ async function apply(invocation: Invocation): Promise<number> {
   for (const { source, format, bytes } of bodies) formats.get(format).decode(bytes, source);
   return withNode(invocation, async (node) => {
     const applied: AppliedResource[] = [];
-    for (const { source, format, bytes } of bodies) {
-      applied.push(
-        ...(await node.face.apply({ format, body: bytes, source, ...terms }, { signal: invocation.io.signal })),
-      );
+    try {
+      for (const { source, format, bytes } of bodies) {
+        applied.push(
+          ...(await node.face.apply({ format, body: bytes, source, ...terms }, { signal: invocation.io.signal })),
+        );
+      }
+    } catch (error) {
+      // Each file is a transaction of its own: those before this one were applied, and whoever asked has to know which.
+      if (applied.length > 0) showApplied(invocation, applied);
+      throw error;
     }
-    show(invocation, applied, (paint) =>
-      renderTable(
-        ["RESOURCE", "OUTCOME", "REVISION"],
-        applied.map(({ ref, outcome, revision }) => [
-          formatResourceRef(ref),
-          { text: outcome, style: outcomeStyles[outcome] },
-          String(revision),
-        ]),
-        paint,
-      ),
-    );
+    showApplied(invocation, applied);
     return exitCodes.ok;
   });
+}
+
+function showApplied(invocation: Invocation, applied: readonly AppliedResource[]): void {
+  show(invocation, applied, (paint) =>
+    renderTable(
+      ["RESOURCE", "OUTCOME", "REVISION"],
+      applied.map(({ ref, outcome, revision }) => [
+        formatResourceRef(ref),
+        { text: outcome, style: outcomeStyles[outcome] },
+        String(revision),
+      ]),
+      paint,
+    ),
+  );
 }
 
 /** `revoada apply`. */

@@ -1,3 +1,5 @@
+import type { ClusterDeclaration } from "@revoada/cluster";
+import { FabricError, isFabricError } from "@revoada/fabric";
 import { explainConfig, loadConfig, type ConfigSources, type ExplainedSetting } from "../../config/config.ts";
 import { configSchema } from "../../config/schema.ts";
 import { settings } from "../../config/settings.ts";
@@ -81,6 +83,18 @@ function hiddenToken(value: unknown): unknown {
   return typeof value === "string" && value.trimStart().startsWith("rvd") ? "(a token)" : value;
 }
 
+/** The declaration that a founder would make. A topology that there is not is told with the place that names it. */
+async function declaredBy(sources: ConfigSources): Promise<ClusterDeclaration> {
+  const config = await loadConfig(sources);
+  try {
+    return await declare(config);
+  } catch (error) {
+    if (!isFabricError(error, "TOPOLOGY_UNKNOWN")) throw error;
+    const source = (await explainConfig(sources)).find(({ name }) => name === "topology")?.source;
+    throw source === undefined ? error : new FabricError(error.code, `${source}: ${error.message}`, { cause: error });
+  }
+}
+
 /** `revoada config validate`. */
 export const configValidateCommand: CommandSpec = {
   path: ["config", "validate"],
@@ -92,8 +106,8 @@ export const configValidateCommand: CommandSpec = {
   flags: [...settingFlags, outputFlag],
   examples: [{ command: "revoada config validate --config revoada.yaml", meaning: "before it is rolled out" }],
   run: async (invocation) => {
-    const config = await loadConfig(sourcesOf(invocation));
-    const declaration = (await declare(config)).id();
+    const sources = sourcesOf(invocation);
+    const declaration = (await declaredBy(sources)).id();
     show(invocation, { ok: true, declaration }, () => `valid; a founder would declare ${declaration}\n`);
     return exitCodes.ok;
   },

@@ -134,7 +134,7 @@ async function list(invocation: Invocation, node: NodeClient): Promise<number> {
   show(invocation, value, (paint) => {
     const table =
       items.length === 0
-        ? "nothing\n"
+        ? "no resources\n"
         : renderTable(["KIND", "NAMESPACE", "NAME", "REVISION"], items.map(rowOf), paint);
     return ageMs === undefined ? table : `${table}${paint("dim", renderAge(ageMs))}\n`;
   });

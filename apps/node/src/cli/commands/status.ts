@@ -4,7 +4,7 @@ import type { HealthReport } from "../../daemon/control.ts";
 import type { FormationReport, NodeStatus } from "../../daemon/status.ts";
 import type { CommandSpec, Invocation } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
-import { counted, renderError, renderFacts, renderTable, type Cell } from "../output.ts";
+import { counted, painter, renderError, renderFacts, renderTable, type Cell } from "../output.ts";
 import { clientFlags, outputOf, show, withNode, type Paint } from "./common.ts";
 
 const watchEveryMs = 1000;
@@ -174,17 +174,33 @@ function renderHealth(report: HealthReport, paint: Paint): string {
   );
 }
 
+/**
+ * What a terminal is sent to show a text in the place of the one before. Home, each line with nothing of an older one behind it, and nothing
+ * below: a screen that is cleared first flickers. Lines are cut at the edge, as one that wraps would push the first ones out of sight.
+ */
+export function renderFrame(text: string, rows: number): string {
+  const lines = text.trimEnd().split("\n");
+  // The last row stays free, so that the end of the picture scrolls nothing.
+  const room = Math.max(1, rows - 1);
+  const fitting =
+    lines.length <= room ? lines : [...lines.slice(0, room - 1), `… ${lines.length - room + 1} more lines`];
+  return `\u001B[?7l\u001B[H${fitting.map((line) => `${line}\u001B[K\n`).join("")}\u001B[J\u001B[?7h`;
+}
+
 async function watchStatus(invocation: Invocation, node: NodeClient): Promise<number> {
   const { io } = invocation;
   const isLive = io.stdout.isTerminal && outputOf(invocation) === undefined;
   while (!io.signal.aborted) {
     try {
       const status = await node.status();
-      // Home, the new picture, and nothing of the old one below it: a screen that is cleared first flickers.
-      if (isLive) io.stdout.write("\u001B[H");
-      if (outputOf(invocation) === "json") io.stdout.write(`${JSON.stringify(status)}\n`);
-      else show(invocation, status, (paint) => renderStatus(status, paint));
-      if (isLive) io.stdout.write("\u001B[J");
+      if (isLive)
+        io.stdout.write(renderFrame(renderStatus(status, painter(io.stdout, io.environment)), io.stdout.rows));
+      else if (outputOf(invocation) === "json") io.stdout.write(`${JSON.stringify(status)}\n`);
+      else {
+        // Without a line between them, documents of YAML are one that says everything twice.
+        if (outputOf(invocation) === "yaml") io.stdout.write("---\n");
+        show(invocation, status, (paint) => renderStatus(status, paint));
+      }
     } catch (error) {
       // The daemon is gone: whatever comes next is another connection.
       if (io.signal.aborted) break;
