@@ -348,13 +348,19 @@ export class RunningCluster {
     return this.holdsReplica() || this.remoteFace === undefined ? this.localFace : this.remoteFace;
   }
 
-  /** Who leads by the word of gossip, and in which term; that may be an older one than the log's. */
+  /**
+   * Which other node leads by the word of gossip, and in which term; that may be an older one than the log's. Whether this node itself
+   * leads, its log knows.
+   */
   likelyLeadership(): { readonly leader: NodeId; readonly term: number } | undefined {
+    const self = this.#layers.attestor.identity.id;
     let likely: { readonly leader: NodeId; readonly term: number } | undefined;
-    for (const member of this.membership.view().members.values()) {
-      const term = Number(member.keys.get(leadsKey) ?? "-1");
-      if (member.status !== "alive" || !Number.isSafeInteger(term) || term <= (likely?.term ?? -1)) continue;
-      likely = { leader: member.id, term };
+    for (const { id, status, keys } of this.membership.view().members.values()) {
+      const said = keys.get(leadsKey);
+      // Who led once says so with an empty text, and no term is 0.
+      const term = said === undefined || said === "" ? 0 : Number(said);
+      if (id === self || status !== "alive" || !Number.isSafeInteger(term) || term <= (likely?.term ?? 0)) continue;
+      likely = { leader: id, term };
     }
     return likely;
   }

@@ -42,6 +42,21 @@ describe("an operator's word", () => {
     expect(record(kit, node).flags).toEqual([]);
   });
 
+  test("that nobody leads to carry out ends in time, and no node that led before is taken for a leader", async () => {
+    const { kit, nodes } = await formed("b", "c", "d");
+    // Each of them leads for a moment, and says in gossip that it does not any more.
+    for (const name of ["b", "c", "a"]) {
+      kit.log.elect(nodeId(name));
+      await kit.clock.advanceAsync(1000);
+    }
+    kit.log.elect(undefined);
+    await kit.clock.advanceAsync(1000);
+    for (const { cluster } of nodes) expect(cluster.running().likelyLeadership()).toBeUndefined();
+    await expect(shift(kit, "cordon", worker(kit))).rejects.toThrow(
+      expect.objectContaining({ code: "RAFT_NO_QUORUM" }),
+    );
+  });
+
   test("drains a worker to standby, where it stays until it is restored", async () => {
     const { kit } = await formed("b", "c", "d");
     const node = worker(kit);

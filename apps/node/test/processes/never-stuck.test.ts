@@ -49,7 +49,7 @@ test("a cluster goes round a quarantined node, grows to five voters while it run
   expect(passedOver?.replica).not.toBe("voter");
   const tooFew = await ask("formation", "switch-topology", "cluster_5m_nw", "--strategy", fiveVoters(folder));
   expect(tooFew).toMatchObject({ code: 1, out: "" });
-  expect(tooFew.err).toContain("needs 5 nodes, 4 living ones may hold any role: 1 more have to join first");
+  expect(tooFew.err).toContain("needs 5 nodes, 4 living ones may hold any role: 1 more must join first");
   expect((await ask("formation", "propose", "restore", patient)).code).toBe(0);
   await until("the restored node to replicate", async () => {
     const record = await place(patient);
