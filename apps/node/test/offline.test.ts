@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { readdirSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { loadIdentity } from "@revoada/attest-blake3";
 import { isFabricError, silentLogger } from "@revoada/fabric";
@@ -147,6 +149,16 @@ describe("recovering from a lost majority", () => {
     await start(dataDir);
     const busy = await run(dataDir, "recover --lost-majority --dry-run");
     expect([busy.code, busy.err.split(":")[0]]).toEqual([1, "error DISK_LOCKED"]);
+  });
+
+  test("takes no notice of the locks that a killed daemon left", async () => {
+    const dataDir = await stopped();
+    const left = createServer().listen(join(dataDir, "store", "lock.0123456789abcdef0123456789abcdef.socket"));
+    onTestFinished(() => void left.close());
+    await once(left, "listening");
+    const { code, err } = await run(dataDir, "recover --lost-majority --dry-run");
+    expect([code, err.split(":")[0]]).toEqual([1, "error CLUSTER_OFFLINE_REFUSED"]);
+    expect((await run(dataDir, "key rotate")).code).toBe(0);
   });
 
   test("says what it is for, and is asked for by name", async () => {

@@ -1,5 +1,5 @@
 import { cp, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { blake3Attestor, type StoredIdentity } from "@revoada/attest-blake3";
 import { catalogMachine } from "@revoada/catalog";
 import { lmdbStore } from "@revoada/catalog/lmdb";
@@ -12,6 +12,9 @@ import type { NodeFile } from "../data-directory/node-file.ts";
 import { NodeLeftError, NotInitialisedError, OtherStoreError } from "../errors.ts";
 import { groupIdOf, openIdentity } from "../daemon/prepare.ts";
 import { ReleaseStack } from "../daemon/release-stack.ts";
+
+/** Who holds a store, as opposed to what is in it. */
+const isLock = /^lock(\.|$)|-lock$/;
 
 /** A node whose daemon does not run: its directory is held, its log is open, its state can be tried things on. */
 export interface StoppedNode extends AsyncDisposable {
@@ -53,7 +56,9 @@ async function takeNode(directory: string, taken: ReleaseStack): Promise<Stopped
     throw new OtherStoreError(join(directory, data.paths.walName), `store ${recovered.storeId}`, file.store);
   const copy = `${data.paths.store}.${Math.floor(clock.wallMs())}.tmp`;
   taken.defer(() => rm(copy, { recursive: true, force: true }));
-  await cp(data.paths.store, copy, { recursive: true });
+  // A daemon that was killed leaves its locks, of which one is a socket that cannot be copied.
+  const isData = (path: string): boolean => !isLock.test(basename(path));
+  await cp(data.paths.store, copy, { recursive: true, filter: isData });
   const scratch = await lmdbStore({ directory: copy });
   taken.defer(() => scratch.close());
   return {
