@@ -34,7 +34,7 @@ export {
 export type { BrokenInvariant, ClusterCondition, ClusterHealth } from "./health.ts";
 export { declarationId } from "./in-force.ts";
 export type { Decision } from "./machine/decision.ts";
-export { commandKinds, openEnvelope, sealEnvelope, type CommandKind } from "./machine/envelope.ts";
+export { commandCodec, commandKinds, openEnvelope, sealEnvelope, type CommandKind } from "./machine/envelope.ts";
 export type { FormationState, SealingVoters } from "./machine/formation-machine.ts";
 export type { CommittedShift } from "./machine/recent-shifts.ts";
 export { ClusterMachine, type ClusterMachineOptions, type StateHash } from "./machine/machine.ts";

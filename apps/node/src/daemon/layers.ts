@@ -1,12 +1,13 @@
 import { catalog, catalogMachine } from "@revoada/catalog";
 import {
+  commandCodec,
   controllersDuty,
   type CatalogLayer,
   type ClusterDeclaration,
   type ClusterLayers,
   type HistoryLimits,
 } from "@revoada/cluster";
-import { raft, walLogStore, type RaftCodec } from "@revoada/consensus-raft";
+import { raft, walLogStore } from "@revoada/consensus-raft";
 import {
   type Clock,
   type Configuration,
@@ -41,14 +42,6 @@ export interface LayerOptions {
   readonly logger: Logger;
   readonly metrics: Metrics;
 }
-
-/** Commands and results are bytes already. */
-const bytesCodec: RaftCodec<Uint8Array, Uint8Array> = {
-  encodeCommand: (command) => command,
-  decodeCommand: (bytes) => bytes,
-  encodeResult: (result) => result,
-  decodeResult: (bytes) => bytes,
-};
 
 /** The layers of this node: TLS, gossip, Raft over the write-ahead log, LMDB, and the raw face. */
 export function nodeLayers(options: LayerOptions): ClusterLayers {
@@ -93,7 +86,7 @@ export function nodeLayers(options: LayerOptions): ClusterLayers {
         clock,
         random,
         disk: options.disk,
-        codec: bytesCodec,
+        codec: commandCodec,
         electionTimeoutMs: declaration.strategy.consensus.electionTimeoutMs,
         snapshotIntervalEntries: declaration.strategy.consensus.snapshotIntervalEntries,
         ...(founding ? { bootstrap: loneVoter } : {}),

@@ -2,6 +2,7 @@ import { blake3Attestor, ed25519Verifier, identityFromSeed } from "@revoada/atte
 import { catalog, catalogMachine, memoryStore } from "@revoada/catalog";
 import {
   Cluster,
+  commandCodec,
   joinCluster,
   planRecovery,
   type ClusterDeclaration,
@@ -10,14 +11,7 @@ import {
   type ConsensusParts,
   type MembershipParts,
 } from "@revoada/cluster";
-import {
-  decodeConfiguration,
-  encodeConfiguration,
-  raft,
-  walLogStore,
-  type RaftCodec,
-  type WalLogStore,
-} from "@revoada/consensus-raft";
+import { decodeConfiguration, encodeConfiguration, raft, walLogStore, type WalLogStore } from "@revoada/consensus-raft";
 import {
   isFabricError,
   type Attestor,
@@ -72,14 +66,6 @@ interface Saved {
 }
 
 const version = "simulated";
-
-/** The machine's commands and results are bytes already. */
-const bytesCodec: RaftCodec<Uint8Array, Uint8Array> = {
-  encodeCommand: (command) => command,
-  decodeCommand: (bytes) => bytes,
-  encodeResult: (result) => result,
-  decodeResult: (bytes) => bytes,
-};
 
 /** One life of the process before its cluster runs. */
 interface Boot {
@@ -420,7 +406,7 @@ export class SimulatedNode {
       random: this.#random.fork(`raft-${this.#life}`),
       disk: this.disk,
       logStore: () => observedLog(this.#openLog(host, String((opened += 1))), this.id, this.#world.monitor),
-      codec: bytesCodec,
+      codec: commandCodec,
       electionTimeoutMs: strategy.electionTimeoutMs,
       snapshotIntervalEntries: strategy.snapshotIntervalEntries,
       ...(parts.founding
