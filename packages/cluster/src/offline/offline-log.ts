@@ -8,6 +8,7 @@ import {
   type LogIndex,
   type LogStore,
   type MachineStore,
+  type NodeId,
   type RecoveredLog,
   type SubMachine,
   type Term,
@@ -115,6 +116,11 @@ export class OfflineLog {
     if (kind === "noop") return { kind, index, term };
     return { kind, index, term, configuration: this.#options.decodeConfiguration(payload) };
   }
+}
+
+/** True where a log names nobody but this node as a voter, in no half of a change. */
+export function isAlone({ voters, outgoing }: Configuration, node: NodeId): boolean {
+  return outgoing === undefined && voters.length === 1 && voters[0]?.id === node;
 }
 
 /** The refusal of an act on a stopped node; nothing was changed. */

@@ -8,7 +8,7 @@ import {
   type NodeId,
 } from "@revoada/fabric";
 import { encodeCanonical } from "../codec.ts";
-import { OfflineLog, refusal, type OfflineOptions } from "./offline-log.ts";
+import { isAlone, OfflineLog, refusal, type OfflineOptions } from "./offline-log.ts";
 
 /** What going on alone would mean, worked out and not done. */
 export interface RecoveryPlan {
@@ -49,7 +49,8 @@ export async function planRecovery(options: OfflineOptions): Promise<RecoveryPla
     throw refusal(`the formation knows ${shortId(node)} with store ${record.storeId}, its log is ${recovered.storeId}`);
   const voters = replicasOf(formation, "voter");
   const lost = [...formation.nodes.keys()].filter((id) => id !== node).toSorted();
-  if (voters.length === 1 && voters[0] === node)
+  // By the log too: where it has not followed yet, those that it names could still be needed.
+  if (voters.length === 1 && voters[0] === node && isAlone(configuration, node))
     throw refusal(`${shortId(node)} is the only voter: nothing keeps it from going on`);
   // The configuration first: the machine takes the command only in a log that names nobody else.
   const generation = (formation.generation + 1) as Generation;

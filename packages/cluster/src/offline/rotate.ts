@@ -1,6 +1,6 @@
 import { replicasOf, shortId, type LogBatch, type NodeId } from "@revoada/fabric";
 import { encodeCanonical } from "../codec.ts";
-import { OfflineLog, refusal, type OfflineOptions } from "./offline-log.ts";
+import { isAlone, OfflineLog, refusal, type OfflineOptions } from "./offline-log.ts";
 
 /**
  * Works out how the only voter of a cluster passes its place on to its next key. There is nobody to agree while it starts anew, and nobody
@@ -18,6 +18,8 @@ export async function planLoneRotation(options: OfflineOptions, successor: NodeI
   if (voters.length === 1 && voters[0] === successor) return undefined;
   if (voters.length !== 1 || voters[0] !== node)
     throw refusal(`${shortId(node)} is not the only voter: start it, and rotate its key while it runs`);
+  if (!isAlone(offline.configuration, node))
+    throw refusal(`the log of ${shortId(node)} still names others that vote: start it until the log has followed`);
   if (formation.operators !== undefined)
     throw refusal("an operator has to approve of a next key, and nobody can while the only voter is stopped");
   const signature = attestor.signSuccession(clusterId, successor);
