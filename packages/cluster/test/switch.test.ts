@@ -173,6 +173,10 @@ describe("another declaration", () => {
     neverConfirms(kit);
     await switchTo(kit.founder, toFive);
     await expect(switchTo(kit.founder, { topology: quorum({ masters: 5 }) })).rejects.toThrow("one at a time");
+    // The same order given again is the one that is under way: its first answer may have been lost.
+    const again = await switchTo(kit.founder, toFive);
+    expect(again).toMatchObject({ transitions: [{ verb: "declare" }] });
+    expect(declared(kit).pending).toBeDefined();
     kit.log.onPropose = () => undefined;
     await kit.clock.runUntil(() => declared(kit).pending === undefined, { withinMs: 60_000 });
     const { generation } = kit.founder.cluster.formation();

@@ -32,15 +32,19 @@ export async function switchDeclaration(tools: OperatorTools, order: SwitchOrder
   const state = formationOf(tools);
   const { declared, generation } = state.formation;
   if (declared === undefined) throw refused("the cluster has no declaration to switch from");
+  const { node, declaration, withinMs } = order;
+  const transition: Transition = { verb: "declare", node, declaration, withinMs };
+  const isSame = sameDeclaration(declared.declaration, declaration);
+  // Whoever orders the same again did not hear that it was committed.
+  if (isSame && declared.pending?.withinMs === withinMs && !order.dryRun)
+    return { transitions: [transition], generation };
   if (declared.pending !== undefined)
     throw refused(`a switch to ${declarationId(declared.declaration)} is under way: one at a time`);
-  if (sameDeclaration(declared.declaration, order.declaration)) return { transitions: [], generation };
+  if (isSame) return { transitions: [], generation };
   const before = readDeclaration(declared.declaration);
   const fault = switchFault(before, next);
   if (fault !== undefined) throw refused(fault);
   requireNodes(tools, next, state);
-  const { node, declaration, withinMs } = order;
-  const transition: Transition = { verb: "declare", node, declaration, withinMs };
   if (order.dryRun) return { transitions: [transition], generation };
   const after = await commitOrder(tools, [transition], `an operator: from ${before.id()} to ${next.id()}`);
   tools.loop.kick();
