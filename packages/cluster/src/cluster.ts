@@ -39,7 +39,7 @@ import { chainParts } from "./machine/formation-machine.ts";
 import type { StateHash } from "./machine/machine.ts";
 import type { CommittedShift } from "./machine/recent-shifts.ts";
 import { openResult } from "./machine/result.ts";
-import { encodeTokenCommand, listTokens, type TokenCommand } from "./machine/token-machine.ts";
+import { checkLabel, encodeTokenCommand, listTokens, type TokenCommand } from "./machine/token-machine.ts";
 import type { PendingApprovals } from "./operator/approvals.ts";
 import type { ShiftOrder, ShiftOutcome } from "./operator/shift.ts";
 import type { ClusterLayers } from "./parts.ts";
@@ -255,7 +255,10 @@ export class Cluster implements AsyncDisposable {
     readonly signal?: AbortSignal;
   }): Promise<JoinToken> {
     const { attestor, clock, random } = this.#layers;
+    const { label, limitedTo } = options;
+    if (label !== undefined) checkLabel(label);
     const running = this.#require();
+    const { state } = running.machine.formation;
     const members = [...running.membership.view().members.values()].filter((member) => member.status === "alive");
     const voters = replicasOf(this.formation(), "voter");
     const { token, record } = attestor.createToken({
@@ -265,12 +268,12 @@ export class Cluster implements AsyncDisposable {
         .flatMap(({ addresses }) => addresses)
         .slice(0, 16),
       voters: voters.slice(0, 9),
-      expiresMs: Math.floor(clock.wallMs()) + options.ttlMs,
+      // Its end is judged by committed time, which a leader whose clock was ahead may have moved on.
+      expiresMs: Math.max(Math.floor(clock.wallMs()), state?.timeMs ?? 0) + options.ttlMs,
       uses: options.uses,
       random: options.material ?? random.bytes(48),
-      recoveries: (running.machine.formation.state?.recoveries ?? []).map(({ hash }) => hash),
+      recoveries: (state?.recoveries ?? []).map(({ hash }) => hash),
     });
-    const { label, limitedTo } = options;
     const kept: TokenRecord = {
       ...record,
       ...(label === undefined ? {} : { label }),

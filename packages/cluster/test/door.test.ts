@@ -91,6 +91,16 @@ describe("a newcomer with a token", () => {
     await expect(ask(kit, "c", token)).rejects.toThrow(final);
   });
 
+  test("is let in by a token that was made after a leader's clock had been an hour ahead", async () => {
+    const kit = await ClusterKit.founded();
+    kit.clock.jumpWall(3_600_000);
+    await kit.joined("b");
+    kit.clock.jumpWall(-3_600_000);
+    const node = new TestNode(kit, "c");
+    node.joined = await kit.run(node.ask(await kit.token({ ttlMs: 60_000 })));
+    expect(kit.founder.cluster.formation().nodes.has(nodeId("c"))).toBe(true);
+  });
+
   test("is let in where another command came first, and where a seal of it was under way", async () => {
     const kit = await ClusterKit.founded();
     const token = await kit.token({ uses: 4 });

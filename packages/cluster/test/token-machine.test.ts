@@ -103,6 +103,17 @@ describe("a token", () => {
     refused(kit, "the token is unknown", () => kit.shift([{ verb: "forget", node: nodeId("b") }, admit("b")]));
   });
 
+  test("has a label that replicas judge alike, whatever their version of Node knows of characters", () => {
+    const kit = MachineKit.founded();
+    // Nobody has given this one a meaning yet; what a version of Node knows of it changes when somebody does.
+    expect(kit.createToken(tokenRecord(1, { label: "rack \u0378 7" }))).toMatchObject({ ok: true });
+    expect(kit.reopened().store.contents()["tokens"]).toEqual(tokens(kit));
+    for (const [number, label] of ["", "two\nlines", "\u001b[31m", "x\u2028", "\u202exes", "x".repeat(65)].entries())
+      refused(kit, "a label is one printable line of at most 64 characters", () =>
+        kit.createToken(tokenRecord(number + 2, { label })),
+      );
+  });
+
   test("keeps its id to itself", () => {
     const kit = MachineKit.founded();
     kit.createToken(tokenRecord(1));

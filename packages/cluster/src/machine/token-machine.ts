@@ -21,10 +21,18 @@ export class TokenRefusedError extends MachineRefusal {
 }
 
 const tokenId = /^[0-9a-f]{32}$/;
-/** One line that a terminal shows as it is. */
-const labelPattern = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]{1,64}$/u;
+/** One line that a terminal shows as it is, as far as this version of Node knows: not for what all replicas have to judge alike. */
+const printable = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]{1,64}$/u;
+/** What is certain for ever: no control characters, no other line, no change of direction. */
+const oneLine = /^[^\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]{1,64}$/u;
+const labelRule = "a label is one printable line of at most 64 characters";
 const maxTokens = 1024;
 const limitedRoles: readonly LimitedRole[] = ["worker", "observer"];
+
+/** For whoever makes a token. Throws `TOKEN_REFUSED`. */
+export function checkLabel(label: string): void {
+  if (!printable.test(label)) throw new TokenRefusedError(labelRule);
+}
 
 /** The token of an id as it is committed; undefined where there is none. */
 export function readToken(store: StoreReader, id: string): TokenRecord | undefined {
@@ -44,8 +52,8 @@ function parseToken(value: unknown): TokenRecord {
     if (!Number.isSafeInteger(number) || (number as number) < 0)
       throw new TokenRefusedError("expiry and uses are whole numbers");
   }
-  if (label !== undefined && (typeof label !== "string" || !labelPattern.test(label)))
-    throw new TokenRefusedError("a label is one printable line of at most 64 characters");
+  if (label !== undefined && (typeof label !== "string" || !oneLine.test(label)))
+    throw new TokenRefusedError(labelRule);
   if (limitedTo !== undefined && !limitedRoles.includes(limitedTo as LimitedRole))
     throw new TokenRefusedError(`a token is limited to one of ${limitedRoles.join(", ")}`);
   return {
