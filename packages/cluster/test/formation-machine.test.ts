@@ -63,8 +63,24 @@ describe("genesis", () => {
   });
 });
 
+test("a command that changes nothing moves no time, so that the chain tells the same as the state", () => {
+  const kit = MachineKit.founded();
+  kit.shift([{ verb: "cordon", node: nodeId("a") }]);
+  const { timeMs } = kit.state;
+  expect(kit.shift([{ verb: "cordon", node: nodeId("a") }], { timeMs: timeMs + 5000 })).toMatchObject({ ok: true });
+  expect(kit.state.timeMs).toBe(timeMs);
+  expect(kit.shift([{ verb: "restore", node: nodeId("a") }], { timeMs: timeMs + 1000 })).toMatchObject({ ok: true });
+  expect(kit.state).toMatchObject({ timeMs: timeMs + 1000 });
+  expect(kit.state.formation.nodes.get(nodeId("a"))?.lastShiftMs).toBe(timeMs + 1000);
+});
+
 describe("a formation command that is refused leaves everything as it was", () => {
   const cases: readonly (readonly [string, string, (kit: MachineKit) => Outcome])[] = [
+    [
+      "a time after which no other could come",
+      "CLUSTER_TIME_REFUSED",
+      (kit) => kit.shift([{ verb: "cordon", node: nodeId("a") }], { timeMs: Number.MAX_SAFE_INTEGER }),
+    ],
     ["bytes that are no command", "CHAIN_INVALID", (kit) => kit.send("formation", Uint8Array.of(1, 2, 3))],
     [
       "a signature by another than its proposer",

@@ -30,6 +30,7 @@ import { sealEnvelope } from "../machine/envelope.ts";
 import type { FormationState } from "../machine/formation-machine.ts";
 import type { ClusterMachine } from "../machine/machine.ts";
 import { openResult } from "../machine/result.ts";
+import { LeaderTime } from "../time.ts";
 import { SwitchWatch } from "./switch-watch.ts";
 import { WaitingShifts, type WaitingShift } from "./waiting-shifts.ts";
 
@@ -69,6 +70,7 @@ export class FormationLoop {
   readonly #waiting: WaitingShifts;
   #made: { readonly topology: TopologyStrategy; readonly reactor: TopologyReactor } | undefined;
   readonly #hindsight: Hindsight;
+  readonly #time: LeaderTime;
   readonly #abort = new AbortController();
   #cancelTick: (() => void) | undefined;
   #running: Promise<void> | undefined;
@@ -80,6 +82,7 @@ export class FormationLoop {
     this.#options = options;
     this.#switches = new SwitchWatch(options.clock, options.inForce);
     this.#hindsight = new Hindsight(options);
+    this.#time = new LeaderTime(options.clock);
     this.#waiting = new WaitingShifts(options.attestor, options.clock);
   }
 
@@ -154,7 +157,7 @@ export class FormationLoop {
     why: Why,
     approval?: OperatorSignature,
   ): Promise<number> {
-    const { attestor, consensus, inForce, clock } = this.#options;
+    const { attestor, consensus, inForce } = this.#options;
     const decision = encodeDecision({ ...why, transitions, reason });
     const command = attestor.signCommand({
       version: 1,
@@ -163,7 +166,7 @@ export class FormationLoop {
       transitions,
       reason,
       decisionHash: attestor.hash(decision),
-      timeMs: Math.max(Math.floor(clock.wallMs()), state.timeMs),
+      timeMs: this.#time.nowMs(state.timeMs),
       proposer: attestor.identity.id,
       term: consensus.status().term,
       ...(approval === undefined ? {} : { approval }),
@@ -310,7 +313,7 @@ export class FormationLoop {
   }
 
   async #shift(status: ConsensusStatus, state: FormationState): Promise<boolean> {
-    const { inForce, membership, clock, logger } = this.#options;
+    const { inForce, membership, logger } = this.#options;
     const { strategy } = inForce.current;
     const replication = replicationView(status, state.formation);
     const decisions = this.#reactor().observe({
@@ -322,7 +325,7 @@ export class FormationLoop {
       },
       strategy,
       leader: status.id,
-      nowMs: Math.max(Math.floor(clock.wallMs()), state.timeMs),
+      nowMs: this.#time.nowMs(state.timeMs),
       givenUp: this.#hindsight.givenUp(state.formation.generation),
     });
     this.#waiting.keepDecided(state, decisions);

@@ -32,6 +32,7 @@ import { checkDeclared } from "./declared.ts";
 import { decodeDecided, keepDecision } from "./decision.ts";
 import { RecentShifts, type CommittedShift } from "./recent-shifts.ts";
 import { MachineRefusal, readStored, settle, type CheckedCommand } from "./result.ts";
+import { maxTimeMs } from "../time.ts";
 import { decodeRecord, encodeRecord } from "./state-codec.ts";
 import { chargeTokens, dropTokens, writeTokens } from "./token-machine.ts";
 import { trees } from "./trees.ts";
@@ -239,6 +240,7 @@ export class FormationMachine implements SubMachine {
     const command = this.#attestor.openCommand(bytes);
     this.#checkOrigin(state, command, context, configuration);
     checkDeclared(state.formation, command);
+    checkTime(command);
     const timeMs = Math.max(state.timeMs, command.timeMs);
     const steps = applyFormationCommand(state.formation, { ...command, timeMs });
     this.#checkApproval(state, command);
@@ -254,7 +256,8 @@ export class FormationMachine implements SubMachine {
       formation,
       head: { height, hash },
       history,
-      timeMs,
+      // What makes no block moves no time: the chain could not tell it, and would say otherwise than this state from there on.
+      timeMs: blocks.length > 0 ? timeMs : state.timeMs,
       formed: state.formed || isFormed(formation),
       sealing: sealingAfter(state, command, formation, height),
       recoveries,
@@ -456,6 +459,11 @@ export class FormationMachine implements SubMachine {
       operatorSigned: scalar(keys.operatorSigned, origin),
     };
   }
+}
+
+/** Committed time never goes back: one word of a far future would end all tokens for ever, and leave no later time to tell. */
+function checkTime({ timeMs }: FormationCommand): void {
+  if (timeMs > maxTimeMs) throw new MachineRefusal("CLUSTER_TIME_REFUSED", `${timeMs} is beyond the year 9999`);
 }
 
 /**
