@@ -191,6 +191,34 @@ describe("the loop of the leader", () => {
     expect(tookMs).toBeLessThan(200);
   });
 
+  test("hands over to a voter that is heard, not to one that was as far and is silent since", async () => {
+    const { kit } = await formed("b", "c");
+    // In the order in which the log tells how far they are.
+    const [silent, heard] = [...kit.log.replicas.keys()].filter((id) => id !== nodeId("a"));
+    kit.log.silentMs.set(silent as NodeId, 900);
+    await commit(kit.founder, [{ verb: "quarantine", node: nodeId("a") }]);
+    await kit.clock.runUntil(() => kit.log.leader !== nodeId("a"));
+    expect(kit.log.leader).toBe(heard);
+  });
+
+  test("waits for nothing until the wall clock comes up to that of a leader before it, which was an hour ahead", async () => {
+    const { kit } = await formed("b", "c");
+    kit.clock.jumpWall(3_600_000);
+    await commit(kit.founder, [{ verb: "cordon", node: nodeId("b") }]);
+    kit.clock.jumpWall(-3_600_000);
+    const { timeMs } = state(kit.founder);
+    await kit.clock.advanceAsync(1000);
+    await commit(kit.founder, [{ verb: "demote", node: nodeId("b") }]);
+    expect(state(kit.founder).timeMs).toBeGreaterThan(timeMs);
+    expect(state(kit.founder).timeMs).toBeLessThanOrEqual(timeMs + 1000);
+    // Nobody can take its vote: it is relieved of its role after 30 s.
+    const { generation } = formation(kit);
+    const relieved = (): boolean =>
+      kit.founder.cluster.shiftsAbove(generation).some(({ transition }) => transition.verb === "evict");
+    await kit.clock.runUntil(relieved, { withinMs: 40_000 });
+    expectChainVerifies(kit, kit.founder);
+  });
+
   test("does nothing on a follower", async () => {
     const { kit, nodes } = await formed("b", "c", "d");
     const proposers = new Set<NodeId>();

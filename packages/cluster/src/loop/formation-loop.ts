@@ -287,7 +287,9 @@ export class FormationLoop {
         return serves && record.replica === "voter" && (anybody || follows(id));
       })
       .toSorted(
-        ([one, a], [other, b]) => Number(follows(other)) - Number(follows(one)) || b.matchIndex - a.matchIndex,
+        ([one, a], [other, b]) =>
+          // Of two that are as far, the one that is heard: a dead one would be asked again and again.
+          Number(follows(other)) - Number(follows(one)) || b.matchIndex - a.matchIndex || a.silentMs - b.silentMs,
       )[0]?.[0];
   }
 

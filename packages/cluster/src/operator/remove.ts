@@ -39,7 +39,7 @@ async function relieve(tools: OperatorTools, node: NodeId, state: FormationState
   if (node === attestor.identity.id) {
     const [heir] = [...consensus.status().progress]
       .filter(([id]) => state.formation.nodes.get(id)?.replica === "voter")
-      .toSorted(([, a], [, b]) => b.matchIndex - a.matchIndex);
+      .toSorted(([, a], [, b]) => b.matchIndex - a.matchIndex || a.silentMs - b.silentMs);
     if (heir !== undefined) await consensus.transferLeadership(heir[0]);
     throw new CommandRefusedError("RAFT_NOT_LEADER", "this leader was to be removed and handed over", {
       retryable: true,

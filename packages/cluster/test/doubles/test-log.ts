@@ -37,6 +37,8 @@ export class TestLog {
   configuration: Configuration = nobody;
   leader: NodeId | undefined;
   term = 0;
+  /** Replicas that have acknowledged everything and are silent since, in milliseconds: nobody can hand leadership to them. */
+  readonly silentMs = new Map<NodeId, number>();
   /** True: a replica that starts has not applied the log yet, and does with the next entry. */
   appliesLate = false;
   /** Called before a proposal is taken; a throw refuses it. */
@@ -149,7 +151,8 @@ export class TestConsensus implements Consensus<Uint8Array, Uint8Array> {
     const progress = new Map<NodeId, ReplicaProgress>();
     if (leads)
       for (const other of log.replicas.keys())
-        if (other !== id) progress.set(other, { matchIndex: last, state: "replicate", silentMs: 0 });
+        if (other !== id)
+          progress.set(other, { matchIndex: last, state: "replicate", silentMs: log.silentMs.get(other) ?? 0 });
     return {
       id,
       storeId,
@@ -164,7 +167,8 @@ export class TestConsensus implements Consensus<Uint8Array, Uint8Array> {
       configuration: log.configuration,
       configurationIndex: last,
       quorum: log.leader !== undefined,
-      quorumSinceMs: 0,
+      // For longer than anybody waits for.
+      quorumSinceMs: log.leader === undefined ? 0 : 3_600_000,
       progress,
       storage: "ok",
     };
@@ -192,6 +196,8 @@ export class TestConsensus implements Consensus<Uint8Array, Uint8Array> {
   async transferLeadership(to: NodeId): Promise<void> {
     if (!this.#log.configuration.voters.some(({ id }) => id === to))
       throw new LogRefusal("RAFT_TRANSFER_FAILED", "it does not vote");
+    if (this.#log.silentMs.has(to))
+      throw new LogRefusal("RAFT_TRANSFER_FAILED", "it is not heard", { retryable: true });
     this.#log.elect(to);
   }
 
