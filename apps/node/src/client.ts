@@ -36,6 +36,14 @@ export interface NodeIdentity {
   readonly dataDir: string;
 }
 
+/** An order that waited for an operator and was dropped. */
+export interface DroppedLine {
+  readonly statement: ApprovalStatement;
+  readonly sinceMs: number;
+  readonly droppedMs: number;
+  readonly why: string;
+}
+
 /** A daemon, asked over the control socket of its data directory. Calls reject with the daemon's own codes. */
 export interface NodeClient extends AsyncDisposable {
   /** The verbs of the cluster's face. */
@@ -91,7 +99,11 @@ export interface NodeClient extends AsyncDisposable {
   /** Has the daemon read its settings again. Rejects, with nothing changed, where they are wrong. */
   reload(): Promise<ReloadReport>;
   /** What waits for an operator's approval. Rejects with `CLUSTER_NO_OPERATORS`. */
-  pending(): Promise<{ readonly cluster: string; readonly waiting: readonly WaitingLine[] }>;
+  pending(): Promise<{
+    readonly cluster: string;
+    readonly waiting: readonly WaitingLine[];
+    readonly dropped: readonly DroppedLine[];
+  }>;
   /** Has a shift committed that an operator approves of; resolves with the generation after it. */
   approve(statement: ApprovalStatement, approval: OperatorSignature): Promise<number>;
   /** Commits an operator's signature under a sealed head, as canonical bytes. */
@@ -142,6 +154,13 @@ function whyUnreachable({ cause }: Error): string {
   return isDenied ? "permission denied, the directory belongs to another user" : "is revoada up running?";
 }
 
+function readLine<T extends { readonly statement: Uint8Array }>({
+  statement,
+  ...line
+}: T): Omit<T, "statement"> & { readonly statement: ApprovalStatement } {
+  return { ...line, statement: unsignedAttestor().readApproval(statement) };
+}
+
 function wrap(client: ControlClient, signal: AbortSignal | undefined): NodeClient {
   const interruptible = signal === undefined ? {} : { signal };
   // Daemon and client are one program; what the daemon answers is trusted as far as its socket is.
@@ -179,10 +198,8 @@ function wrap(client: ControlClient, signal: AbortSignal | undefined): NodeClien
     declaration: () => ask<DeclarationReport>("declaration"),
     reload: () => ask<ReloadReport>("reload"),
     async pending() {
-      const { cluster, waiting } = await ask<PendingReport>("chain.pending");
-      const attestor = unsignedAttestor();
-      const lines = waiting.map(({ statement, ...line }) => ({ ...line, statement: attestor.readApproval(statement) }));
-      return { cluster, waiting: lines };
+      const { cluster, waiting, dropped } = await ask<PendingReport>("chain.pending");
+      return { cluster, waiting: waiting.map(readLine), dropped: dropped.map(readLine) };
     },
     async approve(statement, { operator, signature }): Promise<number> {
       const bytes = unsignedAttestor().encodeApproval(statement);

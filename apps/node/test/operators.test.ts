@@ -157,6 +157,43 @@ describe("what waits for an operator", () => {
   });
 });
 
+describe("an order with an operator's key at hand", () => {
+  test("is signed for at once, and nothing else that waits is", async () => {
+    const { run, id } = await desk();
+    await run("operator enrol second.key.pub");
+    const cordoned = await run(`formation propose cordon ${id} --key first.key`);
+    expect(cordoned).toMatchObject({ code: 0, err: "" });
+    expect(cordoned.out).toMatch(/: cordon; the formation is at generation \d+\n$/);
+    const pending = JSON.parse((await run("chain pending -o json")).out) as { readonly waiting: readonly unknown[] };
+    expect(pending.waiting).toMatchObject([{ transitions: [{ verb: "enrol" }] }]);
+    const again = await run(`formation propose cordon ${id} --key first.key`);
+    expect(again.out).toContain("all of it holds already");
+  });
+
+  test("is not even given where the key is not in force, and a dry run needs none", async () => {
+    const { run, id } = await desk();
+    for (const line of [`formation propose cordon ${id}`, `node remove ${id}`])
+      expect((await run(`${line} --key second.key`)).err).toContain("OPERATOR_KEY_UNKNOWN");
+    expect((await run(`formation propose cordon ${id} --dry-run --key second.key`)).out).toContain("would cordon");
+    expect(JSON.parse((await run("chain pending -o json")).out)).toMatchObject({ waiting: [], dropped: [] });
+  });
+
+  test("that can be done no more is shown as dropped, with the reason", async () => {
+    const { run, id } = await desk();
+    await run("operator enrol second.key.pub");
+    await run(`formation propose cordon ${id}`);
+    expect(await run("operator rotate second.key.pub --key first.key")).toMatchObject({ code: 0, err: "" });
+    // The leader looks through the orders with each of its rounds.
+    for (;;) {
+      const { out } = await run("chain pending");
+      if (!out.includes("1 order dropped")) continue;
+      expect(out).toMatch(/1 shift not made before an operator approves/);
+      expect(out).toMatch(/an operator: enrol the operator key \w+ +all of it holds already\n/);
+      break;
+    }
+  });
+});
+
 describe("operator keys on the command line", () => {
   test("are enrolled, exchanged and revoked by those in force, and the last one stays", async () => {
     const { folder, run } = await desk();

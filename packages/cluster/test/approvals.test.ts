@@ -1,5 +1,6 @@
 import type { PendingApprovals } from "@revoada/cluster";
-import { replicasOf, type ApprovalStatement, type NodeId, type Transition } from "@revoada/fabric";
+import { prescribedHomelab, replicasOf, type ApprovalStatement, type NodeId, type Transition } from "@revoada/fabric";
+import { quorum } from "@revoada/topology";
 import { encode } from "cborg";
 import { describe, expect, test } from "vitest";
 import { ClusterKit, type TestNode } from "./doubles/cluster-kit.ts";
@@ -156,6 +157,85 @@ describe("where operators sign", () => {
     );
     await approve(kit, await only(kit));
     expect(kit.founder.cluster.formation().tombstones.has(node)).toBe(true);
+  });
+
+  test("an order outlives the leader that took it, and is approved of under the next one", async () => {
+    const { kit, nodes } = await formed("b", "c", "d");
+    const [node] = [...kit.founder.cluster.formation().nodes].find(([, { role }]) => role === "worker") ?? [];
+    await expect(
+      kit.run(kit.founder.cluster.shift({ verb: "cordon", node: node as NodeId, dryRun: false }, { timeoutMs })),
+    ).rejects.toThrow(code("CLUSTER_AWAITS_OPERATOR"));
+    const [first] = (await pending(kit)).waiting;
+    const heir = nodes.find(({ name }) => name !== "a" && recordOf(kit, nodeId(name))?.replica === "voter") as TestNode;
+    kit.log.elect(nodeId(heir.name));
+    await kit.run(kit.founder.cluster.shutdown());
+    await kit.clock.advanceAsync(2_000);
+    const report = await pending(kit, heir);
+    expect(report.waiting).toEqual([{ ...first, statement: { ...first?.statement, head: report.head } }]);
+    await approve(kit, (report.waiting[0] as PendingApprovals["waiting"][number]).statement, "x", heir);
+    expect(heir.cluster.formation().nodes.get(node as NodeId)?.flags).toEqual(["cordoned"]);
+    expect(await pending(kit, heir)).toMatchObject({ waiting: [], dropped: [] });
+  });
+
+  test("an order that cannot be done any more, or that nobody signed in a week, is dropped, and it is said why", async () => {
+    const { kit } = await formed("b", "c", "d");
+    const [node] = [...kit.founder.cluster.formation().nodes].find(([, { role }]) => role === "worker") ?? [];
+    const worker = node as NodeId;
+    const awaits = code("CLUSTER_AWAITS_OPERATOR");
+    const order = (verb: "cordon" | "quarantine"): Promise<unknown> =>
+      kit.run(kit.founder.cluster.shift({ verb, node: worker, dryRun: false }, { timeoutMs }));
+    await expect(order("cordon")).rejects.toThrow(awaits);
+    await expect(order("quarantine")).rejects.toThrow(awaits);
+    await approve(kit, await statementOf(kit, [{ verb: "quarantine", node: worker }]));
+    await expect(order("quarantine")).resolves.toMatchObject({ transitions: [] });
+    const waits = async (): Promise<readonly string[]> =>
+      (await pending(kit)).waiting.map(({ statement }) => statement.reason.split(" ")[2] ?? "");
+    expect(await waits()).toEqual(["cordon"]);
+    await approve(kit, await statementOf(kit, [{ verb: "remove", node: worker }]));
+    await kit.clock.advanceAsync(5_000);
+    const { waiting: left, dropped } = await pending(kit);
+    expect(left).toEqual([]);
+    expect(dropped).toMatchObject([{ statement: { transitions: [{ verb: "cordon", node: worker }] } }]);
+    expect(dropped[0]?.why).toMatch(/cordon/);
+    const [other] = [...kit.founder.cluster.formation().nodes].find(([id]) => id !== nodeId("a")) ?? [];
+    const late = { verb: "cordon", node: other as NodeId, dryRun: false } as const;
+    await expect(kit.run(kit.founder.cluster.shift(late, { timeoutMs }))).rejects.toThrow(awaits);
+    kit.clock.jumpWall(7 * 86_400_000 + 1);
+    await kit.clock.advanceAsync(5_000);
+    expect((await pending(kit)).dropped.at(-1)?.why).toBe("no operator approved of it within seven days");
+  });
+
+  test("one approval covers a switch with all of its steps, and nothing after it", async () => {
+    const { kit } = await formed("b", "c", "d", "e");
+    const { attestation, ...strategy } = prescribedHomelab();
+    const { electionTimeoutMs, snapshotIntervalEntries } = strategy.consensus;
+    const wanted = {
+      topology: quorum({ masters: 5, workers: true }),
+      strategy: {
+        ...strategy,
+        name: "homelab-5node",
+        consensus: { protocol: "raft", quorumSize: 5, electionTimeoutMs, snapshotIntervalEntries },
+        attestation: { ...attestation, requireOperatorSignature: true },
+      },
+    } as const;
+    await expect(kit.run(kit.founder.cluster.switchTo(wanted, { timeoutMs }))).rejects.toThrow(
+      code("CLUSTER_AWAITS_OPERATOR"),
+    );
+    const statement = await only(kit);
+    expect(statement.transitions).toMatchObject([{ verb: "declare" }]);
+    await approve(kit, statement);
+    await kit.clock.runUntil(() => kit.founder.cluster.formation().declared?.pending === undefined, {
+      withinMs: 60_000,
+    });
+    expect(replicasOf(kit.founder.cluster.formation(), "voter")).toHaveLength(5);
+    expect(kit.founder.cluster.declaration.topology.name).toBe(wanted.topology.name);
+    const { signed, head } = await pending(kit);
+    expect(signed.height).toBeLessThan(head.height);
+    await kit.clock.advanceAsync(10_000);
+    expect((await pending(kit)).waiting).toEqual([]);
+    await expect(
+      kit.run(kit.founder.cluster.shift({ verb: "cordon", node: nodeId("b"), dryRun: false }, { timeoutMs })),
+    ).rejects.toThrow(code("CLUSTER_AWAITS_OPERATOR"));
   });
 
   test("operator keys are enrolled, exchanged and revoked by those in force, and wait where nobody signed", async () => {

@@ -1,6 +1,11 @@
-import type { ChainHead, Transition } from "@revoada/fabric";
+import { ClusterDeclaration } from "@revoada/cluster";
+import { prescribedHomelab, type ChainHead, type Hash, type Transition } from "@revoada/fabric";
+import { quorum } from "@revoada/topology";
+import { encode } from "cborg";
 import { describe, expect, test } from "vitest";
-import { nodeId } from "./doubles/keys.ts";
+import { encodeDropOrder, encodeKeepOrder, maxOrders } from "../src/machine/orders.ts";
+import { rawFace } from "./doubles/cluster-kit.ts";
+import { nodeId, storeId } from "./doubles/keys.ts";
 import { admit, MachineKit, testGenesis, tokenRecord, type Outcome } from "./doubles/machine-kit.ts";
 import { testAttestor } from "./doubles/test-attestor.ts";
 import { TestStore } from "./doubles/test-store.ts";
@@ -155,4 +160,126 @@ test("without operator keys in genesis nobody approves, signs heads or is enroll
   await refused(kit, "TOPOLOGY_NOT_AN_OPERATOR", () => cosign(kit, "x"));
   await refused(kit, "TOPOLOGY_ILLEGAL_TRANSITION", () => kit.shift([{ verb: "enrol", node: nodeId("x") }]));
   expect(kit.shift(demotion)).toMatchObject({ ok: true });
+});
+
+describe("an operator's order that waits", () => {
+  const order = (kit: MachineKit, transitions: readonly Transition[], more: { readonly term?: number } = {}): Outcome =>
+    kit.send(
+      "order",
+      encodeKeepOrder(kit.founder, {
+        clusterId: kit.genesis.clusterId,
+        transitions,
+        reason,
+        term: kit.term,
+        timeMs: 5,
+        ...more,
+      }),
+    );
+  const drop = (kit: MachineKit, id: string, why = "a test says so"): Outcome =>
+    kit.send("order", encodeDropOrder({ id: id as Hash, why, term: kit.term, timeMs: 6 }));
+
+  test("is there once, again after a restart, and goes with the approval of it", () => {
+    const kit = three();
+    expect(order(kit, demotion)).toMatchObject({ ok: true });
+    const { orders } = kit.state;
+    expect(orders.waiting).toHaveLength(1);
+    expect(order(kit, demotion)).toMatchObject({ ok: true });
+    expect(kit.state.orders).toBe(orders);
+    expect(kit.reopened().state.orders).toEqual(orders);
+    expect(kit.state.operatorSigned).toEqual(kit.state.head);
+    expect(approve(kit, "x", demotion)).toMatchObject({ ok: true });
+    expect(kit.state.orders).toEqual({ waiting: [], dropped: [] });
+    expect(kit.reopened().state.orders).toEqual(kit.state.orders);
+  });
+
+  test("is dropped with a reason, of which the last sixteen are kept, and those who are not there are passed over", () => {
+    const kit = three();
+    for (let count = 0; count < 20; count += 1) {
+      expect(order(kit, demotion)).toMatchObject({ ok: true });
+      expect(drop(kit, kit.state.orders.waiting[0]?.id ?? "", `reason ${count}`)).toMatchObject({ ok: true });
+    }
+    expect(kit.state.orders.waiting).toEqual([]);
+    expect(kit.state.orders.dropped.map(({ why }) => why)).toEqual(
+      Array.from({ length: 16 }, (_, count) => `reason ${count + 4}`),
+    );
+    const { orders } = kit.state;
+    expect(drop(kit, "0".repeat(64))).toMatchObject({ ok: true });
+    expect(kit.state.orders).toBe(orders);
+  });
+
+  test("is refused of another term or cluster, where it is not possible, beyond the bounds, and where nobody signs", async () => {
+    const kit = three();
+    await refused(kit, "CLUSTER_STALE_TERM", () => order(kit, demotion, { term: kit.term + 1 }));
+    await refused(kit, "TOPOLOGY_ILLEGAL_TRANSITION", () => order(kit, [{ verb: "restore", node: nodeId("q") }]));
+    await refused(kit, "FABRIC_INVALID_VALUE", () => kit.send("order", Uint8Array.of(0xa0)));
+    await refused(kit, "CHAIN_INVALID", () =>
+      kit.send("order", encode({ version: 1, type: "keep", term: kit.term, timeMs: 1, statement: Uint8Array.of(1) })),
+    );
+    const other = { ...kit.genesis, clusterId: "0".repeat(64) as typeof kit.genesis.clusterId };
+    await refused(kit, "CLUSTER_OTHER_COMMAND", () =>
+      kit.send(
+        "order",
+        encodeKeepOrder(kit.founder, {
+          clusterId: other.clusterId,
+          transitions: demotion,
+          reason,
+          term: kit.term,
+          timeMs: 1,
+        }),
+      ),
+    );
+    for (let count = 0; count < maxOrders; count += 1)
+      expect(order(kit, [{ verb: "enrol", node: nodeId(`operator ${count}`) }])).toMatchObject({ ok: true });
+    await refused(kit, "CLUSTER_AWAITS_OPERATOR", () => order(kit, demotion));
+    const without = MachineKit.founded();
+    await refused(without, "CLUSTER_NO_OPERATORS", () => order(without, demotion));
+  });
+});
+
+describe("a switch that an operator approved of", () => {
+  const declarationOf = (quorumSize: number): Uint8Array => {
+    const { attestation, consensus, ...strategy } = prescribedHomelab();
+    const { electionTimeoutMs, snapshotIntervalEntries } = consensus;
+    return ClusterDeclaration.create(
+      {
+        ...strategy,
+        name: `homelab-${quorumSize}node`,
+        consensus: { protocol: "raft", quorumSize, electionTimeoutMs, snapshotIntervalEntries },
+        attestation: { ...attestation, requireOperatorSignature: true },
+      },
+      rawFace,
+      quorum({ masters: quorumSize, workers: true }),
+    ).encode();
+  };
+
+  test("lets seats be dealt towards what was declared, and in no other direction", async () => {
+    const founder = testAttestor("a");
+    const genesis = founder.createGenesis({
+      nonce: new Uint8Array(32),
+      createdMs: 1,
+      declaration: declarationOf(3),
+      storeId: storeId("a"),
+      zone: "zone",
+      version: "1",
+      operators: [nodeId("x")],
+    });
+    const kit = new MachineKit(new TestStore(), genesis);
+    kit.send("genesis", genesis.bytes);
+    const { tokenId } = tokenRecord(1);
+    kit.createToken(tokenRecord(1, { usesLeft: 9, expiresMs: 1_000_000_000 }));
+    kit.shift(["b", "c", "d", "e", "f", "g"].map((name) => admit(name, { tokenId })));
+    kit.seal(["a"]);
+    expect(approve(kit, "x", forming)).toMatchObject({ ok: true });
+    kit.seal(["a"]);
+    const toFive = { verb: "declare", node: nodeId("a"), declaration: declarationOf(5), withinMs: 1000 } as const;
+    await refused(kit, "TOPOLOGY_UNAPPROVED_SHIFT", () => kit.shift([toFive]));
+    expect(approve(kit, "x", [toFive])).toMatchObject({ ok: true });
+    const masters = (...names: readonly string[]): readonly Transition[] =>
+      names.map((name) => ({ verb: "promote", node: nodeId(name), role: "master", replica: "voter" }));
+    const fewer = ["b", "c"].map((name) => ({ verb: "seat", node: nodeId(name), replica: "learner" }) as const);
+    await refused(kit, "TOPOLOGY_UNAPPROVED_SHIFT", () => kit.shift(fewer));
+    await refused(kit, "TOPOLOGY_UNAPPROVED_SHIFT", () => kit.shift(masters("d", "e", "f", "g")));
+    expect(kit.shift(masters("d", "e"))).toMatchObject({ ok: true });
+    expect(kit.state.operatorSigned.height).toBeLessThan(kit.state.head.height);
+  });
 });

@@ -18,10 +18,11 @@ function votersOf(formation: Formation): ReadonlySet<NodeId> {
   return new Set([...formation.nodes].filter(([, { replica }]) => replica === "voter").map(([id]) => id));
 }
 
-/** What an operator is asked about, whatever else the command does. */
-function isVoluntary({ verb }: Transition): boolean {
+/** What an operator is asked about, whatever else the command does. A demotion may be a step of a switch that one approved of. */
+function isVoluntary({ verb }: Transition, isSwitching: boolean): boolean {
   switch (verb) {
     case "demote":
+      return !isSwitching;
     case "remove":
     case "restore":
     case "succeed":
@@ -71,14 +72,23 @@ function movesSeats(before: Formation, after: Formation, steps: readonly Step[])
  *
  * It follows from the formation and the transitions alone, so that leaders, replicas and verifiers agree and nobody has to be believed:
  * forced is what relieves nodes that failed, leave or were quarantined, and gives their seats, one for one, to others. To let nodes in, to
- * have them replicate without a vote, to give them work and to finish what was begun moves no seat and needs nobody's approval. `steps`:
- * the transitions that changed something, in order.
+ * have them replicate without a vote, to give them work and to finish what was begun moves no seat and needs nobody's approval. While a switch
+ * to another declaration is under way, roles and seats are dealt anew without a further approval: an operator approved of the switch, and
+ * there is none without. What else an operator is asked about is asked then, too. `steps`: the transitions that changed something, in order.
  */
 export function needsApproval(before: Formation, steps: readonly Step[]): boolean {
+  const isSwitching = before.declared?.pending !== undefined;
+  if (steps.some(({ transition }) => isVoluntary(transition, isSwitching))) return true;
+  return !isSwitching && dealsRolesOrSeats(before, steps);
+}
+
+/**
+ * True where a command gives roles or moves seats as no failure forces. Under a switch it needs no approval of its own; whether it is a step
+ * towards the declaration is for those to judge who can read it.
+ */
+export function dealsRolesOrSeats(before: Formation, steps: readonly Step[]): boolean {
   const after = steps.at(-1)?.formation ?? before;
-  return (
-    steps.some((step) => isVoluntary(step.transition) || givesDuty(step, after)) || movesSeats(before, after, steps)
-  );
+  return steps.some((step) => givesDuty(step, after)) || movesSeats(before, after, steps);
 }
 
 /** Throws `TOPOLOGY_UNAPPROVED_SHIFT` or `TOPOLOGY_NOT_AN_OPERATOR`. */

@@ -14,7 +14,7 @@ import {
   UnapprovedShiftError,
 } from "./transition-errors.ts";
 
-export { needsApproval } from "./approval.ts";
+export { dealsRolesOrSeats, needsApproval } from "./approval.ts";
 export { maxOperators } from "./operators.ts";
 export { FormationRefusedError, IllegalTransitionError, NotAnOperatorError, UnapprovedShiftError };
 

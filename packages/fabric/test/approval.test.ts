@@ -112,6 +112,39 @@ describe("a shift that no failure forces", () => {
   });
 });
 
+describe("while a switch to another declaration is under way, which an operator approved of,", () => {
+  const [before, next] = [Uint8Array.of(1), Uint8Array.of(2)];
+  const switching: readonly Transition[] = [{ verb: "declare", node: founder, declaration: next, withinMs: 60_000 }];
+  const declared = { ...three(), declared: { declaration: before } };
+  const under = (...more: readonly Transition[]): Formation => apply(apply(declared, ...switching), ...more);
+
+  test("roles and seats are dealt anew without another approval, until the switch is over", () => {
+    expect(() => run(declared, switching)).toThrow(unapproved);
+    const steps: readonly (readonly Transition[])[] = [
+      swap,
+      [{ verb: "demote", node: c }],
+      [{ verb: "promote", node: d, role: "master" }],
+      [b, c].map((node) => ({ verb: "seat", node, replica: "learner" }) as const),
+    ];
+    for (const transitions of steps) {
+      expect(run(under(), transitions).length).toBeGreaterThan(0);
+      for (const verb of ["confirm", "revert"] as const)
+        expect(() => run(under({ verb, node: founder }), transitions)).toThrow(unapproved);
+    }
+  });
+
+  test.each<readonly [string, readonly Transition[], Formation]>([
+    ["a removal", [{ verb: "remove", node: d }], under({ verb: "evict", node: d })],
+    ["the end of a quarantine", [{ verb: "restore", node: c }], under({ verb: "quarantine", node: c })],
+    ["a next key", [{ verb: "succeed", node: "e".repeat(64) as NodeId, predecessor: c, signature }], under()],
+    ["another operator key", [{ verb: "enrol", node: second }], under()],
+    ["a removal beside a step", [...swap, { verb: "remove", node: c }], under({ verb: "evict", node: c })],
+  ])("everything else needs one as ever: %s", (_name, transitions, formation) => {
+    expect(() => run(formation, transitions)).toThrow(unapproved);
+    expect(run(formation, transitions, operator).length).toBeGreaterThan(0);
+  });
+});
+
 function newer(node: NodeId): unknown {
   return { storeId: node.slice(0, 32), generation: 2, incarnation: 0, zone: "", version: "1" };
 }

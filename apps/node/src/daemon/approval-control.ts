@@ -13,6 +13,13 @@ import {
 export interface PendingReport {
   readonly cluster: string;
   readonly waiting: readonly { readonly statement: Uint8Array; readonly kind: string; readonly sinceMs: number }[];
+  /** The last orders that waited and were dropped, and why. */
+  readonly dropped: readonly {
+    readonly statement: Uint8Array;
+    readonly sinceMs: number;
+    readonly droppedMs: number;
+    readonly why: string;
+  }[];
 }
 
 /** What `operator.list` answers. */
@@ -32,7 +39,7 @@ type Answer = (method: string, work: (parameters: PlainValue, signal: AbortSigna
 /** Registers what operators' keys are asked for and bring. No key comes this way: signatures do. */
 export function registerApprovalControl(answer: Answer, cluster: Cluster, attestor: Attestor): void {
   answer("chain.pending", async (): Promise<PendingReport> => {
-    const { waiting } = await cluster.pending({ timeoutMs });
+    const { waiting, dropped } = await cluster.pending({ timeoutMs });
     return {
       cluster: cluster.running().origin.genesis.clusterId,
       waiting: waiting.map(({ statement, kind, sinceMs }) => ({
@@ -40,6 +47,7 @@ export function registerApprovalControl(answer: Answer, cluster: Cluster, attest
         kind,
         sinceMs,
       })),
+      dropped: dropped.map(({ statement, ...rest }) => ({ ...rest, statement: attestor.encodeApproval(statement) })),
     };
   });
   answer("chain.approve", async (parameters) => {

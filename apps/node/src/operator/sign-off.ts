@@ -6,7 +6,7 @@ import {
   type ClusterId,
   type Transition,
 } from "@revoada/fabric";
-import type { NodeClient } from "../client.ts";
+import type { DroppedLine, NodeClient } from "../client.ts";
 import { NodeFailedError } from "../errors.ts";
 import {
   requireInForce,
@@ -35,13 +35,17 @@ const maxLooks = 5;
 export async function fetchRequest(
   node: NodeClient,
   expected?: ClusterId,
-): Promise<{ readonly request: OperatorRequest; readonly reviewed: ReviewedRequest }> {
+): Promise<{
+  readonly request: OperatorRequest;
+  readonly reviewed: ReviewedRequest;
+  readonly dropped: readonly DroppedLine[];
+}> {
   for (let look = 1; ; look += 1) {
-    const { cluster, waiting } = await node.pending();
+    const { cluster, waiting, dropped } = await node.pending();
     const request = { cluster: parseClusterId(cluster, "cluster"), chain: await node.chainExport(), waiting };
     const reviewed = reviewRequest(request, expected);
     // Another seal in between: what waits is upon another head by now.
-    if (reviewed.waiting.length === waiting.length || look >= maxLooks) return { request, reviewed };
+    if (reviewed.waiting.length === waiting.length || look >= maxLooks) return { request, reviewed, dropped };
   }
 }
 
@@ -67,20 +71,62 @@ export async function signOff(
 ): Promise<readonly SignedOutcome[]> {
   const outcomes = [...(await submitAnswer(node, signRequest(reviewed, attestor, [])))];
   for (const { statement } of shifts)
-    outcomes.push(
-      await outcomeOf(statement.reason, async () => {
-        const id = shiftId(statement);
-        return approveAnew(node, attestor, reviewed.cluster, async () => {
-          const now = (await fetchRequest(node, reviewed.cluster)).reviewed.waiting.find(
-            (line) => shiftId(line.statement) === id && line.statement.reason === statement.reason,
-          );
-          if (now === undefined)
-            throw new NodeFailedError("CHAIN_OTHER_APPROVAL", "it does not wait any more: another shift came first");
-          return now.statement;
-        });
-      }),
-    );
+    outcomes.push(await outcomeOf(statement.reason, () => approveWaiting(node, attestor, reviewed.cluster, statement)));
   return outcomes;
+}
+
+/** Approves of a shift that waits, upon whatever head the chain has by then. Resolves with the generation after it. */
+async function approveWaiting(
+  node: NodeClient,
+  attestor: Attestor,
+  cluster: ClusterId,
+  { reason, ...statement }: WaitingLine["statement"],
+): Promise<number> {
+  const id = shiftId({ ...statement, reason });
+  return approveAnew(node, attestor, cluster, async () => {
+    const now = (await fetchRequest(node, cluster)).reviewed.waiting.find(
+      (line) => shiftId(line.statement) === id && line.statement.reason === reason,
+    );
+    if (now === undefined)
+      throw new NodeFailedError("CHAIN_OTHER_APPROVAL", "it does not wait any more: another shift came first");
+    return now.statement;
+  });
+}
+
+/** Most signatures that one order needs: a voter is relieved first, and that may have to be said again. */
+const maxSignatures = 8;
+
+/**
+ * Gives an order and approves at once of what it has wait, and of nothing else: `isPart` tells which. Resolves with what the order resolves with, or
+ * with the generation after an approval where `once` says that this is all. Rejects as the order does, and with `OPERATOR_KEY_UNKNOWN`
+ * before it is given where the key is not in force.
+ */
+export async function orderSigned<T>(
+  node: NodeClient,
+  attestor: Attestor,
+  order: () => Promise<T>,
+  isPart: (statement: WaitingLine["statement"]) => boolean,
+  once?: (generation: number) => T,
+): Promise<T> {
+  const { cluster } = await reviewedFor(node, attestor);
+  for (let signature = 0; ; signature += 1) {
+    try {
+      return await order();
+    } catch (error) {
+      if (!isFabricError(error, "CLUSTER_AWAITS_OPERATOR") || signature >= maxSignatures) throw error;
+      const { waiting } = (await fetchRequest(node, cluster)).reviewed;
+      const line = waiting.find(({ kind, statement }) => kind === "order" && isPart(statement));
+      if (line === undefined) throw error;
+      const generation = await approveWaiting(node, attestor, cluster, line.statement);
+      if (once !== undefined) return once(generation);
+    }
+  }
+}
+
+async function reviewedFor(node: NodeClient, attestor: Attestor): Promise<ReviewedRequest> {
+  const { reviewed } = await fetchRequest(node);
+  requireInForce(reviewed, attestor.identity.id);
+  return reviewed;
 }
 
 /**
@@ -93,9 +139,7 @@ export async function approveTransitions(
   transitions: readonly Transition[],
   reason: string,
 ): Promise<{ readonly cluster: ClusterId; readonly generation: number; readonly vouchedFor: number }> {
-  const { reviewed } = await fetchRequest(node);
-  requireInForce(reviewed, attestor.identity.id);
-  const { cluster, unsigned } = reviewed;
+  const { cluster, unsigned } = await reviewedFor(node, attestor);
   const generation = await approveAnew(node, attestor, cluster, async () => {
     const { sealed } = (await fetchRequest(node, cluster)).reviewed;
     const head = sealed ?? { height: 0, hash: cluster as string as ChainHead["hash"] };

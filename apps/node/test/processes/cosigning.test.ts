@@ -62,5 +62,8 @@ test("where operators sign, a shape waits for one, a killed master is replaced w
   );
   expect(await verify()).toMatch(/the chain verifies[^]*signed up to \d+/);
 
+  const gone = await revoada("node", "remove", dead, "--key", key, "--data-dir", founder.directory);
+  expect(gone).toMatchObject({ code: 0, err: "", out: `node ${dead} was removed for ever\n` });
+
   for (const node of [founder, ...others.filter((other) => other !== victim)]) expect((await node.stop()).code).toBe(0);
 });

@@ -29,10 +29,11 @@ import { Hindsight } from "./hindsight.ts";
 import { sealEnvelope } from "../machine/envelope.ts";
 import type { FormationState } from "../machine/formation-machine.ts";
 import type { ClusterMachine } from "../machine/machine.ts";
+import { encodeDropOrder, encodeKeepOrder } from "../machine/orders.ts";
 import { openResult } from "../machine/result.ts";
 import { LeaderTime } from "../time.ts";
 import { SwitchWatch } from "./switch-watch.ts";
-import { WaitingShifts, type WaitingShift } from "./waiting-shifts.ts";
+import { WaitingShifts, type DroppedShift, type WaitingShift } from "./waiting-shifts.ts";
 
 export interface FormationLoopOptions {
   /** The declaration that is followed here; the reactor is made anew with each. */
@@ -128,7 +129,8 @@ export class FormationLoop {
     const state = this.#state();
     // A reason may be 512 bytes long, and a character takes up to three.
     const short = reason.slice(0, 160).toWellFormed();
-    this.#waiting.check(state, { transitions, reason: short }, why, ordered);
+    if (ordered) await this.#keepOrder(state, transitions, short);
+    else this.#waiting.check(state, { transitions, reason: short }, why);
     return this.#propose(state, transitions, short, why);
   }
 
@@ -142,6 +144,41 @@ export class FormationLoop {
   /** Leader only. What waits for an operator's approval, as it would follow upon this state. */
   waiting(state: FormationState): readonly WaitingShift[] {
     return this.#waiting.list(state);
+  }
+
+  /** Leader only. The last orders that nobody could approve of any more, and why. */
+  dropped(state: FormationState): readonly DroppedShift[] {
+    return this.#waiting.dropped(state);
+  }
+
+  /** Rejects with `CLUSTER_AWAITS_OPERATOR` once the order waits, with every replica; resolves where it need not. */
+  async #keepOrder(state: FormationState, transitions: readonly Transition[], reason: string): Promise<void> {
+    if (!this.#waiting.mustWait(state, { transitions, reason })) return;
+    const { attestor, consensus, clock } = this.#options;
+    const { clusterId } = state.genesis;
+    const { term } = consensus.status();
+    const timeMs = Math.max(Math.floor(clock.wallMs()), state.timeMs);
+    await this.#proposeOrder(encodeKeepOrder(attestor, { clusterId, transitions, reason, term, timeMs }));
+    if (this.#waiting.mustWait(this.#state(), { transitions, reason }))
+      throw new CommandRefusedError("TOPOLOGY_COMMAND_REFUSED", "the formation moved on before the order was taken");
+  }
+
+  async #proposeOrder(body: Uint8Array): Promise<void> {
+    const { consensus, inForce } = this.#options;
+    const timeoutMs = 20 * inForce.current.strategy.consensus.electionTimeoutMs;
+    const { result } = await consensus.propose(sealEnvelope("order", body), { signal: this.#abort.signal, timeoutMs });
+    openResult(result);
+  }
+
+  /** Orders that nobody can approve of any more make room, and it is said why. */
+  async #dropOrders(term: number): Promise<void> {
+    const state = this.#options.machine.formation.state;
+    if (state === undefined || state.orders.waiting.length === 0) return;
+    const timeMs = Math.max(Math.floor(this.#options.clock.wallMs()), state.timeMs);
+    for (const { id, reason, why } of this.#waiting.outdated(state, true)) {
+      await this.#proposeOrder(encodeDropOrder({ id, why, term, timeMs }));
+      this.#options.logger.warn("an order that waited for an operator was dropped", { order: reason, why });
+    }
   }
 
   #state(): FormationState {
@@ -220,9 +257,8 @@ export class FormationLoop {
       this.#term = status.term;
       this.#waiting.clear();
     }
-    for (let round = 0; round < maxRoundsPerTick; round += 1) {
-      if (!(await this.#round())) return;
-    }
+    for (let round = 0; round < maxRoundsPerTick; round += 1) if (!(await this.#round())) break;
+    if (this.#leads()?.term === this.#term) await this.#dropOrders(this.#term);
   }
 
   /** One round; true where another may find more to do. */

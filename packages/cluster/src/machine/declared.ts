@@ -1,4 +1,12 @@
-import { isFabricError, type Formation, type FormationCommand } from "@revoada/fabric";
+import {
+  dealsRolesOrSeats,
+  isFabricError,
+  quorumSizeOf,
+  replicasOf,
+  type Formation,
+  type FormationCommand,
+  type FormationStep,
+} from "@revoada/fabric";
 import type { ClusterDeclaration } from "../declaration.ts";
 import { readDeclaration } from "../in-force.ts";
 import { MachineRefusal } from "./result.ts";
@@ -13,6 +21,30 @@ export function checkDeclared(before: Formation, { transitions }: Pick<Formation
     const fault = switchFault(read(before.declared.declaration), read(transition.declaration));
     if (fault !== undefined) throw new MachineRefusal("CLUSTER_SWITCH_REFUSED", fault);
   }
+}
+
+/**
+ * Refuses, under a switch that an operator approved of, what deals seats in another direction than towards the declaration: so many voters
+ * as there were, as are declared, or in between. Only what bears no approval of its own is asked.
+ */
+export function checkSwitchStep(
+  before: Formation,
+  { approval }: Pick<FormationCommand, "approval">,
+  steps: readonly FormationStep[],
+): void {
+  const { declared, operators } = before;
+  if (operators === undefined || approval !== undefined || declared?.pending === undefined) return;
+  if (!dealsRolesOrSeats(before, steps)) return;
+  const wanted = quorumSizeOf(read(declared.declaration).strategy);
+  const [had, has] = [before, steps.at(-1)?.formation ?? before].map((each) => replicasOf(each, "voter").length) as [
+    number,
+    number,
+  ];
+  if (has >= Math.min(had, wanted) && has <= Math.max(had, wanted)) return;
+  throw new MachineRefusal(
+    "TOPOLOGY_UNAPPROVED_SHIFT",
+    `from ${had} voters to ${has} is no step of a switch to ${wanted}, and no operator has approved of it`,
+  );
 }
 
 /** What keeps a cluster of one declaration from becoming one of another; undefined where nothing does. */

@@ -11,6 +11,8 @@ export const commandKinds = {
   cosignature: 7,
   /** A catalog command that has to do with leases: a replica of before them stops here instead of refusing what others take. */
   leases: 8,
+  /** An operator's order that waits for an approval, or is dropped. */
+  order: 9,
 } as const;
 export type CommandKind = keyof typeof commandKinds;
 

@@ -28,8 +28,9 @@ import {
 } from "@revoada/fabric";
 import { isFormed } from "@revoada/topology";
 import { decodeCanonical, encodeCanonical, numberOfKey, orderedKey, textKey, textOfKey } from "../codec.ts";
-import { checkDeclared } from "./declared.ts";
+import { checkDeclared, checkSwitchStep } from "./declared.ts";
 import { decodeDecided, keepDecision } from "./decision.ts";
+import { noOrders, ordersAfter, ordersAfterApproval, type Orders } from "./orders.ts";
 import { RecentShifts, type CommittedShift } from "./recent-shifts.ts";
 import { MachineRefusal, readStored, settle, type CheckedCommand } from "./result.ts";
 import { maxTimeMs } from "../time.ts";
@@ -51,6 +52,7 @@ const keys = {
   declared: textKey("declared"),
   operators: textKey("operators"),
   operatorSigned: textKey("operator-signed"),
+  orders: textKey("orders"),
 } as const;
 
 /** Formation, chain and seals as they are committed. Replaced as a whole, never changed in place. */
@@ -74,6 +76,8 @@ export interface FormationState {
    * is none yet, or no operator keys are in force.
    */
   readonly operatorSigned: ChainHead;
+  /** What operators ordered and none has approved of yet. */
+  readonly orders: Orders;
 }
 
 /**
@@ -193,6 +197,22 @@ export class FormationMachine implements SubMachine {
     return settle(() => this.#checkCosignature(transaction, bytes));
   }
 
+  /** Has an operator's order wait for an approval, or drops one. */
+  applyOrder(transaction: StoreTransaction, body: Uint8Array, context: ApplyContext): Uint8Array {
+    return settle(() => {
+      const state = this.#require();
+      const orders = ordersAfter(this.#attestor, state, body, context);
+      return {
+        result: { ok: true, generation: state.formation.generation, height: state.head.height },
+        write: () => {
+          if (orders === state.orders) return;
+          transaction.put(trees.meta, keys.orders, encodeCanonical(orders));
+          this.#state = { ...state, orders };
+        },
+      };
+    });
+  }
+
   committed(): void {
     this.#recent.commit();
   }
@@ -225,7 +245,7 @@ export class FormationMachine implements SubMachine {
         this.#writeHead(transaction, keys.sealed, head);
         transaction.put(trees.meta, keys.timeMs, encodeCanonical(genesis.createdMs));
         const facts = { genesis, formation, head, history: [], sealed: head, sealing, operatorSigned: head };
-        this.#state = { ...facts, timeMs: genesis.createdMs, formed: false, recoveries: [] };
+        this.#state = { ...facts, timeMs: genesis.createdMs, formed: false, recoveries: [], orders: noOrders };
       },
     };
   }
@@ -244,6 +264,7 @@ export class FormationMachine implements SubMachine {
     const timeMs = Math.max(state.timeMs, command.timeMs);
     const steps = applyFormationCommand(state.formation, { ...command, timeMs });
     this.#checkApproval(state, command);
+    checkSwitchStep(state.formation, command, steps);
     const formation = steps.at(-1)?.formation ?? state.formation;
     const charged = chargeTokens(transaction, state.formation, steps, timeMs);
     const after = { formation, timeMs, recoveries: state.recoveries };
@@ -262,6 +283,7 @@ export class FormationMachine implements SubMachine {
       sealing: sealingAfter(state, command, formation, height),
       recoveries,
       operatorSigned: command.approval !== undefined && blocks.length > 0 ? { height, hash } : state.operatorSigned,
+      orders: this.#ordersAfter(state, command),
     };
     return {
       result: { ok: true, generation: formation.generation, height },
@@ -275,6 +297,10 @@ export class FormationMachine implements SubMachine {
         this.#recent.note(steps, command);
       },
     };
+  }
+
+  #ordersAfter({ orders }: FormationState, { clusterId, transitions, approval }: FormationCommand): Orders {
+    return approval === undefined ? orders : ordersAfterApproval(this.#attestor, clusterId, orders, transitions);
   }
 
   /** Who may approve was checked by the table; here, that it was made for these transitions upon this very head. */
@@ -317,6 +343,7 @@ export class FormationMachine implements SubMachine {
       transaction.put(trees.meta, keys.recoveries, encodeCanonical(after.recoveries));
     if (after.operatorSigned !== before.operatorSigned)
       this.#writeHead(transaction, keys.operatorSigned, after.operatorSigned);
+    if (after.orders !== before.orders) transaction.put(trees.meta, keys.orders, encodeCanonical(after.orders));
   }
 
   /** For this cluster, by a voter, in the term of its entry. */
@@ -457,6 +484,7 @@ export class FormationMachine implements SubMachine {
       sealing: scalar<SealingVoters>(keys.sealVoters, { voters: [genesis.founder] }),
       recoveries: scalar<readonly ChainHead[]>(keys.recoveries, []),
       operatorSigned: scalar(keys.operatorSigned, origin),
+      orders: scalar<Orders>(keys.orders, noOrders),
     };
   }
 }

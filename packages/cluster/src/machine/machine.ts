@@ -183,6 +183,8 @@ export class ClusterMachine implements StateMachine<Uint8Array, Uint8Array> {
         return this.formation.applySeal(transaction, body);
       case "cosignature":
         return this.formation.applyCosignature(transaction, body);
+      case "order":
+        return this.formation.applyOrder(transaction, body, context);
       case "token":
         return this.#tokens.apply(transaction, body, context);
       case "catalog":

@@ -14,7 +14,7 @@ import {
 import { decodeCanonical, encodeCanonical } from "../codec.ts";
 import { deadlineOf } from "../deadline.ts";
 import { CommandRefusedError } from "../errors.ts";
-import type { WaitingShift } from "../loop/waiting-shifts.ts";
+import type { DroppedShift, WaitingShift } from "../loop/waiting-shifts.ts";
 import { protocols } from "../protocols.ts";
 import { commitOrder, formationOf, pause, type OperatorTools } from "./tools.ts";
 
@@ -31,6 +31,8 @@ export interface PendingApprovals {
   /** The highest head that an operator vouches for. */
   readonly signed: ChainHead;
   readonly waiting: readonly WaitingShift[];
+  /** The last orders that waited and were dropped, the oldest first: what they asked for cannot be done any more, or nobody signed in time. */
+  readonly dropped: readonly DroppedShift[];
 }
 
 /** What a node asks of the leader in an operator's name. */
@@ -183,22 +185,36 @@ export class ApprovalDesk {
         kind,
         sinceMs,
       })),
+      dropped: loop.dropped(state).map(({ statement, ...rest }) => ({
+        ...rest,
+        statement: attestor.encodeApproval(statement),
+      })),
     });
   }
 
   #decodePending(bytes: Uint8Array): PendingApprovals {
     const fields = new FieldReader(decodeCanonical(bytes, "pending"), "pending");
-    const [head, signed, waiting] = [fields.take("head"), fields.take("signed"), fields.take("waiting")];
+    const [head, signed] = [fields.take("head"), fields.take("signed")];
+    const [waiting, dropped] = [fields.take("waiting"), fields.take("dropped")];
     if (!Array.isArray(waiting)) throw new InvalidValueError("pending.waiting", waiting, "a list");
+    if (!Array.isArray(dropped)) throw new InvalidValueError("pending.dropped", dropped, "a list");
+    const statementOf = (shift: FieldReader): ApprovalStatement => {
+      const statement = shift.take("statement");
+      if (!(statement instanceof Uint8Array)) throw new InvalidValueError(shift.at("statement"), statement, "bytes");
+      return this.#options.attestor.readApproval(statement);
+    };
     return {
       head: headOf(head, "pending.head"),
       signed: headOf(signed, "pending.signed"),
       waiting: waiting.map((item: unknown, index): WaitingShift => {
         const shift = new FieldReader(item, `pending.waiting.${index}`);
-        const statement = shift.take("statement");
-        if (!(statement instanceof Uint8Array)) throw new InvalidValueError(shift.at("statement"), statement, "bytes");
         const kind = shift.string("kind", { maxLength: 64 });
-        return { statement: this.#options.attestor.readApproval(statement), kind, sinceMs: shift.number("sinceMs") };
+        return { statement: statementOf(shift), kind, sinceMs: shift.number("sinceMs") };
+      }),
+      dropped: dropped.map((item: unknown, index): DroppedShift => {
+        const shift = new FieldReader(item, `pending.dropped.${index}`);
+        const times = { sinceMs: shift.number("sinceMs"), droppedMs: shift.number("droppedMs") };
+        return { statement: statementOf(shift), ...times, why: shift.string("why", { maxLength: 256 }) };
       }),
     };
   }

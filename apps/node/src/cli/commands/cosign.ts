@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { parseClusterId, shortId, type Attestor, type ClusterId, type Transition } from "@revoada/fabric";
+import type { DroppedLine } from "../../client.ts";
 import { CliFileError, CliUsageError } from "../../errors.ts";
 import { readBounded, writeDurably } from "../../files.ts";
 import { operatorAttestor } from "../../operator/keys.ts";
@@ -45,7 +46,10 @@ function timeOf(timeMs: number): string {
 }
 
 /** What there is to sign, as plain data. */
-function reportOf({ cluster, sealed, signed, operators, unsigned, waiting }: ReviewedRequest): unknown {
+function reportOf(
+  { cluster, sealed, signed, operators, unsigned, waiting }: ReviewedRequest,
+  dropped: readonly DroppedLine[] = [],
+): unknown {
   return {
     cluster,
     signedHeight: signed.height,
@@ -66,7 +70,25 @@ function reportOf({ cluster, sealed, signed, operators, unsigned, waiting }: Rev
       transitions: statement.transitions,
       sinceMs,
     })),
+    dropped: dropped.map(({ statement, sinceMs, droppedMs, why }) => ({
+      reason: statement.reason,
+      transitions: statement.transitions,
+      sinceMs,
+      droppedMs,
+      why,
+    })),
   };
+}
+
+/** Said by the node alone: nobody signs for it. */
+function renderDropped(dropped: readonly DroppedLine[], paint: Paint): string {
+  if (dropped.length === 0) return "";
+  const rows = dropped.map(({ statement, droppedMs, why }): readonly Cell[] => [
+    timeOf(droppedMs),
+    statement.reason,
+    why,
+  ]);
+  return `${paint("dim", `${counted(dropped.length, "order")} dropped, because nobody can approve of it any more`)}\n${renderTable(["DROPPED", "ORDER", "WHY"], rows, paint)}`;
 }
 
 function renderPending(reviewed: ReviewedRequest, paint: Paint): string {
@@ -139,12 +161,16 @@ export const chainPendingCommand: CommandSpec = {
   ],
   run: (invocation) =>
     withNode(invocation, async (node) => {
-      const { request, reviewed } = await fetchRequest(node, expectedCluster(invocation));
+      const { request, reviewed, dropped } = await fetchRequest(node, expectedCluster(invocation));
       const out = invocation.value("out");
       if (out !== undefined) await write(invocation, out, encodeRequest(request));
       const written =
         out === undefined ? "" : `written to ${out}: sign it with revoada chain cosign --request ${out}\n`;
-      show(invocation, reportOf(reviewed), (paint) => renderPending(reviewed, paint) + written);
+      show(
+        invocation,
+        reportOf(reviewed, dropped),
+        (paint) => renderPending(reviewed, paint) + renderDropped(dropped, paint) + written,
+      );
       return exitCodes.ok;
     }),
 };

@@ -1,10 +1,13 @@
-import { shortId } from "@revoada/fabric";
+import { shortId, type Attestor } from "@revoada/fabric";
+import type { NodeClient } from "../../client.ts";
 import type { BlockLine } from "../../daemon/chain-report.ts";
 import type { ShiftReport } from "../../daemon/operator-control.ts";
 import type { CommandSpec } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { renderTable, type Cell } from "../output.ts";
+import { orderSigned } from "../../operator/sign-off.ts";
 import { clientFlags, show, withNode } from "./common.ts";
+import { keyFlag, signerOf } from "./operator-key.ts";
 import { operatorCell, operatorHeading, placeOf } from "./place.ts";
 import { minNodesOf, strategyNamed } from "./strategy.ts";
 import { runSwitch, switchFlags } from "./switching.ts";
@@ -38,6 +41,7 @@ export const formationProposeCommand: CommandSpec = {
   flags: [
     { name: "role", value: "ROLE", summary: "for promote and reassign", choices: roles },
     { name: "dry-run", summary: "show what would be committed, and commit nothing" },
+    keyFlag,
     ...clientFlags,
   ],
   examples: [
@@ -46,16 +50,39 @@ export const formationProposeCommand: CommandSpec = {
     { command: "revoada formation propose restore 4f1c9a20", meaning: "when it is back" },
     { command: "revoada formation propose promote 4f1c9a20 --role observer", meaning: "a standby that serves reads" },
   ],
-  run: (invocation) =>
-    withNode(invocation, async (client) => {
-      const [verb = "", node = ""] = invocation.arguments;
-      const role = invocation.value("role");
-      const dryRun = invocation.has("dry-run");
-      const report = await client.propose({ verb, node, dryRun, ...(role === undefined ? {} : { role }) });
+  run: async (invocation) => {
+    const [verb = "", node = ""] = invocation.arguments;
+    const role = invocation.value("role");
+    const dryRun = invocation.has("dry-run");
+    const asked = { verb, node, ...(role === undefined ? {} : { role }) };
+    const signer = await signerOf(invocation);
+    return withNode(invocation, async (client) => {
+      const report =
+        signer === undefined || dryRun
+          ? await client.propose({ ...asked, dryRun })
+          : await proposeSigned(client, signer, asked);
       show(invocation, report, () => renderReport(report));
       return exitCodes.ok;
-    }),
+    });
+  },
 };
+
+/** What waits is told by what a dry run would commit. */
+async function proposeSigned(
+  client: NodeClient,
+  signer: Attestor,
+  asked: Omit<Parameters<NodeClient["propose"]>[0], "dryRun">,
+): Promise<ShiftReport> {
+  const planned = await client.propose({ ...asked, dryRun: true });
+  const wanted = JSON.stringify(planned.transitions);
+  return orderSigned(
+    client,
+    signer,
+    () => client.propose({ ...asked, dryRun: false }),
+    ({ transitions }) => JSON.stringify(transitions) === wanted,
+    (generation) => ({ ...planned, dryRun: false, generation }),
+  );
+}
 
 /** `revoada formation switch-topology`. */
 export const formationSwitchCommand: CommandSpec = {

@@ -1,6 +1,9 @@
+import type { FormationCommand } from "@revoada/fabric";
 import type { CommandSpec } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
+import { orderSigned } from "../../operator/sign-off.ts";
 import { clientFlags, durationFlag, show, withNode } from "./common.ts";
+import { keyFlag, signerOf } from "./operator-key.ts";
 
 /** `revoada leave`. */
 export const leaveCommand: CommandSpec = {
@@ -28,22 +31,30 @@ export const nodeRemoveCommand: CommandSpec = {
   summary: "take a node out of the cluster for ever; its key is never let in again",
   details: [
     "Its seat goes to another node first. For a node that is coming back use SIGTERM and a restart; for one that you can still",
-    "reach, revoada leave on it is gentler. Ask on a master.",
+    "reach, revoada leave on it is gentler. Ask on a master. Where operators sign, --key signs for both steps: that it gives its seat",
+    "up, and that it goes.",
   ],
   arguments: [{ name: "NODE", required: true }],
   flags: [
     { name: "timeout", value: "DURATION", summary: "how long handing its seat over may take (default: 60s)" },
+    keyFlag,
     ...clientFlags,
   ],
   examples: [
     { command: "revoada node remove 4f1c9a20", meaning: "the node id, or a beginning of it that no other has" },
   ],
-  run: (invocation) =>
-    withNode(invocation, async (node) => {
-      const [id = ""] = invocation.arguments;
-      const timeoutMs = durationFlag(invocation, "timeout");
-      const { removed } = await node.removeNode(id, timeoutMs === undefined ? {} : { timeoutMs });
+  run: async (invocation) => {
+    const [id = ""] = invocation.arguments;
+    const timeoutMs = durationFlag(invocation, "timeout");
+    const signer = await signerOf(invocation);
+    return withNode(invocation, async (node) => {
+      const order = (): Promise<{ readonly removed: string }> =>
+        node.removeNode(id, timeoutMs === undefined ? {} : { timeoutMs });
+      const isPart = ({ transitions }: Pick<FormationCommand, "transitions">): boolean =>
+        transitions.every((step) => (step.verb === "quarantine" || step.verb === "remove") && step.node.startsWith(id));
+      const { removed } = await (signer === undefined ? order() : orderSigned(node, signer, order, isPart));
       show(invocation, { removed }, () => `node ${removed} was removed for ever\n`);
       return exitCodes.ok;
-    }),
+    });
+  },
 };

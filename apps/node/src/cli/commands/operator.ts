@@ -5,10 +5,11 @@ import { CliFileError, CliUsageError } from "../../errors.ts";
 import { writeDurably } from "../../files.ts";
 import { givenOperatorKey, operatorAttestor, publicFileOf } from "../../operator/keys.ts";
 import { approveTransitions } from "../../operator/sign-off.ts";
-import type { CommandSpec, FlagSpec, Invocation } from "../command.ts";
+import type { CommandSpec, Invocation } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { counted, outputFlag, renderTable } from "../output.ts";
 import { clientFlags, show, withNode } from "./common.ts";
+import { keyFlag } from "./operator-key.ts";
 
 /** `revoada operator create`. */
 export const operatorCreateCommand: CommandSpec = {
@@ -58,12 +59,6 @@ export const operatorListCommand: CommandSpec = {
     }),
 };
 
-const keyFlag: FlagSpec = {
-  name: "key",
-  value: "FILE",
-  summary: "an operator's key in force, to sign for it at once; without, it waits for chain cosign",
-  completes: "file",
-};
 const keyArgument = { name: "KEY|FILE", required: true, completes: "file" } as const;
 
 /** Signs for a change of operator keys, or has it wait. */

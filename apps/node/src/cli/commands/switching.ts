@@ -1,13 +1,17 @@
-import { shortId } from "@revoada/fabric";
+import { shortId, type Attestor } from "@revoada/fabric";
 import type { NodeClient } from "../../client.ts";
 import type { ProgressReport, ShiftLine, SwitchReport } from "../../daemon/switch-control.ts";
 import { SwitchUndoneError, SwitchUnfinishedError } from "../../errors.ts";
 import type { FlagSpec, Invocation } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
+import { orderSigned } from "../../operator/sign-off.ts";
+import { keyFlag, signerOf } from "./operator-key.ts";
 import { clientFlags, durationFlag, outputOf, pause, show, withNode } from "./common.ts";
 
 /** How often is asked how far it is, and how much longer than the switch may take. */
 const pollMs = 200;
+/** What the leader makes a longer reason as long as. */
+const maxReasonLength = 160;
 /** A new leader gives a shape as long again. */
 const patience = 2;
 
@@ -20,19 +24,23 @@ export const switchFlags: readonly FlagSpec[] = [
   },
   { name: "dry-run", summary: "check it, and commit nothing" },
   { name: "no-wait", summary: "do not wait until the new shape stands" },
+  { ...keyFlag, summary: "an operator's key in force, to sign for the switch and all of its steps at once" },
   ...clientFlags,
 ];
 
 /** Asks for another declaration and, unless told, tells what happens until it stands. */
-export function runSwitch(
+export async function runSwitch(
   invocation: Invocation,
   wanted: Pick<Parameters<NodeClient["switchTo"]>[0], "topology" | "minNodes" | "strategy">,
 ): Promise<number> {
   const withinMs = durationFlag(invocation, "within");
   const dryRun = invocation.has("dry-run");
+  const signer = await signerOf(invocation);
   return withNode(invocation, async (client) => {
     const asked = { ...wanted, dryRun, ...(withinMs === undefined ? {} : { withinMs }) };
-    const report = await client.switchTo(asked);
+    const report = await (signer === undefined || dryRun
+      ? client.switchTo(asked)
+      : switchSigned(client, signer, asked));
     const isPerson = outputOf(invocation) === undefined;
     if (isPerson) invocation.io.stdout.write(renderReport(report));
     if (dryRun || !report.changes || invocation.has("no-wait")) {
@@ -47,6 +55,24 @@ export function runSwitch(
     if (end?.verb === "revert") throw new SwitchUndoneError(end.reason);
     return exitCodes.ok;
   });
+}
+
+/** What waits is told by what a dry run would commit. */
+async function switchSigned(
+  client: NodeClient,
+  signer: Attestor,
+  asked: Parameters<NodeClient["switchTo"]>[0],
+): Promise<SwitchReport> {
+  const planned = await client.switchTo({ ...asked, dryRun: true });
+  return orderSigned(
+    client,
+    signer,
+    () => client.switchTo(asked),
+    ({ transitions, reason }) =>
+      reason === `an operator: from ${planned.from} to ${planned.to}`.slice(0, maxReasonLength) &&
+      transitions.every((step) => step.verb === "declare" && step.withinMs === planned.withinMs),
+    (generation) => ({ ...planned, dryRun: false, generation }),
+  );
 }
 
 function renderReport({ from, to, dryRun, withinMs, changes, generation }: SwitchReport): string {
