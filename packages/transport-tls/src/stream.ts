@@ -1,10 +1,13 @@
 import { type Duplex, isFabricError, type NodeId, type ReceiveOptions } from "@revoada/fabric";
-import type { Failure } from "./core/frame.ts";
+import type { Failure, SegmentHead } from "./core/frame.ts";
 import { maxPayloadBytes } from "./core/frame.ts";
 import { messageCost, segmentBytes, segmentCost } from "./core/segment.ts";
 import { ReceiveWindow, SendWindow } from "./core/window.ts";
 import { BackpressureError, ClosedError, ProtocolViolationError, RemoteError, TooLargeError } from "./errors.ts";
 import type { MessageBuffers } from "./message-buffers.ts";
+
+/** Messages from this size on have memory of their own that can be used again. */
+const leastReusedBytes = 32 * 1024;
 
 /** What a stream needs of the connection that carries it. */
 export interface StreamCarrier {
@@ -12,7 +15,7 @@ export interface StreamCarrier {
   readonly binding: Uint8Array;
   readonly windowBytes: number;
   readonly queueBytes: number;
-  /** Where messages of more than one segment are put together. */
+  /** Memory for large messages. */
   readonly buffers: MessageBuffers;
   writeSegment(id: number, totalBytes: number | undefined, last: boolean, payload: Uint8Array): void;
   writeCredit(id: number, creditBytes: number): void;
@@ -101,7 +104,7 @@ export class PeerStream implements Duplex {
       if (next !== undefined) {
         this.#consumed(next);
         yield next.message;
-        if (reuse && next.message.length > segmentBytes) this.#carrier.buffers.give(next.message);
+        if (reuse && next.message.length >= leastReusedBytes) this.#carrier.buffers.give(next.message);
       } else if (this.#remoteEnded) {
         return;
       } else {
@@ -159,8 +162,15 @@ export class PeerStream implements Duplex {
     next.resolve();
   }
 
-  /** Where the next segment of the message under way belongs; undefined where it has no buffer or the segment does not fit in it. */
-  placeFor(payloadBytes: number): Uint8Array | undefined {
+  /**
+   * Where a segment belongs that begins to arrive: in the buffer of the message under way, or in one of its own where it is a large message by
+   * itself. Undefined where it has no buffer or does not fit in it.
+   */
+  placeFor({ payloadBytes, totalBytes }: SegmentHead): Uint8Array | undefined {
+    if (totalBytes !== undefined) {
+      const alone = totalBytes === payloadBytes && totalBytes >= leastReusedBytes && totalBytes <= segmentBytes;
+      return alone ? this.#carrier.buffers.take(totalBytes) : undefined;
+    }
     const { buffer, filled } = this.#assembly ?? {};
     if (buffer === undefined || filled === undefined || filled + payloadBytes > buffer.length) return undefined;
     return buffer.subarray(filled, filled + payloadBytes);

@@ -94,7 +94,7 @@ export class Streams implements StreamCarrier {
   /** Where a segment that begins to arrive belongs, if its message has a buffer. */
   placeFor(head: Uint8Array, bodyBytes: number): Uint8Array | undefined {
     const segment = peekSegment(head, bodyBytes);
-    return segment && this.#open.get(segment.id)?.placeFor(segment.payloadBytes);
+    return segment && this.#open.get(segment.id)?.placeFor(segment);
   }
 
   /** Takes a segment; says whether its bytes are still needed. Throws `TRANSPORT_PROTOCOL_VIOLATION`. */

@@ -58,18 +58,18 @@ describe("streams", () => {
   });
 
   test("a consumer that is done with each message gets the next ones in the same memory, and any other consumer does not", async () => {
-    const memories = async (reuse: boolean): Promise<Set<ArrayBufferLike>> => {
+    const memories = async (reuse: boolean, bytesEach: number): Promise<Set<ArrayBufferLike>> => {
       await using nodes = new Nodes();
       const { near, far } = await streamPair(nodes);
       const sending = (async () => {
-        for (let value = 1; value <= 20; value++) await near.send(new Uint8Array(300_000).fill(value));
+        for (let value = 1; value <= 20; value++) await near.send(new Uint8Array(bytesEach).fill(value));
         await near.close();
       })();
       const seen = new Set<ArrayBufferLike>();
       let expected = 0;
       for await (const message of far.receive({ reuse })) {
         expected += 1;
-        expect(message.length).toBe(300_000);
+        expect(message.length).toBe(bytesEach);
         expect(message.every((byte) => byte === expected)).toBe(true);
         seen.add(message.buffer);
       }
@@ -77,8 +77,11 @@ describe("streams", () => {
       expect(expected).toBe(20);
       return seen;
     };
-    expect((await memories(true)).size).toBeLessThan(10);
-    expect((await memories(false)).size).toBe(20);
+    // Of more than one segment, and of one.
+    for (const bytesEach of [300_000, 65_536]) {
+      expect((await memories(true, bytesEach)).size).toBeLessThan(20);
+      expect((await memories(false, bytesEach)).size).toBe(20);
+    }
   });
 
   test("the channel binding is 32 bytes, equal on both ends and another for another connection", async () => {

@@ -1,5 +1,5 @@
 import { ProtocolViolationError } from "../errors.ts";
-import { prefixBytes, readUint32 } from "./frame.ts";
+import { prefixBytes, readUint32, segmentHeadBytes } from "./frame.ts";
 
 /**
  * Takes the body of one frame: a view into what was received, or bytes of its own when the frame came in pieces.
@@ -16,8 +16,6 @@ export type FrameSink = (body: Uint8Array, placed: Uint8Array | undefined) => "d
  */
 export type FramePlacer = (head: Uint8Array, bodyBytes: number) => Uint8Array | undefined;
 
-/** What of a body has come goes to a placer from this length on: the fields of a stream's segment. */
-const headBytes = 6;
 const nowhere: FramePlacer = () => undefined;
 
 /** Up to this size a frame in pieces gets its whole buffer at once; a larger one only grows as its bytes arrive. */
@@ -115,7 +113,8 @@ export class FrameReader {
 
   #keep(chunk: Uint8Array, offset: number, needed: number): void {
     const rest = chunk.subarray(offset);
-    if (rest.length >= prefixBytes + headBytes && this.#begin(rest.subarray(prefixBytes), needed - prefixBytes)) return;
+    if (rest.length >= prefixBytes + segmentHeadBytes && this.#begin(rest.subarray(prefixBytes), needed - prefixBytes))
+      return;
     this.#partial = this.#take(Math.max(rest.length, Math.min(needed, eagerBytes)));
     this.#partial.set(rest);
     this.#filled = rest.length;

@@ -296,16 +296,25 @@ export function decodeFrame(body: Uint8Array, placed?: Uint8Array): Frame {
   }
 }
 
+/** What the beginning of a stream's segment says; `totalBytes` of the whole message in its first segment only. */
+export interface SegmentHead {
+  readonly id: number;
+  readonly payloadBytes: number;
+  readonly totalBytes: number | undefined;
+}
+
+/** The fields of a stream's segment, the kind included: as many bytes of a body as {@link peekSegment} wants to see. */
+export const segmentHeadBytes = 10;
+
 /**
  * Reads the fields of a stream's segment from the beginning of its body, for a receiver that wants to know where its bytes belong before they
- * have come: undefined for any other frame and for the first segment of a message.
+ * have come: undefined for any other frame. Nothing of it is checked yet.
  */
-export function peekSegment(
-  head: Uint8Array,
-  bodyBytes: number,
-): { readonly id: number; readonly payloadBytes: number } | undefined {
-  if (head[0] !== kinds.streamData || ((head[5] as number) & dataFirst) !== 0) return undefined;
-  return { id: readUint32(head, 1), payloadBytes: bodyBytes - 6 };
+export function peekSegment(head: Uint8Array, bodyBytes: number): SegmentHead | undefined {
+  if (head[0] !== kinds.streamData) return undefined;
+  const id = readUint32(head, 1);
+  if (((head[5] as number) & dataFirst) === 0) return { id, payloadBytes: bodyBytes - 6, totalBytes: undefined };
+  return { id, payloadBytes: bodyBytes - segmentHeadBytes, totalBytes: readUint32(head, 6) };
 }
 
 function decodeData(body: Uint8Array, placed: Uint8Array | undefined): Frame {
