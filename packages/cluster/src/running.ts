@@ -43,6 +43,7 @@ import { OperatorDesk } from "./operator/desk.ts";
 import { SuccessionDesk } from "./operator/succession.ts";
 import type { OperatorTools } from "./operator/tools.ts";
 import type { ReleaseStack } from "./release-stack.ts";
+import { say } from "./say.ts";
 
 /** The key under which a leader says in gossip that it leads, and in which term. */
 const leadsKey = "leads";
@@ -181,7 +182,9 @@ export class RunningCluster {
       attestor,
       logger: this.#logger,
       onAdopted: () => {
-        this.membership.set(declaredKey, this.inForce.mark());
+        // What was understood too late is for the next start.
+        if (this.#abort.signal.aborted) return;
+        say(this.membership, declaredKey, this.inForce.mark());
         onDeclared?.(this.inForce.current);
         this.loop.kick();
       },
@@ -482,10 +485,7 @@ export class RunningCluster {
   }
 
   #consensusChanged(status: ConsensusStatus): void {
-    const value = status.role === "leader" ? String(status.term) : "";
-    const self = this.#layers.attestor.identity.id;
-    if ((this.membership.view().members.get(self)?.keys.get(leadsKey) ?? "") !== value)
-      this.membership.set(leadsKey, value);
+    say(this.membership, leadsKey, status.role === "leader" ? String(status.term) : "");
   }
 
   /**

@@ -26,6 +26,17 @@ test("a singleton runs on one master, and the others do not even ask for it", as
   expect(world.leases.log).toEqual(["grant work"]);
 });
 
+test("a node that has left ends its duties and gives them back, though gossip hears nothing of it any more", async () => {
+  const { world, order } = masters();
+  await world.pass(5_000);
+  const holder = world.nodes.get(order[0]!)!;
+  holder.hasLeft = true;
+  await world.clock.run(holder.duties.stop());
+  expect(world.runs[0]!.ended).toBe(true);
+  await world.pass(1_000);
+  expect(world.running).toEqual([order[1]]);
+});
+
 test("when the holder dies the next in order takes over once the lease has ended, under a higher token", async () => {
   const { world, order } = masters();
   await world.pass(5_000);

@@ -273,6 +273,22 @@ describe("a topology that not everybody knows", () => {
   });
 });
 
+test("a declaration that is understood only after a node has stopped is not taken up any more", async () => {
+  const { kit, nodes } = await formed("b", "c", "d");
+  const slow = nodes.at(-1) as TestNode;
+  const understood = Promise.withResolvers<ClusterDeclaration>();
+  slow.understands = () => understood.promise;
+  const adopted: string[] = [];
+  slow.layers = Object.assign(slow.layers, { onDeclared: (next: ClusterDeclaration) => adopted.push(next.id()) });
+  await switchTo(kit.founder, { strategy: voting(3, { name: "other" }) });
+  const { generation } = kit.founder.cluster.formation();
+  await kit.clock.runUntil(() => slow.cluster.formation().generation >= generation, { withinMs: 30_000 });
+  await kit.run(slow.cluster.shutdown());
+  understood.resolve(ClusterDeclaration.decode(declared(kit).declaration, topologyByName));
+  await kit.clock.advanceAsync(1000);
+  expect(adopted).toEqual([]);
+});
+
 describe("the strategy in force", () => {
   test("names what a running node takes up with its next start", async () => {
     const { kit } = await formed("b", "c", "d");

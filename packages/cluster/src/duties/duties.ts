@@ -14,6 +14,7 @@ import {
   type Metrics,
   type NodeId,
 } from "@revoada/fabric";
+import { say } from "../say.ts";
 import { DutyRunner, type DutyState } from "./duty-runner.ts";
 import { dutyRank, dutyStanding } from "./placement.ts";
 
@@ -129,11 +130,11 @@ export class Duties {
   }
 
   #announce(): void {
-    const { membership, node } = this.#options;
+    const { membership } = this.#options;
     const running = this.#runners.filter(({ state }) => state === "running").map(({ duty }) => duty.name);
     let said = running.toSorted().join(",");
     // Names are told whole or not at all.
     while (said.length > maxAnnounced) said = said.slice(0, said.lastIndexOf(","));
-    if ((membership.view().members.get(node)?.keys.get(dutiesKey) ?? "") !== said) membership.set(dutiesKey, said);
+    say(membership, dutiesKey, said);
   }
 }

@@ -186,6 +186,7 @@ export class DutyNode {
   readonly duties: Duties;
   readonly #world: DutyWorld;
   isCutOff = false;
+  hasLeft = false;
 
   constructor(world: DutyWorld, name: string, duties: readonly Duty[], leaseTtlMs: number) {
     this.name = name;
@@ -254,7 +255,10 @@ export class DutyNode {
     members.set(id, { id, ...facts, keys: new Map() });
     return {
       view: () => ({ self: id, members }),
-      set: (key: string, value: string) => void members.set(id, { id, ...facts, keys: new Map([[key, value]]) }),
+      set: (key: string, value: string) => {
+        if (this.hasLeft) throw new Refusal("MEMBERSHIP_STOPPED", "it has left");
+        members.set(id, { id, ...facts, keys: new Map([[key, value]]) });
+      },
     } as unknown as Membership;
   }
 }

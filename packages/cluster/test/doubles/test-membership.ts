@@ -1,4 +1,12 @@
-import type { LocalHealth, Member, Membership, MembershipChange, MembershipView, NodeId } from "@revoada/fabric";
+import {
+  FabricError,
+  type LocalHealth,
+  type Member,
+  type Membership,
+  type MembershipChange,
+  type MembershipView,
+  type NodeId,
+} from "@revoada/fabric";
 import type { Ledger } from "./ledger.ts";
 
 /** What all nodes of a test know of each other, at once. */
@@ -47,6 +55,7 @@ export class TestMembership implements Membership {
   readonly #ledger: Ledger;
   readonly #forgotten = new Set<NodeId>();
   #stopped = false;
+  #left = false;
 
   constructor(gossip: TestGossip, self: NodeId, facts: Partial<Member>, ledger: Ledger) {
     this.#gossip = gossip;
@@ -84,6 +93,7 @@ export class TestMembership implements Membership {
   }
 
   set(key: string, value: string): void {
+    this.#requireLiving("set");
     const keys = new Map([...(this.#gossip.members.get(this.#self)?.keys ?? []), [key, value]]);
     this.#gossip.say(this.#self, { keys });
   }
@@ -97,12 +107,14 @@ export class TestMembership implements Membership {
   }
 
   raiseIncarnation(): void {
+    this.#requireLiving("raiseIncarnation");
     const { incarnation } = this.#gossip.members.get(this.#self) ?? unknown(this.#self);
     this.#gossip.say(this.#self, { incarnation: incarnation + 1 });
   }
 
   async leave(): Promise<void> {
     this.#ledger.step("membership left");
+    this.#left = true;
     this.#gossip.say(this.#self, { status: "left" });
   }
 
@@ -118,5 +130,10 @@ export class TestMembership implements Membership {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.shutdown();
+  }
+
+  /** As gossip is: who has left says nothing more. */
+  #requireLiving(operation: string): void {
+    if (this.#stopped || this.#left) throw new FabricError("MEMBERSHIP_STOPPED", `${operation}: it has left`);
   }
 }
