@@ -1,4 +1,5 @@
-import { replicasOf, type Formation, type NodeId, type Transition } from "@revoada/fabric";
+import { replicasOf, silentLogger, type Formation, type Logger, type NodeId, type Transition } from "@revoada/fabric";
+import type { Policy } from "@revoada/topology";
 import { describe, expect, test } from "vitest";
 import { ClusterKit, type TestNode } from "./doubles/cluster-kit.ts";
 import { nodeId, storeId } from "./doubles/keys.ts";
@@ -217,6 +218,24 @@ describe("the loop of the leader", () => {
       kit.founder.cluster.shiftsAbove(generation).some(({ transition }) => transition.verb === "evict");
     await kit.clock.runUntil(relieved, { withinMs: 40_000 });
     expectChainVerifies(kit, kit.founder);
+  });
+
+  test("says once that a policy is broken, as nothing is decided meanwhile", async () => {
+    const kit = new ClusterKit();
+    const said: string[] = [];
+    const logger: Logger = {
+      ...silentLogger,
+      error: (text, facts) => said.push(`${text}: ${String(facts?.["error"])}`),
+    };
+    const policy: Policy = {
+      name: "broken",
+      decide: ({ draft, observation: { leader } }) =>
+        void draft.decide({ kind: "x", transitions: [{ verb: "settle", node: leader }], reason: "", inputs: {} }),
+    };
+    kit.founder.layers = Object.assign(kit.founder.layers, { logger, policies: [policy] });
+    await kit.run(kit.founder.cluster.start());
+    await kit.clock.advanceAsync(10_000);
+    expect(said).toEqual([expect.stringMatching(/cut short: BrokenPolicyError: policy broken asked for/)]);
   });
 
   test("does nothing on a follower", async () => {

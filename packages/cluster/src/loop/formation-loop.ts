@@ -78,6 +78,8 @@ export class FormationLoop {
   #again = false;
   #stopWatching: (() => void) | undefined;
   #term = -1;
+  /** What was said last of a topology or a policy that is broken. */
+  #broken: string | undefined;
 
   constructor(options: FormationLoopOptions) {
     this.#options = options;
@@ -103,7 +105,7 @@ export class FormationLoop {
       return;
     }
     this.#running = this.#tick()
-      .catch((error: unknown) => this.#options.logger.debug("a reconciliation was cut short", { error: String(error) }))
+      .catch((error: unknown) => this.#noteCut(error))
       .finally(() => {
         this.#running = undefined;
         if (this.#again) {
@@ -111,6 +113,15 @@ export class FormationLoop {
           this.kick();
         }
       });
+  }
+
+  /** Most of it passes by itself. A topology or a policy that is broken does not, and nothing is decided meanwhile: that is said once. */
+  #noteCut(error: unknown): void {
+    const { logger } = this.#options;
+    const isBroken =
+      isFabricError(error, "TOPOLOGY_BROKEN", "TOPOLOGY_POLICY_BROKEN") && error.message !== this.#broken;
+    if (isBroken) this.#broken = error.message;
+    logger[isBroken ? "error" : "debug"]("a reconciliation was cut short", { error: String(error) });
   }
 
   async stop(): Promise<void> {
