@@ -1,5 +1,6 @@
 import type { Configuration, Disk, LogIndex, Random } from "@revoada/fabric";
 import { decodeConfiguration } from "../core/configuration-codec.ts";
+import type { WalRecord } from "./batch-decoder.ts";
 import { LogCorruptError } from "./errors.ts";
 import { inspectWal, type InspectOptions, type WalReport } from "./inspect.ts";
 import { sharedWal } from "./shared-wal.ts";
@@ -25,6 +26,8 @@ export interface WalRepair {
   readonly groups: readonly WalRepairedGroup[];
   /** The configuration in force at the end of what can be read; in a log of one group. */
   readonly configuration?: Configuration;
+  /** A later one that was seen behind the damage. Whoever votes in it may hold what was lost. */
+  readonly lostConfiguration?: Configuration;
   /** Where copies of all files were put before anything was changed. */
   readonly aside?: string;
 }
@@ -33,22 +36,19 @@ export interface WalRepair {
 export async function planWalRepair(disk: Disk, options: InspectOptions = {}): Promise<WalRepair> {
   const seen = new Map<string, number>();
   let group = "";
-  let configuration: Configuration | undefined;
-  let configurationIndex = 0;
+  const configurations = new SeenConfigurations();
   const report = await inspectWal(disk, {
     ...options,
     onRecord(record, segment) {
       options.onRecord?.(record, segment);
       if (record.type === "group") group = `${record.number}`;
-      if (record.type !== "entry") return;
-      seen.set(group, Math.max(seen.get(group) ?? 0, record.index));
-      if (record.kind !== "configuration") return;
-      configuration = decodeConfiguration(record.payload);
-      configurationIndex = record.index;
+      configurations.note(record);
+      if (record.type === "entry") seen.set(group, Math.max(seen.get(group) ?? 0, record.index));
     },
   });
   const { verdict, shared } = report;
-  if (verdict === "ok" || verdict === "absent") return { action: "none", report, groups: [] };
+  const members = shared ? {} : configurations.around(report);
+  if (verdict === "ok" || verdict === "absent") return { action: "none", report, groups: [], ...members };
   if (report.groups.length === 0) return { action: "impossible", report, groups: [] };
   const groups = report.groups
     .filter(({ state }) => state === "suspect")
@@ -56,10 +56,36 @@ export async function planWalRepair(disk: Disk, options: InspectOptions = {}): P
       const highest = shared ? 0 : (seen.get("") ?? 0);
       return { groupId, keptIndex, ...(highest > keptIndex ? { lostUpTo: highest as LogIndex } : {}) };
     });
-  if (shared) return { action: "accept-loss", report, groups };
-  const known = configurationIndex <= (report.lastIndex ?? 0) ? configuration : undefined;
-  const latest = known ?? report.base?.configuration;
-  return { action: "accept-loss", report, groups, ...(latest === undefined ? {} : { configuration: latest }) };
+  return { action: "accept-loss", report, groups, ...members };
+}
+
+/** The configurations of a log of one group, by the entries that carry them. */
+class SeenConfigurations {
+  readonly #byIndex = new Map<number, Configuration>();
+
+  note(record: WalRecord): void {
+    if (record.type === "reset") this.#byIndex.clear();
+    if (record.type === "truncate") this.#dropFrom(record.from);
+    if (record.type === "entry" && record.kind === "configuration")
+      this.#byIndex.set(record.index, decodeConfiguration(record.payload));
+  }
+
+  #dropFrom(first: number): void {
+    for (const index of this.#byIndex.keys()) if (index >= first) this.#byIndex.delete(index);
+  }
+
+  /** The last one up to the end of what can be read, which is the base's where no entry changed it, and the last one behind that. */
+  around({ base, lastIndex = 0 as LogIndex }: WalReport): Pick<WalRepair, "configuration" | "lostConfiguration"> {
+    const indices = [...this.#byIndex.keys()].toSorted((a, b) => a - b);
+    const at = indices.findLast((index) => index > (base?.index ?? 0) && index <= lastIndex);
+    const configuration = at === undefined ? base?.configuration : this.#byIndex.get(at);
+    const last = indices.at(-1) ?? 0;
+    const lost = last > lastIndex ? this.#byIndex.get(last) : undefined;
+    return {
+      ...(configuration === undefined ? {} : { configuration }),
+      ...(lost === undefined ? {} : { lostConfiguration: lost }),
+    };
+  }
 }
 
 /** Where copies go before a repair changes anything. */

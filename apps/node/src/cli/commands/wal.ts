@@ -54,9 +54,8 @@ export const walInspectCommand: CommandSpec = {
   run: (invocation) =>
     withLog(invocation, async ({ disk }) => {
       const { report, configuration } = await planWalRepair(disk);
-      const members = configuration ?? report.base?.configuration;
-      show(invocation, { ...printable(report), configuration: members ?? null }, () =>
-        formatWalReport(report, members),
+      show(invocation, { ...printable(report), configuration: configuration ?? null }, () =>
+        formatWalReport(report, configuration),
       );
       return exitCodes.ok;
     }),
@@ -137,7 +136,11 @@ export const walRepairCommand: CommandSpec = {
 function judge(plan: WalRepair, id: NodeId): Judgement {
   if (plan.action === "none") return "nothing to do";
   if (plan.action === "impossible") return "nothing can be read";
-  const voters = [...(plan.configuration?.voters ?? []), ...(plan.configuration?.outgoing ?? [])];
+  const { configuration, lostConfiguration } = plan;
+  const voters = [configuration, lostConfiguration].flatMap((known) => [
+    ...(known?.voters ?? []),
+    ...(known?.outgoing ?? []),
+  ]);
   const alone = voters.length > 0 && voters.every((voter) => voter.id === id && voter.storeId === plan.report.storeId);
   return alone ? "may be repaired" : "others can refill it";
 }
