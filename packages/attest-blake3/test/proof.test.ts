@@ -78,6 +78,20 @@ describe("a proof of what a node was at a moment", () => {
     }
   });
 
+  test("goes by what shifted the node, and not by a switch that it gave the word for", () => {
+    const writer = timedStory();
+    const declaration = new TextEncoder().encode("another declaration");
+    writer.propose([{ verb: "declare", node: id("b"), declaration, withinMs: 60_000 }], { proposer: "b" });
+    writer.propose([{ verb: "confirm", node: id("b") }], { proposer: "b" });
+    writer.seal("bd");
+    const bytes = proveNode(writer.file(), clusterId, { node: id("b"), atMs: start + 900_000 });
+    expect(verifyProofWith(bytes, clusterId, verifier)).toMatchObject({
+      ok: true,
+      record: { state: "active", role: "master", replica: "voter" },
+      shift: { verb: "promote" },
+    });
+  });
+
   test("is not made before the founding, of what is not sealed, or over a recovery", () => {
     const unproven = expect.objectContaining({ fault: expect.objectContaining({ reason: "unproven" }) });
     expect(() => proveNode(file, clusterId, { node: id("a"), atMs: start - 1 })).toThrow(unproven);

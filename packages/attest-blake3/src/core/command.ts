@@ -263,3 +263,20 @@ function readAdmission(node: NodeId, fields: FieldList): Transition {
     },
   };
 }
+
+/**
+ * Whether a transition makes a node what it is. A switch of the declaration names whom the word was given at, or who found that the shape
+ * stands, and shifts nobody; a recovery concerns everybody.
+ */
+export function shiftsNode(transition: Transition, node: NodeId): boolean {
+  switch (transition.verb) {
+    case "declare":
+    case "confirm":
+    case "revert":
+      return false;
+    case "recover":
+      return true;
+    default:
+      return transition.node === node;
+  }
+}

@@ -11,6 +11,7 @@ import { ChainVerifier, committedBy } from "./chain-verifier.ts";
 import type { OpenedCheckpoint } from "./checkpoint.ts";
 import { openCheckpoint, readCheckpoint } from "./checkpoint.ts";
 import { copyBytes, equalBytes } from "./canonical.ts";
+import { shiftsNode } from "./command.ts";
 import { faultOf, refuse } from "./faults.ts";
 import { idBytes } from "./hash.ts";
 import { inclusionPath } from "./history.ts";
@@ -264,9 +265,7 @@ function noteBlock(seen: Survey, { node, atMs }: ProofRequest, block: NotedBlock
     if (isNext && ends) seen.next.end = { height, header, timeMs, state: committedBy(verifier) as CommittedState };
     return;
   }
-  const { transition } = block;
-  if (transition.node === node || transition.verb === "recover")
-    seen.shift = { height, header, command: copyBytes(carried.command), timeMs };
+  if (shiftsNode(block.transition, node)) seen.shift = { height, header, command: copyBytes(carried.command), timeMs };
   if (ends) seen.last = { height, header, timeMs, state: committedBy(verifier) as CommittedState };
 }
 

@@ -6,7 +6,7 @@ import { equalBytes } from "./canonical.ts";
 import type { StateFields } from "./chain-state.ts";
 import { stateCommitter } from "./chain-state.ts";
 import { openCheckpoint } from "./checkpoint.ts";
-import { openCommand } from "./command.ts";
+import { openCommand, shiftsNode } from "./command.ts";
 import { decodingAt, faultOf, refuse } from "./faults.ts";
 import { openGenesis } from "./genesis.ts";
 import { hashOf, hexOf, idBytes } from "./hash.ts";
@@ -224,8 +224,7 @@ function shiftOf(
   const command = openCommand(bytes, anchor.verifier, height);
   if (command.clusterId !== anchor.clusterId) refuse("wrong-cluster", height, "the command is for another cluster");
   const transition = command.transitions[header.ordinal];
-  const concerns = transition?.node === proof.node || transition?.verb === "recover";
-  if (transition === undefined || !concerns)
+  if (transition === undefined || !shiftsNode(transition, proof.node))
     refuse("unproven", height, `the transition is not one of ${shortId(proof.node)}`);
   if (height > at.height || (record !== undefined && command.timeMs > record.lastShiftMs))
     refuse("unproven", height, "the command is later than what the node was then");
