@@ -7,7 +7,9 @@
 import { constants } from "node:os";
 import { commands } from "./cli/commands.ts";
 import { processIo } from "./cli/io.ts";
+import { renderError } from "./cli/output.ts";
 import { runCli } from "./cli/run.ts";
+import { CliFileError } from "./errors.ts";
 
 const exitGraceMs = 2000;
 const stopSignals = ["SIGINT", "SIGTERM"] as const;
@@ -20,8 +22,13 @@ for (const name of stopSignals) {
     interruption.abort();
   });
 }
-// Whoever reads the output may stop reading, as head does.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  // Whoever reads the output may stop reading, as head does.
+  if (error.code === "EPIPE") process.exit(0);
+  process.stderr.write(renderError(new CliFileError("write", "standard output", error), undefined));
+  process.exit(1);
+});
+process.stderr.on("error", () => process.exit(1));
 
 process.exitCode = await runCli(process.argv.slice(2), commands, processIo(interruption.signal));
 // The process ends by itself once nothing is open. What was left open by mistake must not keep a stopped daemon around.

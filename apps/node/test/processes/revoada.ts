@@ -36,9 +36,14 @@ function ended(child: ChildProcess): Promise<number | null> {
 }
 
 /** Runs one command to its end. */
-export async function revoada(...words: readonly string[]): Promise<Finished> {
+export function revoada(...words: readonly string[]): Promise<Finished> {
+  return revoadaInto("pipe", ...words);
+}
+
+/** The same with another standard output. */
+export async function revoadaInto(output: "pipe" | number, ...words: readonly string[]): Promise<Finished> {
   const child = spawn(process.execPath, [...nodeArguments, ...words], {
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["ignore", output, "pipe"],
     timeout: deadlineMs,
   });
   const { out, err } = collect(child);

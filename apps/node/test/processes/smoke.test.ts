@@ -1,9 +1,9 @@
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Daemon, patientStrategy, revoada, workspace } from "./revoada.ts";
+import { Daemon, patientStrategy, revoada, revoadaInto, workspace } from "./revoada.ts";
 
 const manifest = `apiVersion: v1
 kind: ConfigMap
@@ -135,5 +135,17 @@ describe("a node of its own", () => {
       ]);
     }
     expect(() => statSync(directory)).toThrow(/ENOENT/);
+  });
+
+  test("says so where its output cannot be written", async () => {
+    const path = join(workspace(), "output");
+    writeFileSync(path, "");
+    const readOnly = openSync(path, "r");
+    const done = await revoadaInto(readOnly, "version");
+    closeSync(readOnly);
+    expect([done.code, done.err]).toEqual([
+      1,
+      expect.stringMatching(/^error CLI_FILE_UNAVAILABLE: cannot write standard output: .+\n$/),
+    ]);
   });
 });
