@@ -5,6 +5,8 @@
  *
  * @packageDocumentation
  */
+export { clusterBugs, type ClusterBug } from "./cluster/bugs.ts";
+export { checkFencedWrites, fencedValue, parseFencedWrite, type FencedWrite } from "./cluster/duty-workload.ts";
 export { describeFault, scheduleFaults, type Fault, type TimedFault } from "./cluster/faults.ts";
 export { checkWrites, readHistory, type WriteRecord, type WrittenHistory } from "./cluster/history.ts";
 export { Monitor } from "./cluster/monitor.ts";

@@ -9,7 +9,16 @@ import type {
   StoreId,
   Term,
 } from "@revoada/fabric";
-import { checkWrites, emptyTotals, Monitor, readHistory, Trace } from "@revoada/simulation";
+import {
+  checkFencedWrites,
+  checkWrites,
+  emptyTotals,
+  fencedValue,
+  Monitor,
+  parseFencedWrite,
+  readHistory,
+  Trace,
+} from "@revoada/simulation";
 import { expect, test } from "vitest";
 
 const [a, b] = ["a".repeat(64), "b".repeat(64)] as [NodeId, NodeId];
@@ -225,4 +234,26 @@ test("a machine that forgets its vote when its key changes is seen", () => {
   );
   watch.logOpened(b, { ...found, hardState: { term: 3 as Term, vote: a, commitIndex } });
   expect(() => watch.hardStateDurable(b, { term: 3 as Term, vote: b, commitIndex })).toThrow(broken("one-vote-a-term"));
+});
+
+/** A history of fenced writes, in the order of their revisions: where each token was granted, and where in the log the write stands. */
+function fenced(...writes: readonly (readonly [grantedAt: number, logIndex: number | undefined])[]): () => number {
+  const values = writes.map(([grantedAt], number) => fencedValue({ grantedAt, number }));
+  const history = { revisionOf: new Map(values.map((value, place) => [value, place + 1])), last: values.length };
+  return () => checkFencedWrites(a, history, [5, 9], (number) => writes[number]?.[1]);
+}
+
+test("writes of one holder after the other are in order", () => {
+  expect(fenced([5, 6], [5, 8], [9, 10])()).toBe(3);
+});
+
+test("a write of a former holder that was taken is seen, whether or not the next one had written before", () => {
+  expect(fenced([5, 6], [9, 10], [5, 11])).toThrow(broken("tokens-rise"));
+  expect(fenced([5, 6], [5, 10])).toThrow(broken("no-stale-write"));
+  expect(fenced([5, undefined])).toThrow(broken("fenced-in-log"));
+});
+
+test("a fenced write is told from any other by its value", () => {
+  expect(parseFencedWrite(`\0${fencedValue({ grantedAt: 12, number: 34 })}\0`)).toEqual({ grantedAt: 12, number: 34 });
+  expect(parseFencedWrite("key-1=34")).toBeUndefined();
 });

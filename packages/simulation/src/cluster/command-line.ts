@@ -58,16 +58,17 @@ async function runAll(seeds: readonly number[], workers: number): Promise<readon
         if (seed === undefined) child.disconnect();
         else child.send({ seed, nodes, chaosMs } satisfies RunOptions);
       };
-      child.on("message", (result: RunResult) => {
-        results.push(result);
-        print(result);
+      child.on("message", (message: RunResult | "ready") => {
+        if (message !== "ready") {
+          results.push(message);
+          print(message);
+        }
         next();
       });
       child.on("exit", (code) => {
         if (code === 0) resolve();
         else reject(new Error(`a worker ended with ${code}`));
       });
-      next();
     });
   await Promise.all(Array.from({ length: Math.min(workers, seeds.length) }, work));
   return results;

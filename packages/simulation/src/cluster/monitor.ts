@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { commandKinds } from "@revoada/cluster";
 import {
   replicasOf,
   type AppliedEntry,
@@ -9,6 +10,7 @@ import {
   type NodeId,
   type StoreReader,
 } from "@revoada/fabric";
+import { parseFencedWrite } from "./duty-workload.ts";
 import type { Totals } from "./totals.ts";
 import type { Trace } from "../trace.ts";
 import { require } from "../violation.ts";
@@ -47,6 +49,8 @@ export class Monitor {
   /** From which generation on a node has a tombstone, as far as that was seen. */
   readonly #removedAt = new Map<NodeId, number>();
   readonly #nodes = new Map<NodeId, NodeHistory>();
+  /** Number of a fenced write → where it stands in the log. */
+  readonly #fencedAt = new Map<number, number>();
   #highest = 0;
 
   constructor(totals: Totals, trace: Trace, nowMs: () => number) {
@@ -120,8 +124,20 @@ export class Monitor {
       this.#highest = entry.index;
       this.#trace.hash(this.#nowMs(), node.slice(-8), `commits ${entry.index} of term ${entry.term} as ${digest}`);
       if (entry.kind === "configuration") this.#observeConfiguration(entry.configuration);
+      if (entry.kind === "command") this.#observeFenced(entry.command, entry.index);
       if (status !== undefined) this.#requireQuorum(node, entry, status.configuration);
     }
+  }
+
+  #observeFenced(command: Uint8Array, index: number): void {
+    if (command[1] !== commandKinds.leases) return;
+    const write = parseFencedWrite(Buffer.from(command).toString("latin1"));
+    if (write !== undefined) this.#fencedAt.set(write.number, index);
+  }
+
+  /** Where in the log a fenced write stands, accepted or not. */
+  fencedAt(number: number): number | undefined {
+    return this.#fencedAt.get(number);
   }
 
   /** What is committed must be durable on a majority, wherever it is first applied. */

@@ -17,6 +17,7 @@ import {
   type Attestor,
   type Catalog,
   type Consensus,
+  type Duty,
   type Generation,
   type Genesis,
   type Hash,
@@ -54,6 +55,8 @@ export interface SimulatedWorld {
   readonly monitor: Monitor;
   readonly trace: Trace;
   readonly random: SeededRandom;
+  /** What masters do beside the cluster's own duties. */
+  readonly duties: (node: SimulatedNode) => readonly Duty[];
   readonly logger?: (node: string) => Logger;
 }
 
@@ -363,6 +366,7 @@ export class SimulatedNode {
       },
       formats: defaultFormats(),
       faces: [pureRaftFace()],
+      duties: this.#world.duties(this),
       logger,
     };
   }

@@ -1,4 +1,4 @@
-import { ClusterDeclaration } from "@revoada/cluster";
+import { ClusterDeclaration, controllersDuty } from "@revoada/cluster";
 import { isFabricError, prescribedHomelab, replicasOf, type FabricStrategy, type WatchBatch } from "@revoada/fabric";
 import {
   memoryNetwork,
@@ -8,6 +8,7 @@ import {
   type VirtualClock,
 } from "@revoada/fabric/memory";
 import { cluster3mnw } from "@revoada/topology";
+import { checkFencedWrites, DutyWorkload } from "./duty-workload.ts";
 import { describeFault, scheduleFaults, type Fault } from "./faults.ts";
 import { checkWrites, readHistory } from "./history.ts";
 import { Monitor } from "./monitor.ts";
@@ -91,6 +92,7 @@ class Run {
   readonly #limited: number | undefined;
   #machines = 0;
   readonly #workload: Workload;
+  readonly #duties: DutyWorkload;
   #failure: Error | undefined;
 
   constructor({ seed, nodes = 5, chaosMs = 60_000 }: RunOptions) {
@@ -109,6 +111,10 @@ class Run {
       { name: "raw", kind: { protocol: "pure-raft" } },
       cluster3mnw(),
     );
+    const onViolation = (error: unknown): void => {
+      this.#failure ??= asError(error);
+    };
+    this.#duties = new DutyWorkload(this.#totals, onViolation);
     this.#world = {
       clock: this.#clock,
       network: this.#network,
@@ -116,6 +122,7 @@ class Run {
       monitor: this.#monitor,
       trace: this.#trace,
       random: this.#random,
+      duties: (node) => [this.#duties.duty(node), controllersDuty()],
     };
     this.#nodes = Array.from({ length: nodes }, (_, index) => new SimulatedNode(index, this.#world));
     this.#introduce();
@@ -132,17 +139,13 @@ class Run {
         this.#introduce();
         this.#revive(node);
       },
-      onFailure: (error) => {
-        this.#failure ??= asError(error);
-      },
+      onFailure: onViolation,
     });
     this.#workload = new Workload(this.#clock, this.#nodes, this.#random.fork("workload"), this.#totals, {
       clients: 6,
       keys: 8,
       thinkMs: 120,
-      onViolation: (error) => {
-        this.#failure ??= asError(error);
-      },
+      onViolation,
     });
   }
 
@@ -292,6 +295,7 @@ class Run {
     this.#network.heal();
     this.#network.shape(undefined);
     this.#workload.stop();
+    this.#duties.stop();
     this.#operators.clear();
     this.#note("world", "healed");
     // Restarts that are under way finish first; what is still down afterwards is started.
@@ -300,7 +304,9 @@ class Run {
     this.#observeAll();
     try {
       const isOver = (): boolean => this.#workload.isQuiet() && this.#operators.isQuiet();
-      await this.#clock.runUntil(() => isOver() && this.#isWhole() && this.#isLevel(), { withinMs: healWithinMs });
+      await this.#clock.runUntil(() => isOver() && this.#isWhole() && this.#isLevel() && this.#dutiesStand(), {
+        withinMs: healWithinMs,
+      });
     } catch {
       require(false, "converges", () =>
         `not whole ${healWithinMs} ms after everything was healed: ${this.#describe()}`);
@@ -317,6 +323,7 @@ class Run {
       if (!node.cluster().running().holdsReplica()) continue;
       const history = readHistory(node.id, await this.#watchAll(node, revision));
       checkWrites(node.id, this.#workload.writes, history);
+      checkFencedWrites(node.id, history, this.#duties.grants, (number) => this.#monitor.fencedAt(number));
       hashes.add((await node.cluster().stateHash()).hash);
       const broken = node.cluster().check();
       require(broken === undefined, broken?.name ?? "", () => broken?.message ?? "");
@@ -385,7 +392,7 @@ class Run {
     const [back] = lost as [SimulatedNode];
     this.#introduce();
     this.#revive(back);
-    await this.#settle("three vote again", () => this.#isWhole() && this.#isLevel());
+    await this.#settle("three vote again", () => this.#isWhole() && this.#isLevel() && this.#dutiesStand());
     const { tombstones, nodes } = survivor.cluster().formation();
     for (const { id } of lost)
       require(tombstones.has(id) && !nodes.has(id), "tombstones-hold", () => `${id} was lost and has no tombstone`);
@@ -461,6 +468,21 @@ class Run {
       voters.length === 3 &&
       state.sealed.height === state.head.height
     );
+  }
+
+  /** Every master does what all masters do, and each singleton runs on the one that holds it and on no other. */
+  #dutiesStand(): boolean {
+    const leader = this.#leader();
+    const { nodes } = leader.cluster().formation();
+    const held = leader.catalog().leases.duties();
+    return this.#nodes.every((node) => {
+      const reports = node.isUp() ? node.cluster().duties() : [];
+      return reports.every(({ duty, kind, state }) => {
+        const holder = held.find((one) => one.duty === duty)?.holder;
+        const isDue = kind === "singleton" ? holder === node.id : nodes.get(node.id)?.role === "master";
+        return isDue === (state === "running") && (kind !== "singleton" || holder !== undefined);
+      });
+    });
   }
 
   /** Every replica of the formation has applied all that there is. */
