@@ -33,6 +33,10 @@ export interface ConsensusParts {
   readonly founding: boolean;
   /** Who is likely to lead, for nodes that hold no log of their own. */
   readonly leaderHint: () => NodeId | undefined;
+  /** False for nodes whose token keeps them from ever having a vote: nothing that a leader or a candidate sends is to be taken of them. */
+  readonly mayLead: (peer: NodeId) => boolean;
+  /** False for a command that a node may not hand to the leader. */
+  readonly mayPropose: (peer: NodeId, command: Uint8Array) => boolean;
 }
 
 /** What a membership factory is given. */

@@ -32,7 +32,7 @@ import { CommandRefusedError, OperatorKeysError } from "./errors.ts";
 import { declaredKey, InForce, unadoptedSettings, understandBuiltIn } from "./in-force.ts";
 import { FormationLoop } from "./loop/formation-loop.ts";
 import { redialReturned } from "./loop/returns.ts";
-import { sealEnvelope } from "./machine/envelope.ts";
+import { openEnvelope, sealEnvelope, type CommandKind } from "./machine/envelope.ts";
 import { ClusterMachine } from "./machine/machine.ts";
 import { openResult } from "./machine/result.ts";
 import type { CatalogLayer, ClusterLayers, ClusterOrigin } from "./parts.ts";
@@ -56,6 +56,9 @@ function requireOperators({ strategy }: ClusterDeclaration, { operators }: Genes
   if (strategy.attestation.requireOperatorSignature === operators.length > 0) return;
   throw new OperatorKeysError(strategy.name, operators.length);
 }
+
+/** What a node may propose that its token limits: no shift, no seal, and no token that would let others in without that limit. */
+const openCommands: ReadonlySet<CommandKind> = new Set(["catalog", "leases", "cosignature"]);
 
 /** A singleton's lease outlives so many election timeouts: an election is no reason to lose it. */
 const dutyLeaseElections = 10;
@@ -136,6 +139,8 @@ export class RunningCluster {
       transport,
       founding: origin.founding,
       leaderHint: () => this.likelyLeader(),
+      mayLead: (peer) => !this.#isLimited(peer),
+      mayPropose: (peer, command) => openCommands.has(openEnvelope(command).kind) || !this.#isLimited(peer),
     });
     stack.push(() => this.consensus.shutdown());
     this.directory = this.#createDirectory();
@@ -338,6 +343,11 @@ export class RunningCluster {
       metrics,
       leaseTtlMs: Math.max(minDutyLeaseMs, dutyLeaseElections * electionTimeoutMs),
     });
+  }
+
+  /** A limit stays for as long as the node: this also holds where what is known here of the formation is old. */
+  #isLimited(peer: NodeId): boolean {
+    return this.directory.formation().nodes.get(peer)?.limitedTo !== undefined;
   }
 
   /** True where this node has a place in the log, and its log runs. */

@@ -1,4 +1,4 @@
-import { joinCluster } from "@revoada/cluster";
+import { joinCluster, sealEnvelope, type ConsensusParts } from "@revoada/cluster";
 import type { JoinToken, NodeId, Protocol } from "@revoada/fabric";
 import { memoryAddress } from "@revoada/fabric/memory";
 import { decode, encode } from "cborg";
@@ -89,6 +89,28 @@ describe("a newcomer with a token", () => {
     const again = await ask(kit, "b", token);
     expect(again.genesis).toEqual(kit.genesis);
     await expect(ask(kit, "c", token)).rejects.toThrow(final);
+  });
+
+  test("by a token for workers leads nobody in the log, and proposes no shift, no seal and no other token", async () => {
+    const kit = new ClusterKit();
+    const { founder } = kit;
+    const { consensus } = founder.layers;
+    let log: ConsensusParts | undefined;
+    founder.layers = Object.assign(founder.layers, {
+      consensus: (parts: ConsensusParts) => consensus((log = parts)),
+    });
+    await kit.run(founder.cluster.start());
+    await kit.joined("c");
+    const token = await kit.run(founder.cluster.createToken({ uses: 1, ttlMs: 60_000, limitedTo: "worker" }));
+    await kit.run(new TestNode(kit, "b").ask(token));
+    const may = (name: string): unknown => [
+      log?.mayLead(nodeId(name)),
+      ...(["formation", "seal", "token", "catalog", "cosignature"] as const).map((kind) =>
+        log?.mayPropose(nodeId(name), sealEnvelope(kind, Uint8Array.of(1))),
+      ),
+    ];
+    expect(may("b")).toEqual([false, false, false, false, true, true]);
+    expect(may("c")).toEqual([true, true, true, true, true, true]);
   });
 
   test("is let in by a token that was made after a leader's clock had been an hour ahead", async () => {

@@ -213,6 +213,45 @@ test("a node that does not replicate forwards to the leader that it is hinted at
   await world.stop();
 });
 
+test("a node that may not lead moves nobody, whatever it sends, and proposes what it may", async () => {
+  const world = new World();
+  const limits = {
+    mayLead: (peer: string) => peer !== nodeId(4),
+    mayPropose: (peer: string, command: string) => peer !== nodeId(4) || command !== "a token for anybody",
+  };
+  const one = await world.form([1, 2, 3], () => limits);
+  const limited = await world.start(4, { hintLeader: () => one.id, codec: textCodec });
+  await expect(world.run(limited.consensus.propose("a token for anybody"))).rejects.toMatchObject({
+    code: "RAFT_BAD_COMMAND",
+  });
+  expect((await world.run(limited.consensus.propose("a"))).result).toBe("1:a");
+  const { term, lastIndex } = one.consensus.status();
+  const bodies = [
+    { type: "vote-request", pre: false, transfer: true, lastIndex: 99, lastTerm: 99 },
+    { type: "append", prevIndex: 0, prevTerm: 0, commit: 99, entries: [entry(1, 99, "forged")] },
+    { type: "heartbeat", round: 1, commit: 99, repairIndex: 0 },
+    { type: "timeout-now" },
+    { type: "vote-response", pre: false, granted: false },
+  ] as const;
+  for (const n of [1, 2, 3]) {
+    const { id, consensus } = world.member(n);
+    const head = { from: nodeId(4), fromStore: storeIdOf(4), to: id, toStore: consensus.status().storeId };
+    const messages = bodies.map((body) => ({ ...head, term: 99, ...body }));
+    const { transport } = limited;
+    transport.send(
+      id,
+      raftProtocol,
+      encodeMessages(new Uint8Array(0), storeIdOf(4), head.toStore, messages, new EntriesEncoder()),
+    );
+    await expect(world.run(transport.request(id, snapshotProtocol, new Uint8Array([1])))).rejects.toMatchObject({
+      code: "RAFT_BAD_FRAME",
+    });
+  }
+  await world.clock.advanceAsync(5 * T);
+  expect(one.consensus.status()).toMatchObject({ role: "leader", term, lastIndex });
+  await world.stop();
+});
+
 test("bytes that no replica sent are refused with a code, never believed and never fatal", () => {
   const from = nodeId(1);
   const decoders = [

@@ -79,7 +79,7 @@ export function nodeLayers(options: LayerOptions): ClusterLayers {
       node.finding.follow(membership, isKnown);
       return membership;
     },
-    consensus: ({ declaration, genesis, founding, leaderHint }) =>
+    consensus: ({ declaration, genesis, founding, leaderHint, mayLead, mayPropose }) =>
       raft({
         id: attestor.identity.id,
         transport,
@@ -93,6 +93,8 @@ export function nodeLayers(options: LayerOptions): ClusterLayers {
         logStore: logStores(options, groupIdOf(genesis.clusterId)),
         groupId: groupIdOf(genesis.clusterId),
         hintLeader: leaderHint,
+        mayLead,
+        mayPropose,
         logger,
         metrics,
       }),

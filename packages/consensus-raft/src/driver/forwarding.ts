@@ -1,5 +1,5 @@
 import type { NodeId, Protocol } from "@revoada/fabric";
-import { isFabricError } from "@revoada/fabric";
+import { isFabricError, shortId } from "@revoada/fabric";
 import { RaftBadCommandError, RaftOutcomeUnknownError } from "../errors.ts";
 import {
   answerAheadMs,
@@ -18,8 +18,8 @@ import type { Reads } from "./reads.ts";
 /** Asks the leader, at most once. */
 export const forwardProtocol: Protocol = { name: "/revoada/raft-forward/1", channel: "consensus" };
 
-type AnyOptions<Result> = Pick<ResolvedOptions<never, Result>, "transport" | "groupId" | "limits"> & {
-  readonly codec: { encodeResult(result: Result): Uint8Array; decodeCommand(bytes: Uint8Array): unknown };
+type AnyOptions<Command, Result> = Pick<ResolvedOptions<Command, Result>, "groupId" | "limits" | "mayPropose"> & {
+  readonly codec: { encodeResult(result: Result): Uint8Array; decodeCommand(bytes: Uint8Array): Command };
 };
 
 /** Forwards commands to `to` and resolves with what became of each. */
@@ -53,26 +53,27 @@ export async function askReadIndex(
   return decodeReadIndex(answer, groupId);
 }
 
-/** Answers another replica's request, where this one leads. */
-export async function answerForward<Result>(
-  options: AnyOptions<Result>,
+/** Answers another node's request, where this one leads. */
+export async function answerForward<Command, Result>(
+  options: AnyOptions<Command, Result>,
   replica: { readonly proposals: Proposals<Result>; readonly reads: Reads },
   payload: Uint8Array,
+  peer: NodeId,
 ): Promise<Uint8Array> {
   const { groupId, limits } = options;
   const request = decodeForward(payload, groupId);
   const timeoutMs = Math.max(1, Math.min(request.timeoutMs, limits.proposalTimeoutMs * 10));
   if (request.type === "read")
     return encodeReadIndex(groupId, await replica.reads.wait({ timeoutMs, indexOnly: true }));
-  return encodeOutcomes(groupId, await proposeAll(options, replica.proposals, request.commands, timeoutMs));
+  return encodeOutcomes(groupId, await proposeAll(options, replica.proposals, { ...request, timeoutMs, peer }));
 }
 
-function proposeAll<Result>(
-  options: AnyOptions<Result>,
+function proposeAll<Command, Result>(
+  options: AnyOptions<Command, Result>,
   proposals: Proposals<Result>,
-  commands: readonly Uint8Array[],
-  timeoutMs: number,
+  asked: { readonly commands: readonly Uint8Array[]; readonly timeoutMs: number; readonly peer: NodeId },
 ): Promise<readonly ForwardedOutcome[]> {
+  const { commands, timeoutMs, peer } = asked;
   return new Promise((resolve) => {
     const outcomes: ForwardedOutcome[] = Array.from({ length: commands.length });
     let open = commands.length;
@@ -84,9 +85,8 @@ function proposeAll<Result>(
     };
     commands.forEach((command, at) => {
       const refuse = (error: unknown): void => settle(at, refusalOf(error));
-      // What no codec can read would stop every replica once it is in the log.
-      const unreadable = whyUnreadable(options, command);
-      if (unreadable !== undefined) return refuse(unreadable);
+      const bad = whyBad(options, command, peer);
+      if (bad !== undefined) return refuse(bad);
       proposals.submit(
         command,
         { timeoutMs, localOnly: "at once" },
@@ -97,17 +97,35 @@ function proposeAll<Result>(
   });
 }
 
-function whyUnreadable(options: AnyOptions<never>, command: Uint8Array): Error | undefined {
+function whyBad<Command>(
+  {
+    codec,
+    mayPropose,
+  }: Pick<AnyOptions<Command, unknown>, "mayPropose"> & {
+    readonly codec: { decodeCommand(bytes: Uint8Array): Command };
+  },
+  bytes: Uint8Array,
+  peer: NodeId,
+): Error | undefined {
+  let command: Command;
   try {
-    options.codec.decodeCommand(command);
-    return undefined;
+    // What no codec can read would stop every replica once it is in the log.
+    command = codec.decodeCommand(bytes);
   } catch (error) {
     return new RaftBadCommandError(describe(error), error);
   }
+  return mayPropose?.(peer, command) === false
+    ? new RaftBadCommandError(`${shortId(peer)} may not propose it`)
+    : undefined;
 }
 
 /** It took effect, whatever can be told of it. */
-function successOf<Result>(options: AnyOptions<Result>, index: number, term: number, result: Result): ForwardedOutcome {
+function successOf<Result>(
+  options: { readonly codec: { encodeResult(result: Result): Uint8Array } },
+  index: number,
+  term: number,
+  result: Result,
+): ForwardedOutcome {
   try {
     return { ok: true, index, term, result: options.codec.encodeResult(result) };
   } catch (error) {

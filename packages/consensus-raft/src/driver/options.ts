@@ -103,6 +103,13 @@ export interface RaftOptions<Command, Result> {
    * replicas forward is taken all the same. True unless told.
    */
   readonly forward?: boolean;
+  /**
+   * False for a node that is never to vote or lead, whatever it sends: what candidates and leaders send is dropped then, and so is what
+   * comes from a later term than is known here. Everybody may unless told. It must be false for no node that ever votes.
+   */
+  readonly mayLead?: (peer: NodeId) => boolean;
+  /** False for a command that this node may not hand to the leader: it is refused with `RAFT_BAD_COMMAND`. Everybody may propose all unless told. */
+  readonly mayPropose?: (peer: NodeId, command: Command) => boolean;
   /** Whom to ask where no leader has been heard, for nodes that do not replicate. */
   readonly hintLeader?: () => NodeId | undefined;
   /**

@@ -1,18 +1,19 @@
-import type {
-  ConsensusStatus,
-  Generation,
-  LogBase,
-  LogEntry,
-  LogIndex,
-  LogStore,
-  NodeId,
-  PeerContext,
-  StoreId,
-  Term,
+import {
+  shortId,
+  type ConsensusStatus,
+  type Generation,
+  type LogBase,
+  type LogEntry,
+  type LogIndex,
+  type LogStore,
+  type NodeId,
+  type PeerContext,
+  type StoreId,
+  type Term,
 } from "@revoada/fabric";
 import { RaftCore } from "../core/raft-core.ts";
-import type { Effect, Event } from "../core/types.ts";
-import { RaftNotLeaderError, RaftStoppedError } from "../errors.ts";
+import type { Effect, Event, MessageBody } from "../core/types.ts";
+import { RaftBadFrameError, RaftNotLeaderError, RaftStoppedError } from "../errors.ts";
 import { ForeignFrameError } from "../wire/cbor.ts";
 import { decodeMessages } from "../wire/messages.ts";
 import { ClockWatch } from "./clock-watch.ts";
@@ -38,6 +39,9 @@ export interface ReplicaOwner {
 }
 
 const maxReopenDelayMs = 30_000;
+
+/** What candidates and leaders send, and nobody else. */
+const leads: ReadonlySet<MessageBody["type"]> = new Set(["vote-request", "append", "heartbeat", "timeout-now"]);
 
 /** One core with its log, machine, callers and peers: carries out effects, brings events. */
 export class Replica<Command, Result> {
@@ -184,10 +188,10 @@ export class Replica<Command, Result> {
     this.#ticker = this.#makeTicker();
     this.#withdraw = [
       transport.handle(raftProtocol, { onMessage: (payload, context) => this.#receive(payload, context) }),
-      transport.handle(forwardProtocol, { onRequest: (payload) => answerForward(this.#options, this, payload) }),
-      transport.handle(snapshotProtocol, {
-        onRequest: (payload, context) => this.#snapshots.receive(payload, context),
+      transport.handle(forwardProtocol, {
+        onRequest: (payload, { peer }) => answerForward(this.#options, this, payload, peer),
       }),
+      transport.handle(snapshotProtocol, { onRequest: (payload, context) => this.#receiveSnapshot(payload, context) }),
     ];
     const { host } = this.#options;
     if (host !== undefined) this.#withdraw.push(host.attach(this.#hosted()));
@@ -220,8 +224,22 @@ export class Replica<Command, Result> {
       return;
     }
     if (this.#stopped) return;
-    for (const message of messages) this.#inbox.push({ type: "message", message });
+    const mayLead = this.#mayLead(context.peer);
+    for (const message of messages) {
+      if (mayLead || (!leads.has(message.type) && message.term <= this.#core.term))
+        this.#inbox.push({ type: "message", message });
+      else metrics.count("revoada_raft_frames_dropped_total", 1, { reason: "no-leader" });
+    }
     this.#drain();
+  }
+
+  async #receiveSnapshot(payload: Uint8Array, context: PeerContext): Promise<Uint8Array> {
+    if (!this.#mayLead(context.peer)) throw new RaftBadFrameError(`${shortId(context.peer)} may not lead`);
+    return this.#snapshots.receive(payload, context);
+  }
+
+  #mayLead(peer: NodeId): boolean {
+    return this.#options.mayLead?.(peer) !== false;
   }
 
   /** Brings an event to the core and carries out what follows, after what is being carried out already. */

@@ -31,8 +31,14 @@ type Enveloped<Command, Result> = Consensus<Envelope<Command>, Answer<Result>>;
 export function envelopedOptions<Command, Result>(
   options: RaftOptions<Command, Result>,
 ): RaftOptions<Envelope<Command>, Answer<Result>> {
-  const { sessions: _sessions, ...rest } = options;
-  return { ...rest, codec: envelopeCodec(options.codec) };
+  const { sessions: _sessions, mayPropose, ...rest } = options;
+  const enveloped = { ...rest, codec: envelopeCodec(options.codec) };
+  if (mayPropose === undefined) return enveloped;
+  // What opens and ends sessions is no command of anybody.
+  return {
+    ...enveloped,
+    mayPropose: (peer, envelope) => !("command" in envelope) || mayPropose(peer, envelope.command),
+  };
 }
 
 /** Puts sessions in front of a log of envelopes. Throws `FABRIC_INVALID_VALUE`. */

@@ -417,6 +417,8 @@ export class SimulatedNode {
         ? { bootstrap: (self) => ({ voters: [self], learners: [], generation: 0 as Generation }) }
         : {}),
       hintLeader: parts.leaderHint,
+      mayLead: parts.mayLead,
+      mayPropose: parts.mayPropose,
       groupId: Buffer.from(parts.genesis.clusterId, "hex"),
       logger,
     });
