@@ -131,7 +131,7 @@ export function planExchange(
 ): ExchangePlan {
   const push: Subject[] = [];
   const wants: Wish[] = [];
-  const listed = new Set<Subject>();
+  const listed = new Uint16Array(limits.bucketCount);
   for (const entry of digest.entries) {
     const subject = store.subjects.named(entry.prefix);
     if (subject === undefined) {
@@ -139,21 +139,31 @@ export function planExchange(
         wants.push({ prefix: entry.prefix, pages: [] });
       continue;
     }
-    listed.add(subject);
+    listed[bucketOf(entry.prefix)] = (listed[bucketOf(entry.prefix)] ?? 0) + 1;
     const order = compareRecords(entry, subject.record);
     if (order === 0 && entry.tagHigh === subject.tagHigh && entry.tagLow === subject.tagLow) continue;
     // With the same head it is pages or verdicts that differ: missing pages are asked for by number.
     if (order >= 0) wants.push({ prefix: entry.prefix, pages: order === 0 ? subject.missingPages() : [] });
     if (order <= 0) push.push(subject);
   }
-  const buried = new Map(digest.graves.map((grave) => [grave.prefix, grave]));
   for (const bucket of new Set(digest.complete))
-    for (const subject of store.subjects.inBucket(bucket)) {
-      const { generation, incarnation } = subject.record;
-      if (!listed.has(subject) && !covers(buried.get(prefixOf(subject.id)), generation, incarnation))
-        push.push(subject);
-    }
+    if (listed[bucket] !== store.subjects.inBucket(bucket).length) push.push(...unlisted(store, digest, bucket));
   return { push: rotate(push, random), wants: bounded(rotate(wants, random)) };
+}
+
+/** Those of a bucket whom a digest that is complete there neither lists nor has buried. */
+function unlisted(
+  store: GossipStore,
+  { entries, graves }: Extract<Frame, { type: "digest" }>,
+  bucket: number,
+): readonly Subject[] {
+  const names = new Set(entries.map(({ prefix }) => prefix));
+  const buried = new Map(graves.map((grave) => [grave.prefix, grave]));
+  return store.subjects.inBucket(bucket).filter((subject) => {
+    const { generation, incarnation } = subject.record;
+    const prefix = prefixOf(subject.id);
+    return !names.has(prefix) && !covers(buried.get(prefix), generation, incarnation);
+  });
 }
 
 function bounded(wants: readonly Wish[]): readonly Wish[] {

@@ -140,6 +140,7 @@ export class GossipStore {
     if (this.graves.covers(record.id, record.generation, record.incarnation))
       return refused("grave", `record of ${record.id}`);
     if (held === undefined) return this.#addSubject(record, item);
+    if (held.item === item) return ignored;
     const order = compareRecords(record, held.record);
     if (order < 0 || (order === 0 && compareBytes(item.payload, held.item.payload) === 0)) return ignored;
     if (!this.#verify(record.id, item)) return refused("signature", `record of ${record.id}`);
@@ -248,6 +249,9 @@ export class GossipStore {
   #applyVerdict(verdict: Verdict, item: SignedItem, now: Now, shared: boolean): Outcome {
     const subject = this.subjects.get(verdict.subject);
     if (subject === undefined || verdict.observer === verdict.subject) return ignored;
+    // While it is news the same comes in again and again, and then it is the same object.
+    const same = subject.verdicts.find((each) => each.item === item);
+    if (same !== undefined && (same.shared || !shared)) return ignored;
     if (verdict.generation !== subject.record.generation || verdict.incarnation !== subject.record.incarnation)
       return ignored;
     if (!this.#mayJudge(verdict.observer)) return ignored;
