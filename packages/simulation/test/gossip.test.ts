@@ -67,6 +67,14 @@ test("a world whose signatures are real ones keeps the same promises", { timeout
   expect(gossipEvents.filter((event) => totals[event] === 0)).toEqual([]);
 });
 
+test("a world is the same whether each frame is read from its bytes or one in 64", { timeout: 60_000 }, () => {
+  const [all, few] = [1, 64].map((readsEvery) =>
+    runGossipSeed({ seed: 4, nodes: 30, keys: 1, losses: [0.3], readsEvery }),
+  );
+  expect(few?.traceHash).toBe(all?.traceHash);
+  expect(few?.totals).toEqual(all?.totals);
+});
+
 test("a run that breaks a promise says which one, and where", { timeout: 60_000 }, () => {
   // Nobody's suspicion can be shorter than the time that beats take in heavy weather.
   const hasty = { phiThreshold: 0.5, gossipCadenceMs: 100, failureDetectorTimeoutMs: 101, suspicionMs: 150 };
