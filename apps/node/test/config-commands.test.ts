@@ -152,3 +152,25 @@ describe("the schema of revoada.yaml", () => {
     for (const value of wrong) expect([value, accepts(value)]).toEqual([value, false]);
   });
 });
+
+describe("strategy show with a name", () => {
+  test("needs no daemon, and gives a file that is a strategy of one's own once it has another name", async () => {
+    const shown = await run("strategy show homelab -o yaml");
+    expect([shown.code, shown.err]).toEqual([0, ""]);
+    const file = join(temporaryDirectory(), "strategy.yaml");
+    writeFileSync(file, shown.out.replace("homelab-3node", "ours"));
+    expect((await run(`strategy show ${file}`)).out).toMatch(/^name +ours$/m);
+    expect((await run(`config validate --strategy ${file}`)).out).toContain("would declare raw/ours/cluster_3m_nw");
+  });
+
+  test("says where a strategy is wrong, and which there are", async () => {
+    const file = join(temporaryDirectory(), "strategy.yaml");
+    writeFileSync(file, "name: ours\nconsensus: 3\n");
+    const wrong = await run(`strategy show ${file}`);
+    expect([wrong.code, wrong.out]).toEqual([2, ""]);
+    expect(wrong.err).toMatch(/^error CONFIG_INVALID: .*strategy\.yaml:2:\d+: strategy\.consensus/);
+    const unknown = await run("strategy show homelap");
+    expect(unknown.code).toBe(2);
+    expect(unknown.err).toContain("did you mean homelab?");
+  });
+});

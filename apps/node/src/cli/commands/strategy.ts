@@ -89,17 +89,34 @@ function renderDeclaration(report: DeclarationReport, paint: Paint): string {
   return renderFacts(facts, paint);
 }
 
+async function showNamed(invocation: Invocation, name: string): Promise<number> {
+  const strategy = await strategyNamed(invocation, name);
+  show(invocation, strategy, (paint) => renderFacts(flat(strategy, ""), paint));
+  return exitCodes.ok;
+}
+
 /** `revoada strategy show`. */
 export const strategyShowCommand: CommandSpec = {
   path: ["strategy", "show"],
-  summary: "show the strategy and topology in force, and what this node takes up with its next start",
-  arguments: [],
+  summary:
+    "show the strategy and topology in force, and what this node takes up with its next start; or a strategy by name",
+  details: [
+    "With a name (homelab, datacenter, solo) or a file, no daemon is needed: the strategy is checked and shown whole. In YAML or JSON that",
+    "is a file for --strategy and for strategy apply -f, to begin one's own with.",
+  ],
+  arguments: [{ name: "NAME|FILE", required: false, completes: "file" }],
   flags: clientFlags,
-  examples: [{ command: "revoada strategy show -o json", meaning: "as strategy apply -f takes it, under strategy" }],
-  run: (invocation) =>
-    withNode(invocation, async (client) => {
+  examples: [
+    { command: "revoada strategy show", meaning: "what is in force" },
+    { command: "revoada strategy show homelab -o yaml > strategy.yaml", meaning: "a file to begin with" },
+  ],
+  run: async (invocation) => {
+    const [name] = invocation.arguments;
+    if (name !== undefined) return showNamed(invocation, name);
+    return withNode(invocation, async (client) => {
       const report = await client.declaration();
       show(invocation, report, (paint) => renderDeclaration(report, paint));
       return exitCodes.ok;
-    }),
+    });
+  },
 };
