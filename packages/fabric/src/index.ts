@@ -16,6 +16,7 @@ export * from "./hint-feed.ts";
 export * from "./ids.ts";
 export * from "./liveness.ts";
 export * from "./prescribed.ts";
+export * from "./repeated-lines.ts";
 export * from "./replicas.ts";
 export * from "./resource.ts";
 export * from "./resource-key.ts";

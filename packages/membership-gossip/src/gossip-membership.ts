@@ -9,6 +9,7 @@ import {
   type NodeId,
   type PeerContext,
   type Protocol,
+  RepeatedLines,
   shortId,
   silentLogger,
   silentMetrics,
@@ -48,6 +49,8 @@ class GossipMembership implements Membership {
   readonly #options: GossipMembershipOptions;
   readonly #core: GossipCore;
   readonly #logger: Logger;
+  /** What others cause. */
+  readonly #lines: RepeatedLines;
   readonly #metrics: Metrics;
   readonly #feeds = new Set<ChangeFeed>();
   readonly #asking = new Set<NodeId>();
@@ -68,6 +71,7 @@ class GossipMembership implements Membership {
   constructor(options: GossipMembershipOptions) {
     this.#options = options;
     this.#logger = (options.logger ?? silentLogger).child({ layer: "membership" });
+    this.#lines = new RepeatedLines({ logger: this.#logger, clock: options.clock });
     this.#metrics = options.metrics ?? silentMetrics;
     this.#core = new GossipCore(
       {
@@ -265,13 +269,18 @@ class GossipMembership implements Membership {
         return;
       case "refuted":
         this.#metrics.count("revoada_membership_refutations_total");
-        this.#logger.info("accused and alive", { by: shortId(effect.by), incarnation: effect.incarnation });
+        this.#lines.write("info", "accused and alive", effect.by, {
+          by: shortId(effect.by),
+          incarnation: effect.incarnation,
+        });
         return;
       case "own-conflict":
-        this.#logger[effect.resolved ? "warn" : "error"]("another life under this node's key was met", {
-          generation: effect.generation,
-          resolved: effect.resolved,
-        });
+        this.#lines.write(
+          effect.resolved ? "warn" : "error",
+          "another life under this node's key was met",
+          this.#options.identity.id,
+          { generation: effect.generation, resolved: effect.resolved },
+        );
     }
   }
 
@@ -288,11 +297,11 @@ class GossipMembership implements Membership {
   #noteRefusal(refused: Extract<Effect, { type: "refused" }>): void {
     this.#metrics.count("revoada_membership_refused_total", 1, { reason: refused.reason });
     const grave = refused.reason === "equivocation" || refused.reason === "signature";
-    this.#logger[grave ? "warn" : "debug"]("gossip was refused", {
-      reason: refused.reason,
-      from: refused.peer === undefined ? undefined : shortId(refused.peer),
-      detail: refused.detail,
-    });
+    const { reason, peer, detail } = refused;
+    const fields = { reason, from: peer === undefined ? undefined : shortId(peer), detail };
+    // Whoever is let in may send as many forgeries as it likes.
+    if (grave) this.#lines.write("warn", "gossip was refused", peer ?? "", fields, reason);
+    else this.#logger.debug("gossip was refused", fields);
   }
 
   #touch(id: NodeId): void {

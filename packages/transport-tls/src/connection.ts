@@ -7,6 +7,7 @@ import {
   type Metrics,
   type NodeId,
   type Protocol,
+  type RepeatedLines,
   type TransportChannel,
 } from "@revoada/fabric";
 import {
@@ -45,6 +46,8 @@ export interface ConnectionHost {
   readonly clock: Clock;
   readonly limits: TransportLimits;
   readonly logger: Logger;
+  /** The log of what peers cause. */
+  readonly lines: RepeatedLines;
   readonly metrics: Metrics;
   readonly offers: ReadonlyMap<string, Offer>;
   readonly load: TrafficLoad;
@@ -270,7 +273,8 @@ export class Connection {
   #dropSlowReader(): void {
     const queued = this.wire.outbox.queuedBytes;
     if (queued <= this.#host.limits.queueBytes + replySlackBytes) return;
-    this.#host.logger.warn("peer does not read its answers", { peer: this.peer, channel: this.channel, queued });
+    const { peer, channel } = this;
+    this.#host.lines.write("warn", "peer does not read its answers", peer, { peer, channel, queued });
     this.end("timeout");
   }
 
@@ -342,7 +346,8 @@ export class Connection {
   /** Our own errors travel; what anything else says may be a secret and stays in the log. */
   #failureOf(error: unknown, protocol: string): Failure {
     if (isFabricError(error)) return { code: error.code, message: error.message, retryable: error.retryable };
-    this.#host.logger.error("a protocol handler failed", { peer: this.peer, protocol, error });
+    const { peer } = this;
+    this.#host.lines.write("error", "a protocol handler failed", peer, { peer, protocol, error }, protocol);
     const { code, message, retryable } = new HandlerFailedError(protocol);
     return { code, message, retryable };
   }
@@ -375,11 +380,8 @@ export class Connection {
     try {
       onMessage(payload, found.context);
     } catch (error) {
-      this.#host.logger.error("a protocol handler failed", {
-        peer: this.peer,
-        protocol: found.context.protocol.name,
-        error,
-      });
+      const fields = { peer: this.peer, protocol: found.context.protocol.name, error };
+      this.#host.lines.write("error", "a protocol handler failed", this.peer, fields, fields.protocol);
     }
   }
 
@@ -440,12 +442,9 @@ export class Connection {
     if (reason === "error") {
       const violation = cause instanceof ProtocolViolationError;
       this.#host.metrics.count("revoada_transport_violations_total", 1, { channel: this.channel });
-      this.#host.logger.warn("connection broken by what came", {
-        peer: this.peer,
-        channel: this.channel,
-        violation,
-        error: cause,
-      });
+      const { peer, channel } = this;
+      const fields = { peer, channel, violation, error: cause };
+      this.#host.lines.write("warn", "connection broken by what came", peer, fields, channel);
     }
     const error = this.#closedError(cause);
     for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(error);
