@@ -497,6 +497,7 @@ export class Cluster implements AsyncDisposable {
       state: running.machine.formation.state,
       inForce: running.inForce,
       unadopted: running.unadopted(),
+      clock: running.time.verdict(),
     };
   }
 

@@ -11,6 +11,7 @@ import {
 } from "@revoada/fabric";
 import type { ClusterDeclaration } from "./declaration.ts";
 import { declarationId, type InForce } from "./in-force.ts";
+import type { ClockVerdict } from "./loop/clock-check.ts";
 import { missingOf } from "./loop/switch-watch.ts";
 import type { FormationState } from "./machine/formation-machine.ts";
 import { hasPlace } from "./place.ts";
@@ -34,6 +35,8 @@ export interface ClusterHealth {
     /** What the new shape still lacks, as far as this node sees. */
     readonly missing?: string;
   };
+  /** How the wall clock of this node stands to the voters', where it leads and they have told. */
+  readonly clock?: ClockVerdict;
   /** Settings of the strategy in force that this node takes up with its next start; mostly none. */
   readonly unadopted: readonly string[];
   readonly running: boolean;
@@ -76,6 +79,7 @@ export interface HealthInput {
   readonly state: FormationState | undefined;
   readonly inForce: InForce;
   readonly unadopted: readonly string[];
+  readonly clock: ClockVerdict | undefined;
 }
 
 function countBy<K extends string>(keys: readonly K[], values: Iterable<K>): Record<K, number> {
@@ -135,6 +139,7 @@ export function describeHealth(input: HealthInput): ClusterHealth {
     topology: declaration.topology.name,
     ...switchingOf(input),
     unadopted: input.unadopted,
+    ...(input.clock === undefined ? {} : { clock: input.clock }),
     running: input.running,
     condition,
     mode: condition === "forming" ? "read-only" : "read-write",

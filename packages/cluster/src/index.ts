@@ -42,6 +42,7 @@ export { encodeTokenCommand, TokenRefusedError } from "./machine/token-machine.t
 export type { OfflineOptions } from "./offline/offline-log.ts";
 export { planRecovery, type RecoveryPlan } from "./offline/recover.ts";
 export { planLoneRotation } from "./offline/rotate.ts";
+export type { ClockVerdict } from "./loop/clock-check.ts";
 export type { DroppedShift, WaitingShift } from "./loop/waiting-shifts.ts";
 export type { PendingApprovals } from "./operator/approvals.ts";
 export { shiftRoles, shiftVerbs, type ShiftOrder, type ShiftOutcome, type ShiftVerb } from "./operator/shift.ts";

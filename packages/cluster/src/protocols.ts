@@ -3,7 +3,18 @@ import type { Protocol } from "@revoada/fabric";
 /** The cluster's own protocols. Their names carry their versions. */
 export const protocols: Readonly<
   Record<
-    "seal" | "chain" | "sealed" | "join" | "admit" | "proof" | "depart" | "succeed" | "operator" | "lease" | "approval",
+    | "seal"
+    | "chain"
+    | "sealed"
+    | "join"
+    | "admit"
+    | "proof"
+    | "depart"
+    | "succeed"
+    | "operator"
+    | "lease"
+    | "approval"
+    | "clock",
     Protocol
   >
 > = {
@@ -29,4 +40,6 @@ export const protocols: Readonly<
   lease: { name: "/revoada/lease/1", channel: "gossip" },
   /** A member → leader: what waits for an operator's signature, and such signatures. */
   approval: { name: "/revoada/approval/1", channel: "gossip" },
+  /** Leader → voter: what does your wall clock say? */
+  clock: { name: "/revoada/clock/1", channel: "consensus" },
 };

@@ -5,6 +5,7 @@ import {
   replicasOf,
   shortId,
   silentLogger,
+  silentMetrics,
   type Catalog,
   type Consensus,
   type ConsensusStatus,
@@ -30,6 +31,7 @@ import { apiDuty, storeDuty } from "./duties/own-duties.ts";
 import { Door } from "./door/door.ts";
 import { CommandRefusedError, OperatorKeysError } from "./errors.ts";
 import { declaredKey, InForce, unadoptedSettings, understandBuiltIn } from "./in-force.ts";
+import { ClockCheck } from "./loop/clock-check.ts";
 import { FormationLoop } from "./loop/formation-loop.ts";
 import { redialReturned } from "./loop/returns.ts";
 import { openEnvelope, sealEnvelope, type CommandKind } from "./machine/envelope.ts";
@@ -74,6 +76,8 @@ export class RunningCluster {
   readonly membership: Membership;
   readonly directory: Directory;
   readonly loop: FormationLoop;
+  /** What time it is for this node while it leads. */
+  readonly time: ClockCheck;
   /** What the cluster is, as far as this node goes by it. */
   readonly inForce: InForce;
   readonly sealer: Sealer;
@@ -151,6 +155,8 @@ export class RunningCluster {
     stack.push(() => this.sealer.stop());
     const { directory } = this;
     const logger = this.#logger;
+    this.time = this.#createClockCheck();
+    stack.push(() => this.time.stop());
     this.loop = this.#createLoop();
     const tools = this.#operatorTools();
     const door = new Door({ ...tools, store, directory, genesis });
@@ -215,7 +221,7 @@ export class RunningCluster {
         clock,
         random,
         logger: this.#logger,
-        cadenceMs: this.#started.strategy.reconciliationCadenceMs,
+        cadenceMs: () => this.inForce.current.strategy.reconciliationCadenceMs,
         isCurrent: () => this.holdsReplica() && this.consensus.status().quorum,
         onChange: () => this.#formationChanged(),
       },
@@ -256,10 +262,17 @@ export class RunningCluster {
     });
   }
 
+  #createClockCheck(): ClockCheck {
+    const { clock, metrics = silentMetrics } = this.#layers;
+    const { transport, consensus } = this;
+    return new ClockCheck({ transport, consensus, clock, metrics, logger: this.#logger });
+  }
+
   #createLoop(): FormationLoop {
     const { attestor, clock, policies } = this.#layers;
-    const { inForce, consensus, membership, machine, store, sealer } = this;
-    const parts = { inForce, attestor, consensus, membership, machine, store, sealer, clock, logger: this.#logger };
+    const { inForce, consensus, membership, machine, store, sealer, time } = this;
+    const layers = { attestor, consensus, membership, machine, store, sealer, clock, time };
+    const parts = { ...layers, inForce, logger: this.#logger };
     return new FormationLoop({ ...parts, ...(policies === undefined ? {} : { policies }) });
   }
 
@@ -283,7 +296,7 @@ export class RunningCluster {
       clock,
       random,
       logger: this.#logger,
-      cadenceMs: this.#started.strategy.reconciliationCadenceMs,
+      cadenceMs: () => this.inForce.current.strategy.reconciliationCadenceMs,
       unheard: () => {
         const { members } = this.membership.view();
         return [...directory.formation().nodes.keys()].filter(

@@ -62,6 +62,8 @@ export interface NodeStatus {
   readonly mode: ClusterHealth["mode"];
   /** Present while the cluster is on its way to another declaration. */
   readonly switching?: ClusterHealth["switching"];
+  /** How this node's wall clock stands to the voters', where it leads and they have told. */
+  readonly clock?: ClusterHealth["clock"];
   /** Settings of the strategy in force that this node takes up with its next start. */
   readonly unadopted: readonly string[];
   /** Why this node does not go by the declaration in force; absent where it does. */
@@ -130,6 +132,7 @@ export function describeStatus(cluster: Cluster, facts: NodeFacts): NodeStatus {
     condition: health.condition,
     mode: health.mode,
     ...(health.switching === undefined ? {} : { switching: health.switching }),
+    ...(health.clock === undefined ? {} : { clock: health.clock }),
     unadopted: health.unadopted,
     ...(refusal === undefined ? {} : { refusal }),
     resources: health.resources,

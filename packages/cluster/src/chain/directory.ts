@@ -34,7 +34,7 @@ export interface DirectoryOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  readonly cadenceMs: number;
+  readonly cadenceMs: () => number;
   /** True while this node's own log keeps it current. */
   readonly isCurrent: () => boolean;
   /** Called after the known formation changed. */
@@ -194,7 +194,7 @@ export class Directory {
 
   #schedule(): void {
     const { clock, cadenceMs, isCurrent, logger } = this.#options;
-    this.#cancel = clock.schedule(cadenceMs, () => {
+    this.#cancel = clock.schedule(cadenceMs(), () => {
       this.#dropHeld();
       const work = isCurrent() ? Promise.resolve() : this.refresh();
       work

@@ -2,6 +2,7 @@ import {
   FieldReader,
   InvalidValueError,
   parseClusterId,
+  RepeatedLines,
   shortId,
   type Clock,
   type ClusterId,
@@ -25,7 +26,7 @@ export interface ProofOptions {
   readonly random: Random;
   readonly logger: Logger;
   /** How often somebody is looked for to whom this node may be a stranger. */
-  readonly cadenceMs: number;
+  readonly cadenceMs: () => number;
   /** Members of the formation that nobody hears: some of them may have been away while others came. */
   readonly unheard: () => readonly NodeId[];
   /** True where this node should be the one to show: a few do, not everybody. */
@@ -50,12 +51,14 @@ export class AdmissionProofs {
   readonly #options: ProofOptions;
   readonly #withdraw: () => void;
   readonly #streams = new Set<Duplex>();
+  readonly #lines: RepeatedLines;
   #listened = 0;
   #cancel: (() => void) | undefined;
   #stopped = false;
 
   constructor(options: ProofOptions) {
     this.#options = options;
+    this.#lines = new RepeatedLines(options);
     this.#withdraw = options.transport.handle(protocols.proof, { onStream: (stream) => this.#listen(stream) });
     this.#schedule();
   }
@@ -104,7 +107,7 @@ export class AdmissionProofs {
   }
 
   async #listen(stream: Duplex): Promise<void> {
-    const { clock, directory, logger } = this.#options;
+    const { clock, directory } = this.#options;
     // Whoever is known can be asked, and need not be listened to here.
     if (this.#stopped || this.#listened >= maxListened || directory.isKnown(stream.peer)) {
       await stream.close();
@@ -115,10 +118,9 @@ export class AdmissionProofs {
     try {
       await this.#within(stream, signal, () => this.#hear(stream));
     } catch (error) {
-      logger.warn("a stranger's proof of its admission does not hold", {
-        peer: shortId(stream.peer),
-        reason: error instanceof Error ? error.message : String(error),
-      });
+      const reason = error instanceof Error ? error.message : String(error);
+      const fields = { peer: shortId(stream.peer), reason };
+      this.#lines.write("warn", "a stranger's proof of its admission does not hold", stream.peer, fields);
     } finally {
       this.#listened -= 1;
       clear();
@@ -149,7 +151,7 @@ export class AdmissionProofs {
 
   #schedule(): void {
     const { clock, cadenceMs, logger } = this.#options;
-    this.#cancel = clock.schedule(cadenceMs, () => {
+    this.#cancel = clock.schedule(cadenceMs(), () => {
       this.#look()
         .catch((error: unknown) => logger.debug("nobody was shown the chain", { error: String(error) }))
         .finally(() => {

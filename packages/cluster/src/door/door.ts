@@ -1,6 +1,7 @@
 import {
   InvalidValueError,
   isFabricError,
+  RepeatedLines,
   shortId,
   type Attestor,
   type Clock,
@@ -66,9 +67,11 @@ export class Door {
   readonly #options: DoorOptions;
   readonly #withdrawals: (() => void)[] = [];
   readonly #newcomers = new Set<Duplex>();
+  readonly #lines: RepeatedLines;
 
   constructor(options: DoorOptions) {
     this.#options = options;
+    this.#lines = new RepeatedLines(options);
     const { transport } = options;
     try {
       this.#withdrawals.push(transport.handle(protocols.join, { onStream: (stream) => this.#serve(stream) }));
@@ -87,7 +90,7 @@ export class Door {
   }
 
   async #serve(stream: Duplex): Promise<void> {
-    const { clock, logger } = this.#options;
+    const { clock } = this.#options;
     // Nobody who keeps silent is waited for.
     const cancel = clock.schedule(admissionTimeoutMs, () => stream.abort());
     const isCrowded = this.#newcomers.size >= maxNewcomers;
@@ -98,10 +101,8 @@ export class Door {
       else await this.#answer(stream);
       await stream.close();
     } catch (error) {
-      logger.warn("a newcomer broke off", {
-        peer: stream.peer,
-        reason: error instanceof Error ? error.message : String(error),
-      });
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#lines.write("warn", "a newcomer broke off", stream.peer, { peer: stream.peer, reason });
       stream.abort();
     } finally {
       this.#newcomers.delete(stream);
@@ -123,10 +124,9 @@ export class Door {
   #refuse(stream: Duplex, error: unknown): Uint8Array {
     const final = isFabricError(error, ...finalCodes) && !error.retryable;
     const reason = error instanceof Error ? error.message : String(error);
-    this.#options.logger.warn(final ? "a newcomer was refused" : "a newcomer cannot be let in now", {
-      peer: stream.peer,
-      reason,
-    });
+    const what = final ? "a newcomer was refused" : "a newcomer cannot be let in now";
+    const kind = isFabricError(error) ? error.code : "";
+    this.#lines.write("warn", what, stream.peer, { peer: stream.peer, reason }, kind);
     return encodeJoinAnswer(final ? { refused: true } : { unavailable: true });
   }
 

@@ -31,7 +31,7 @@ import type { FormationState } from "../machine/formation-machine.ts";
 import type { ClusterMachine } from "../machine/machine.ts";
 import { encodeDropOrder, encodeKeepOrder } from "../machine/orders.ts";
 import { openResult } from "../machine/result.ts";
-import { LeaderTime } from "../time.ts";
+import type { ClockCheck } from "./clock-check.ts";
 import { SwitchWatch } from "./switch-watch.ts";
 import { WaitingShifts, type DroppedShift, type WaitingShift } from "./waiting-shifts.ts";
 
@@ -45,6 +45,8 @@ export interface FormationLoopOptions {
   readonly store: MachineStore;
   readonly sealer: Sealer;
   readonly clock: Clock;
+  /** What time it is for whoever leads. */
+  readonly time: Pick<ClockCheck, "nowMs" | "verdict">;
   readonly logger: Logger;
   /** How the reactor decides; its default policies unless told. */
   readonly policies?: readonly Policy[];
@@ -71,7 +73,6 @@ export class FormationLoop {
   readonly #waiting: WaitingShifts;
   #made: { readonly topology: TopologyStrategy; readonly reactor: TopologyReactor } | undefined;
   readonly #hindsight: Hindsight;
-  readonly #time: LeaderTime;
   readonly #abort = new AbortController();
   #cancelTick: (() => void) | undefined;
   #running: Promise<void> | undefined;
@@ -85,7 +86,6 @@ export class FormationLoop {
     this.#options = options;
     this.#switches = new SwitchWatch(options.clock, options.inForce);
     this.#hindsight = new Hindsight(options);
-    this.#time = new LeaderTime(options.clock);
     this.#waiting = new WaitingShifts(options.attestor, options.clock);
   }
 
@@ -165,10 +165,10 @@ export class FormationLoop {
   /** Rejects with `CLUSTER_AWAITS_OPERATOR` once the order waits, with every replica; resolves where it need not. */
   async #keepOrder(state: FormationState, transitions: readonly Transition[], reason: string): Promise<void> {
     if (!this.#waiting.mustWait(state, { transitions, reason })) return;
-    const { attestor, consensus, clock } = this.#options;
+    const { attestor, consensus, time } = this.#options;
     const { clusterId } = state.genesis;
     const { term } = consensus.status();
-    const timeMs = Math.max(Math.floor(clock.wallMs()), state.timeMs);
+    const timeMs = time.nowMs(state.timeMs);
     await this.#proposeOrder(encodeKeepOrder(attestor, { clusterId, transitions, reason, term, timeMs }));
     if (this.#waiting.mustWait(this.#state(), { transitions, reason }))
       throw new CommandRefusedError("TOPOLOGY_COMMAND_REFUSED", "the formation moved on before the order was taken");
@@ -185,8 +185,11 @@ export class FormationLoop {
   async #dropOrders(term: number): Promise<void> {
     const state = this.#options.machine.formation.state;
     if (state === undefined || state.orders.waiting.length === 0) return;
-    const timeMs = Math.max(Math.floor(this.#options.clock.wallMs()), state.timeMs);
-    for (const { id, reason, why } of this.#waiting.outdated(state, true)) {
+    const { time } = this.#options;
+    const timeMs = time.nowMs(state.timeMs);
+    // Only a clock that the voters agree with says that a week has passed.
+    const expiryMs = time.verdict()?.trusted === true ? timeMs : undefined;
+    for (const { id, reason, why } of this.#waiting.outdated(state, expiryMs)) {
       await this.#proposeOrder(encodeDropOrder({ id, why, term, timeMs }));
       this.#options.logger.warn("an order that waited for an operator was dropped", { order: reason, why });
     }
@@ -205,7 +208,7 @@ export class FormationLoop {
     why: Why,
     approval?: OperatorSignature,
   ): Promise<number> {
-    const { attestor, consensus, inForce } = this.#options;
+    const { attestor, consensus, inForce, time } = this.#options;
     const decision = encodeDecision({ ...why, transitions, reason });
     const command = attestor.signCommand({
       version: 1,
@@ -214,7 +217,7 @@ export class FormationLoop {
       transitions,
       reason,
       decisionHash: attestor.hash(decision),
-      timeMs: this.#time.nowMs(state.timeMs),
+      timeMs: time.nowMs(state.timeMs),
       proposer: attestor.identity.id,
       term: consensus.status().term,
       ...(approval === undefined ? {} : { approval }),
@@ -362,7 +365,7 @@ export class FormationLoop {
   }
 
   async #shift(status: ConsensusStatus, state: FormationState): Promise<boolean> {
-    const { inForce, membership, logger } = this.#options;
+    const { inForce, membership, time, logger } = this.#options;
     const { strategy } = inForce.current;
     const replication = replicationView(status, state.formation);
     const decisions = this.#reactor().observe({
@@ -374,7 +377,7 @@ export class FormationLoop {
       },
       strategy,
       leader: status.id,
-      nowMs: this.#time.nowMs(state.timeMs),
+      nowMs: time.nowMs(state.timeMs),
       givenUp: this.#hindsight.givenUp(state.formation.generation),
     });
     this.#waiting.keepDecided(state, decisions);

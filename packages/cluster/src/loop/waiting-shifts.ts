@@ -139,14 +139,14 @@ export class WaitingShifts {
     }));
   }
 
-  /** The orders that nobody can approve of any more, or has within a week where `mayExpire`, and why. */
+  /** The orders that nobody can approve of any more, or nobody has within a week, and why. `nowMs`: absent where no clock can tell. */
   outdated(
     { formation, timeMs, orders }: FormationState,
-    mayExpire: boolean,
+    nowMs: number | undefined,
   ): readonly { readonly id: WaitingOrder["id"]; readonly reason: string; readonly why: string }[] {
     return orders.waiting.flatMap(({ id, statement, sinceMs }) => {
       const { transitions, reason } = this.#attestor.readApproval(statement);
-      const isOld = mayExpire && this.#clock.wallMs() - sinceMs > maxOrderMs;
+      const isOld = nowMs !== undefined && nowMs - sinceMs > maxOrderMs;
       const why =
         faultOf(formation, transitions, timeMs) ?? (isOld ? "no operator approved of it within seven days" : undefined);
       return why === undefined ? [] : [{ id, reason, why }];

@@ -24,6 +24,7 @@ import {
   virtualClock,
   type MemoryNetwork,
   type VirtualClock,
+  type VirtualHost,
 } from "@revoada/fabric/memory";
 import { cluster3mnw, topologyByName } from "@revoada/topology";
 import { CounterMachine } from "./counter-machine.ts";
@@ -114,11 +115,14 @@ export class TestNode {
     ClusterDeclaration.decode(bytes, topologyByName);
   /** Whose disk it runs over: its own unless told. */
   readonly disk: string;
+  /** The host that it runs on, with a wall clock of its own. */
+  readonly host: VirtualHost;
 
   constructor(kit: ClusterKit, name: string, disk: string = name) {
     this.kit = kit;
     this.name = name;
     this.disk = disk;
+    this.host = kit.clock.host(name);
     this.attestor = testAttestor(name);
     this.layers = this.#layers();
     this.cluster = new Cluster(kit.declaration, this.layers);
@@ -161,7 +165,7 @@ export class TestNode {
     const self = { id: nodeId(this.name), storeId: storeId(this.disk) };
     return {
       attestor: this.attestor,
-      clock: kit.clock,
+      clock: this.host,
       random: seededRandom(this.name),
       origin: () => {
         ledger.step("origin read");

@@ -30,15 +30,21 @@ function quorumOf({ quorum, quorumSinceMs }: { readonly quorum: boolean; readonl
   return quorum ? "quorum yes" : `quorum no, for ${since(quorumSinceMs)}`;
 }
 
+function offClock({ aheadMs }: NonNullable<NodeStatus["clock"]>): string {
+  const by = `${(Math.abs(aheadMs) / 1000).toFixed(1)} s ${aheadMs > 0 ? "ahead of" : "behind"} the voters'`;
+  return `${by}: nothing expires by it while this node leads`;
+}
+
 /** What is under way, and what keeps this node from being part of it: mostly nothing. */
 function declarationFacts(status: NodeStatus): readonly (readonly [string, Cell])[] {
-  const { switching, unadopted, refusal } = status;
+  const { switching, unadopted, refusal, clock } = status;
   const facts: (readonly [string, Cell])[] = [];
   if (switching !== undefined) {
     const lacks = switching.missing === undefined ? "" : `: ${switching.missing}`;
     facts.push(["switching", { text: `from ${switching.from} to ${switching.to}${lacks}`, style: "yellow" }]);
   }
   if (refusal !== undefined) facts.push(["not followed", { text: refusal, style: "red" }]);
+  if (clock?.trusted === false) facts.push(["clock", { text: offClock(clock), style: "red" }]);
   if (unadopted.length > 0) facts.push(["next start", { text: `takes up ${unadopted.join(", ")}`, style: "yellow" }]);
   return facts;
 }
