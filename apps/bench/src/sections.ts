@@ -43,7 +43,7 @@ export type SectionName = (typeof suites)[SuiteName][number];
 export async function measureSection(name: SectionName, scope: Scope): Promise<Partial<Figures>> {
   switch (name) {
     case "chain":
-      return { chain: measureChains(scope) };
+      return { chain: await measureChains(scope) };
     case "commits":
       return { commits: await measureCommits(scope) };
     case "reads":

@@ -1,10 +1,21 @@
 /**
  * What verifying a chain takes beside the bare checks of the signatures in it, and how large proofs are.
  */
-import { checkpointOf, ed25519Verifier, proveNode, verifyChainWith, verifyProofWith } from "@revoada/attest-blake3";
-import type { SignatureVerifier } from "@revoada/fabric";
+import { availableParallelism } from "node:os";
+import {
+  blake3Attestor,
+  checkpointOf,
+  ed25519Verifier,
+  identityFromSeed,
+  proveNode,
+  readChainFile,
+  verifyChainInParallel,
+  verifyChainWith,
+  verifyProofWith,
+} from "@revoada/attest-blake3";
 import type { Scope } from "../scope.ts";
 import { figure, markdownTable, ratio } from "../table.ts";
+import { BareCheckers, type Check } from "./bare-checkers.ts";
 import { makeChain, type ChainShape, type MadeChain } from "./build.ts";
 
 /** What verifying one chain took, beside the bare signatures in it. */
@@ -14,6 +25,12 @@ export interface ChainFigures extends ChainShape {
   /** The best of several runs, each of which follows upon one of the signatures alone. */
   readonly verifyMs: number;
   readonly signaturesMs: number;
+  /** Hashing the bytes of the file, as a whole and record by record, and nothing else. */
+  readonly hashesMs: number;
+  /** The same on several threads, and the bare signatures shared out among as many. */
+  readonly jobs: number;
+  readonly parallelMs: number;
+  readonly parallelSignaturesMs: number;
   readonly proofBytes: number;
   /** A proof that begins at a checkpoint of the middle of the chain. */
   readonly shortProofBytes: number;
@@ -21,8 +38,6 @@ export interface ChainFigures extends ChainShape {
   readonly proveMs: number;
   readonly verifyProofMs: number;
 }
-
-type Check = Parameters<SignatureVerifier["verify"]>;
 
 function timed<T>(work: () => T): { readonly value: T; readonly ms: number } {
   const startMs = performance.now();
@@ -48,15 +63,56 @@ function checkAll(checks: readonly Check[]): void {
   for (const check of checks) if (!verifier.verify(...check)) throw new Error("a signature does not hold");
 }
 
-function measureChain(shape: ChainShape, rounds: number): ChainFigures {
+const { hash } = blake3Attestor(identityFromSeed(new Uint8Array(32)));
+
+function hashAll(file: Uint8Array): void {
+  hash(file);
+  for (const { bytes } of readChainFile(file)) hash(bytes);
+}
+
+type Times = Pick<ChainFigures, "verifyMs" | "signaturesMs" | "hashesMs" | "parallelMs" | "parallelSignaturesMs">;
+
+/** The best of several rounds, in each of which everything takes its turn. */
+async function timesOf({ file, clusterId }: MadeChain, checks: readonly Check[], scope: Rounds): Promise<Times> {
+  const never = Number.POSITIVE_INFINITY;
+  const best = {
+    verifyMs: never,
+    signaturesMs: never,
+    hashesMs: never,
+    parallelMs: never,
+    parallelSignaturesMs: never,
+  };
+  const note = (name: keyof Times, ms: number): void => {
+    best[name] = Math.min(best[name], ms);
+  };
+  await using checkers = new BareCheckers(scope.jobs);
+  await checkers.load(checks);
+  for (let round = 0; round < scope.rounds; round += 1) {
+    note("signaturesMs", timed(() => checkAll(checks)).ms);
+    note("verifyMs", timed(() => verifyChainWith(file, clusterId, ed25519Verifier())).ms);
+    note("hashesMs", timed(() => hashAll(file)).ms);
+    let startMs = performance.now();
+    await checkers.checkAll();
+    note("parallelSignaturesMs", performance.now() - startMs);
+    startMs = performance.now();
+    const verdict = await verifyChainInParallel(file, clusterId, { jobs: scope.jobs });
+    if (!verdict.ok) throw new Error(`the chain does not verify: ${verdict.fault.message}`);
+    note("parallelMs", performance.now() - startMs);
+  }
+  return best;
+}
+
+interface Rounds {
+  readonly rounds: number;
+  readonly jobs: number;
+}
+
+async function measureChain(shape: ChainShape, rounds: number): Promise<ChainFigures> {
   const chain = makeChain(shape);
   const { file, clusterId, node } = chain;
   const { checks, blocks } = signaturesOf(chain);
-  let [verifyMs, signaturesMs] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
-  for (let round = 0; round < rounds; round += 1) {
-    signaturesMs = Math.min(signaturesMs, timed(() => checkAll(checks)).ms);
-    verifyMs = Math.min(verifyMs, timed(() => verifyChainWith(file, clusterId, ed25519Verifier())).ms);
-  }
+  const jobs = availableParallelism();
+  const times = await timesOf(chain, checks, { rounds, jobs });
   const request = { node, atMs: chain.middleMs };
   const proof = timed(() => proveNode(file, clusterId, request));
   const judged = timed(() => verifyProofWith(proof.value, clusterId, ed25519Verifier()));
@@ -70,8 +126,8 @@ function measureChain(shape: ChainShape, rounds: number): ChainFigures {
     blocks,
     fileBytes: file.length,
     signatures: checks.length,
-    verifyMs,
-    signaturesMs,
+    ...times,
+    jobs,
     proofBytes: proof.value.length,
     shortProofBytes: short.length,
     checkpointBytes: from.length,
@@ -81,48 +137,66 @@ function measureChain(shape: ChainShape, rounds: number): ChainFigures {
 }
 
 /** Chains of one voter and of five, a thousand blocks and a hundred thousand. */
-export function measureChains({ quick, say }: Scope): readonly ChainFigures[] {
+export async function measureChains({ quick, say }: Scope): Promise<readonly ChainFigures[]> {
   const cases: readonly (readonly [ChainShape, number])[] = quick
     ? [[{ voters: 5, blocks: 300, blocksPerCommand: 1 }, 1]]
     : [
-        [{ voters: 1, blocks: 1000, blocksPerCommand: 1 }, 5],
-        [{ voters: 5, blocks: 1000, blocksPerCommand: 1 }, 5],
-        [{ voters: 5, blocks: 100_000, blocksPerCommand: 100 }, 1],
+        [{ voters: 1, blocks: 4000, blocksPerCommand: 1 }, 5],
+        [{ voters: 5, blocks: 4000, blocksPerCommand: 1 }, 5],
+        [{ voters: 5, blocks: 100_000, blocksPerCommand: 100 }, 3],
       ];
-  return cases.map(([shape, rounds]) => {
+  const measured: ChainFigures[] = [];
+  for (const [shape, rounds] of cases) {
     say(`a chain of ${shape.blocks} blocks by ${shape.voters} voters`);
-    return measureChain(shape, rounds);
-  });
+    measured.push(await measureChain(shape, rounds));
+  }
+  return measured;
 }
 
 export function chainsTable(chains: readonly ChainFigures[]): string {
-  const rows = chains.map((chain) => [
+  const rate = (blocks: number, ms: number): string => figure((blocks / ms) * 1000);
+  const speeds = chains.map((chain) => [
     figure(chain.voters),
     figure(chain.blocks),
     figure(chain.blocksPerCommand),
     figure(chain.fileBytes / 1024),
     figure(chain.signatures),
-    figure((chain.blocks / chain.verifyMs) * 1000),
+    rate(chain.blocks, chain.verifyMs),
     ratio(chain.signaturesMs / chain.verifyMs),
+    ratio((chain.signaturesMs + chain.hashesMs) / chain.verifyMs),
+    figure(chain.jobs),
+    rate(chain.blocks, chain.parallelMs),
+    ratio(chain.parallelSignaturesMs / chain.parallelMs),
+  ]);
+  const shape = ["voters", "blocks", "mostly per command"];
+  const speedColumns = [
+    ...shape,
+    "file, KiB",
+    "signatures",
+    "blocks verified per second",
+    "to the bare rate of ed25519",
+    "to ed25519 and BLAKE3",
+    "threads",
+    "blocks per second on them",
+    "to the bare rate on as many",
+  ];
+  const proofs = chains.map((chain) => [
+    figure(chain.voters),
+    figure(chain.blocks),
+    figure(chain.blocksPerCommand),
     figure(chain.proofBytes),
     figure(chain.shortProofBytes),
     figure(chain.checkpointBytes),
     figure(chain.proveMs, 0),
     figure(chain.verifyProofMs, 1),
   ]);
-  const columns = [
-    "voters",
-    "blocks",
-    "mostly per command",
-    "file, KiB",
-    "signatures",
-    "blocks verified per second",
-    "to the bare rate of ed25519",
+  const proofColumns = [
+    ...shape,
     "proof, bytes",
     "proof from a checkpoint, bytes",
     "checkpoint, bytes",
     "made in ms",
     "verified in ms",
   ];
-  return markdownTable(columns, rows);
+  return `${markdownTable(speedColumns, speeds)}\n\n${markdownTable(proofColumns, proofs)}`;
 }
