@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { createContext, runInContext } from "node:vm";
 import type { NodeId } from "@revoada/fabric";
-import { ed25519Verifier, proveNode } from "@revoada/attest-blake3";
+import { ed25519Verifier, exportChainOf, proveNode } from "@revoada/attest-blake3";
 import { evidenceKind, portableVerifier, verifyChainWith, verifyProofWith } from "@revoada/attest-blake3/verify";
 import { rolldown } from "rolldown";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -15,6 +15,7 @@ const { clusterId } = testGenesis;
 const story = writeStory(10_000);
 const file = story.file();
 const proof = proveNode(file, clusterId, { node: id("c"), atMs: 1_700_000_025_000 });
+const exported = exportChainOf(file, clusterId, { exportedMs: 1_800_000_000_000 }, node("b").identity);
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
 /** The entry as one script without imports, for a page. Refuses where anything of Node is left in it. */
@@ -41,8 +42,11 @@ const bytes = (text) => Uint8Array.from(text.match(/../g).map((pair) => parseInt
 const verifier = revoada.portableVerifier();
 const chain = revoada.verifyChainWith(bytes("${hex(file)}"), "${clusterId}", verifier);
 const proof = revoada.verifyProofWith(bytes("${hex(proof)}"), "${clusterId}", verifier);
-[chain.ok, chain.head.height, proof.ok, proof.record.role, proof.record.replica].join(" ");`;
-const expected = "true 11 true master voter";
+const cbor = bytes("${hex(exported)}");
+const json = new TextEncoder().encode(revoada.exportToJson(cbor));
+const exports = [cbor, json].map((form) => revoada.verifyChainWith(form, "${clusterId}", verifier));
+[chain.ok, chain.head.height, ...exports.map((verdict) => verdict.export.isMember), proof.ok, proof.record.role, proof.record.replica].join(" ");`;
+const expected = "true 11 true true true master voter";
 
 describe("the verifier for browsers", () => {
   test("gives the verdicts of the one for Node", () => {

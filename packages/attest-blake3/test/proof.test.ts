@@ -155,6 +155,50 @@ describe("what a proof rests on", () => {
   });
 });
 
+describe("a chain in which every voter was replaced and came back", () => {
+  const writer = new ChainWriter(testGenesis, 1000);
+  const take = (leaves: string, enters: string, sealers: string): void => {
+    const [proposer = ""] = sealers;
+    const seats = [
+      { verb: "seat", node: id(leaves), replica: "none" },
+      { verb: "seat", node: id(enters), replica: "voter" },
+    ] as const;
+    writer.propose(seats, { proposer });
+    writer.seal(sealers);
+  };
+  writer.propose(["b", "c", "d", "e"].map((letter) => admit(letter)));
+  writer.propose([
+    { verb: "reassign", node: id("a"), role: "master" },
+    ...["b", "c", "d", "e"].map((letter) => {
+      const replica = letter < "d" ? "voter" : "none";
+      return { verb: "promote", node: id(letter), role: "master", replica } as const;
+    }),
+  ]);
+  writer.seal("a");
+  const from = checkpointOf(writer.file(), clusterId, verifier);
+  take("a", "d", "bc");
+  take("b", "e", "cd");
+  take("c", "a", "de");
+  take("d", "b", "ea");
+  const without = writer.file();
+  take("e", "c", "ab");
+
+  const request = { node: id("c"), atMs: start + 3000, from };
+  const hopsOf = (proof: Uint8Array): number => readProof(proof).hops.length;
+
+  test("is leapt over to the farthest seal that a majority of those who are trusted signed", () => {
+    const proof = proveNode(writer.file(), clusterId, request);
+    expect(hopsOf(proof)).toBe(1);
+    expect(verifyProofWith(proof, clusterId, verifier, { from })).toMatchObject({ ok: true, sealed: writer.head });
+  });
+
+  test("takes a hop for each majority that has to be told where none of the later ones is trusted", () => {
+    const proof = proveNode(without, clusterId, request);
+    expect(hopsOf(proof)).toBe(4);
+    expect(verifyProofWith(proof, clusterId, verifier, { from })).toMatchObject({ ok: true, rests: "checkpoint" });
+  });
+});
+
 test("a file from a checkpoint on verifies with that checkpoint, with trusted keys, and with nothing less", () => {
   const from = checkpointOf(encodeChainFile(story.records.slice(0, 8)), clusterId, verifier);
   const rest = encodeChainFile([{ kind: "checkpoint", bytes: from }, ...story.records.slice(8)]);

@@ -136,14 +136,14 @@ async function measureChain(shape: ChainShape, rounds: number): Promise<ChainFig
   };
 }
 
-/** Chains of one voter and of five, a thousand blocks and a hundred thousand. */
+/** Chains of one voter and of five, two thousand blocks and thirty thousand. */
 export async function measureChains({ quick, say }: Scope): Promise<readonly ChainFigures[]> {
   const cases: readonly (readonly [ChainShape, number])[] = quick
     ? [[{ voters: 5, blocks: 300, blocksPerCommand: 1 }, 1]]
     : [
-        [{ voters: 1, blocks: 4000, blocksPerCommand: 1 }, 5],
-        [{ voters: 5, blocks: 4000, blocksPerCommand: 1 }, 5],
-        [{ voters: 5, blocks: 100_000, blocksPerCommand: 100 }, 3],
+        [{ voters: 1, blocks: 2000, blocksPerCommand: 1 }, 4],
+        [{ voters: 5, blocks: 2000, blocksPerCommand: 1 }, 4],
+        [{ voters: 5, blocks: 30_000, blocksPerCommand: 100 }, 2],
       ];
   const measured: ChainFigures[] = [];
   for (const [shape, rounds] of cases) {

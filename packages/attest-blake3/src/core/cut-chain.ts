@@ -1,11 +1,12 @@
 import type { ClusterId, Identity } from "@revoada/fabric";
+import { readBlock } from "./block.ts";
 import type { ChainRecord } from "./chain-file.ts";
 import { ChainVerifier } from "./chain-verifier.ts";
 import { signExport } from "./chain-export.ts";
 import { openCheckpoint } from "./checkpoint.ts";
 import { refuse } from "./faults.ts";
-import { confirmsHead, takeLeap } from "./leap.ts";
-import { openChain } from "./open-chain.ts";
+import { confirmsHead, placeOfRecord, takeLeap } from "./leap.ts";
+import { openChain, readChain } from "./open-chain.ts";
 
 /** What of a chain is exported, and when. */
 export interface ExportOptions {
@@ -33,7 +34,8 @@ export function exportChainOf(
   { exportedMs, from, to }: ExportOptions,
   identity: Identity,
 ): Uint8Array {
-  const part = partOf(chain, clusterId, from, to);
+  // The whole is handed over as it is: replaying it would keep a node from other work.
+  const part = from === undefined && to === undefined ? wholeOf(chain) : partOf(chain, clusterId, from, to);
   return signExport({ clusterId, exportedMs, ...part }, identity);
 }
 
@@ -41,6 +43,17 @@ interface Part {
   readonly from: number;
   readonly to: number;
   readonly records: readonly ChainRecord[];
+}
+
+function wholeOf(chain: Uint8Array): Part {
+  const records = readChain(chain);
+  const first = records.find(({ kind }) => kind === "block");
+  const last = records.findLast(({ kind }) => kind === "block");
+  if (first !== undefined && last !== undefined)
+    return { from: readBlock(first.bytes, 0).height, to: readBlock(last.bytes, 0).height, records };
+  const checkpoint = records.findLast(({ kind }) => kind === "checkpoint");
+  const base = checkpoint === undefined ? 0 : placeOfRecord(checkpoint).height;
+  return { from: base + 1, to: base, records };
 }
 
 function partOf(chain: Uint8Array, clusterId: ClusterId, from?: number, to = Number.POSITIVE_INFINITY): Part {

@@ -1,5 +1,5 @@
 import type { ClusterId, FormationCommand, Hash, NodeId, SignatureVerifier } from "@revoada/fabric";
-import { genesisFormation, isFabricError } from "@revoada/fabric";
+import { genesisFormation, isFabricError, replicasOf } from "@revoada/fabric";
 import { ChainInvalidError } from "../errors.ts";
 import { splitBlock } from "./block.ts";
 import type { ChainRecord } from "./chain-file.ts";
@@ -43,8 +43,11 @@ interface CommandEnd extends BlockSeen {
   readonly state: CommittedState;
 }
 
-interface Hop extends ProofHop {
+/** A sealed block that a proof may go over. */
+interface Place extends ProofHop {
   readonly height: number;
+  readonly signers: readonly NodeId[];
+  /** Who seals above it. */
   readonly voters: ReadonlySet<NodeId>;
 }
 
@@ -58,9 +61,10 @@ interface Survey {
   last: CommandEnd | undefined;
   next: { readonly first: BlockSeen; end: CommandEnd | undefined } | undefined;
   shift: (BlockSeen & { readonly command: Uint8Array; readonly timeMs: number }) | undefined;
-  readonly hops: Hop[];
-  trusted: ReadonlySet<NodeId>;
-  candidate: Hop | undefined;
+  /** Whom the proof begins with. */
+  readonly trusted: ReadonlySet<NodeId>;
+  /** All sealed blocks above where it begins, in order: each is sealed by those whom the one before it lets seal. */
+  readonly places: Place[];
 }
 
 /** Largest command that a proof carries for the sake of the reason in it. */
@@ -101,7 +105,8 @@ function prove(
   const { createdMs, founder } = verifier.genesis;
   if (atMs < createdMs) refuse("unproven", 0, `the cluster was founded at ${createdMs}, after ${atMs}`);
   const seen = survey(reader, verifier, request, progress);
-  const anchor = seen.hops[seen.hops.length - 1];
+  const hops = wayOver(seen);
+  const anchor = hops[hops.length - 1];
   if (anchor === undefined) return refuse("unproven", 0, "no seal stands above where the proof is to begin");
   const { last, next } = within(seen, anchor.height);
   const state =
@@ -122,7 +127,7 @@ function prove(
     genesis: verifier.genesis.bytes,
     node,
     atMs,
-    hops: seen.hops,
+    hops,
     last: last === undefined ? undefined : { ...proven(last), state: last.state.record },
     next:
       next === undefined
@@ -170,9 +175,10 @@ function survey(
     last: undefined,
     next: undefined,
     shift: undefined,
-    hops: [],
-    trusted: new Set(opened === undefined ? [verifier.genesis.founder] : []),
-    candidate: undefined,
+    trusted: new Set(
+      opened === undefined ? [verifier.genesis.founder] : replicasOf(opened.parts.state.formation, "voter"),
+    ),
+    places: [],
   };
   let carried: { readonly command: Uint8Array; readonly first: BlockSeen } | undefined;
   for (;;) {
@@ -187,21 +193,17 @@ function survey(
       if (parts.command !== undefined) carried = { command: parts.command, first: here };
       seen.leaves.push(hash);
       if (carried !== undefined) noteBlock(seen, request, { ...block, ...here, carried }, verifier);
-      if (height === base && opened !== undefined) {
-        if (hash !== opened.head.hash) refuse("wrong-checkpoint", height, "the checkpoint is of another chain");
-        seen.trusted = new Set(verifier.sealVoters());
-      }
+      if (height === base && opened !== undefined && hash !== opened.head.hash)
+        refuse("wrong-checkpoint", height, "the checkpoint is of another chain");
       if (block.command.transitions[0]?.verb === "recover" && height > base)
         refuse("unproven", height, "a recovery stands there: prove from a checkpoint above it");
     } else if (record.kind === "seal") {
       verifier.addSeal(record.bytes);
-      if (verifier.head().height === base) seen.trusted = new Set(verifier.sealVoters());
-      else if (verifier.head().height > base) noteSeal(seen, record.bytes, verifier);
+      if (verifier.head().height > base) noteSeal(seen, record.bytes, verifier);
     } else if (record.kind === "cosignature") verifier.addCosignature(record.bytes);
     else if (record.kind === "genesis") refuse("malformed", progress.height, "a genesis in the middle of a chain");
     else noteLeap(seen, request, record, verifier, opened);
   }
-  if (seen.candidate !== undefined) seen.hops.push(seen.candidate);
   return seen;
 }
 
@@ -223,8 +225,7 @@ function noteLeap(
     const { header, seal } = parts;
     if (seal === undefined)
       return refuse("unproven", head.height, "a recovery stands there: prove from a checkpoint above it");
-    const voters = new Set(state.voters);
-    seen.hops.push({ height: head.height, header, state: parts.state, seal, voters });
+    notePlace(seen, { height: head.height, header, state: parts.state, seal }, new Set(state.voters));
     return;
   }
   const { head, parts } = readCheckpoint(record.bytes);
@@ -243,10 +244,8 @@ function noteLeap(
   seen.base = height;
   seen.peaks = parts.history;
   seen.last = { height, header: parts.header, timeMs, state };
-  seen.trusted = new Set(verifier.sealVoters());
-  // Where nothing above is sealed yet, this block is what everything rests on.
-  if (height > known && seen.hops[seen.hops.length - 1]?.height !== height)
-    seen.candidate = { height, header: parts.header, state: state.record, seal: parts.seal, voters: seen.trusted };
+  if (height > known && seen.places[seen.places.length - 1]?.height !== height)
+    notePlace(seen, { height, header: parts.header, state: state.record, seal: parts.seal }, verifier.sealVoters());
 }
 
 interface NotedBlock extends BlockSeen {
@@ -269,23 +268,40 @@ function noteBlock(seen: Survey, { node, atMs }: ProofRequest, block: NotedBlock
   if (ends) seen.last = { height, header, timeMs, state: committedBy(verifier) as CommittedState };
 }
 
-/**
- * A seal that a majority of the voters in force signed may be gone to directly, over all seals in between: those that are needed are
- * the ones after which another majority has to sign.
- */
 function noteSeal(seen: Survey, bytes: Uint8Array, verifier: ChainVerifier): void {
   if (verifier.blocksToCome() > 0) return;
-  const { header, state } = headOf(verifier);
-  const seal = readSeal(bytes);
-  const signers = new Set(seal.signatures.map(({ signer }) => signer));
-  const signedBy = (keys: ReadonlySet<NodeId>): boolean =>
-    [...keys].filter((key) => signers.has(key)).length * 2 > keys.size;
-  if (!signedBy(seen.trusted) && seen.candidate !== undefined) {
-    seen.hops.push(seen.candidate);
-    seen.trusted = seen.candidate.voters;
+  const { height } = readSeal(bytes).head;
+  notePlace(seen, { height, ...headOf(verifier), seal: bytes }, verifier.sealVoters());
+}
+
+function notePlace(seen: Survey, place: Omit<Place, "signers" | "voters">, voters: ReadonlySet<NodeId>): void {
+  const signers = readSeal(place.seal).signatures.map(({ signer }) => signer);
+  seen.places.push({ ...place, signers, voters });
+}
+
+/**
+ * The way from whom the proof begins with to the last sealed block, in leaps: each to the farthest block that a majority of those who may seal
+ * after the one before it signed, whoever else sealed in between. A majority of them could have sealed any other chain from there on: going over
+ * all blocks would rest on their word as well.
+ */
+function wayOver({ trusted, places }: Survey): readonly Place[] {
+  const way: Place[] = [];
+  let keys = trusted;
+  for (let from = 0; from < places.length;) {
+    let to = places.length - 1;
+    while (to > from && !isSignedBy(places[to] as Place, keys)) to -= 1;
+    const place = places[to] as Place;
+    way.push(place);
+    keys = place.voters;
+    from = to + 1;
   }
-  const voters = new Set(verifier.sealVoters());
-  seen.candidate = { height: seal.head.height, header, state, seal: copyBytes(bytes), voters };
+  return way;
+}
+
+function isSignedBy({ signers }: Place, keys: ReadonlySet<NodeId>): boolean {
+  let count = 0;
+  for (const signer of signers) if (keys.has(signer)) count += 1;
+  return count * 2 > keys.size;
 }
 
 function headOf(verifier: ChainVerifier): { readonly header: Uint8Array; readonly state: Uint8Array } {
