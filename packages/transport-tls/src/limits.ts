@@ -30,10 +30,10 @@ export interface TransportLimits {
   readonly pendingHandshakes: number;
   /**
    * Inbound handshakes that may begin each second from one address; twice as many from all addresses of strangers together. Others wait.
-   * While admitted peers send more than 50 frames a second there are fewer in inverse proportion, down to a tenth.
+   * While admitted peers send more than 25 frames a second there are fewer in inverse proportion, down to a twentieth.
    */
   readonly handshakesPerSecond: number;
-  /** Inbound handshakes that may begin at once from an address that has begun none for a while; four where there is a tenth of the rate. */
+  /** Inbound handshakes that may begin at once from an address that has begun none for a while; fewer, but four, where there is a share of the rate only. */
   readonly handshakeBurst: number;
   /** Silence after which the peer is asked for a sign of life. */
   readonly pingIntervalMs: number;

@@ -1,9 +1,9 @@
 /** A rate is told of windows of this length. */
 const windowMs = 200;
 /** Up to so many frames a second a handshake delays next to nobody. */
-const calmPerSecond = 50;
+const calmPerSecond = 25;
 /** What is left to strangers however busy the process is. */
-const leastShare = 0.1;
+const leastShare = 0.05;
 
 /**
  * How much of their budget handshakes may use, by the frames that admitted peers send.
@@ -33,7 +33,7 @@ export class TrafficLoad {
     return this.#perSecond;
   }
 
-  /** The share of their budget that handshakes may use now: 1 while it is calm, never less than a tenth. */
+  /** The share of their budget that handshakes may use now: 1 while it is calm, never less than a twentieth. */
   share(nowMs: number): number {
     return Math.max(leastShare, Math.min(1, calmPerSecond / Math.max(1, this.perSecond(nowMs))));
   }
