@@ -1,3 +1,5 @@
+import { median } from "./statistics.ts";
+
 /** A column: its heading, and whether its cells are words rather than figures. */
 export type Column = string | { readonly heading: string; readonly words: true };
 
@@ -26,6 +28,13 @@ export function milliseconds(value: number | undefined): string {
 export function ratio(value: number | undefined): string {
   if (value === undefined || !Number.isFinite(value)) return "–";
   return `${figure(value, value < 10 ? 2 : value < 100 ? 1 : 0)}×`;
+}
+
+/** The median of ratios that were measured round by round, and how far they lie apart. */
+export function ratioOfRounds(rounds: readonly number[] | undefined): string {
+  if (rounds === undefined || rounds.length <= 1) return ratio(rounds?.[0]);
+  const apart = [Math.min(...rounds), Math.max(...rounds)].map((each) => ratio(each).replace("×", ""));
+  return `${ratio(median(rounds))} (${apart.join("–")})`;
 }
 
 /** Bytes in MiB. */

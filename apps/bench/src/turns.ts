@@ -53,6 +53,8 @@ export interface Standing extends Turn {
   readonly rounds: readonly number[];
   /** Median over the rounds of this program's operations per second to another's in the same round, by the other's name. */
   readonly ratios: Readonly<Record<string, number>>;
+  /** This program's p99 to another's in the same round, round by round, by the other's name. */
+  readonly p99Ratios?: Readonly<Record<string, readonly number[]>>;
 }
 
 /** One load, and how each program stood. A program that is not there has none. */
@@ -96,11 +98,13 @@ export function compare(
   for (const name of names) {
     const turns = rounds.map((round) => round[name] as Turn);
     const ratios: Record<string, number> = {};
+    const p99Ratios: Record<string, readonly number[]> = {};
     for (const other of names) {
       if (other === name) continue;
       ratios[other] = median(rounds.map((round) => (round[name] as Turn).perSecond / (round[other] as Turn).perSecond));
+      p99Ratios[other] = rounds.map((round) => (round[name] as Turn).p99Ms / (round[other] as Turn).p99Ms);
     }
-    standings[name] = { ...summarise(turns), rounds: turns.map((turn) => turn.perSecond), ratios };
+    standings[name] = { ...summarise(turns), rounds: turns.map((turn) => turn.perSecond), ratios, p99Ratios };
   }
   return { callers: load.callers, payloadBytes: load.payloadBytes, standings };
 }

@@ -16,8 +16,8 @@ export interface BulkFigures {
   readonly messageBytes: number;
   readonly transport: BulkStanding;
   readonly bare: BulkStanding;
-  /** Median over the rounds of the transport's rate to the bare program's in the same round. */
-  readonly ratio: number;
+  /** The transport's rate to the bare program's in the same round, round by round. */
+  readonly ratios: readonly number[];
 }
 
 async function turn(pair: Pair, messageBytes: number, forMs: number): Promise<BulkStanding> {
@@ -40,10 +40,10 @@ function standing(turns: readonly BulkStanding[]): BulkStanding {
 export async function measureBulk({ quick, say }: Scope): Promise<readonly BulkFigures[]> {
   await using transport = await Pair.open("transport");
   await using bare = await Pair.open("bare");
-  const forMs = quick ? 400 : 1500;
+  const forMs = quick ? 400 : 1200;
   for (const pair of [transport, bare]) await turn(pair, messages[0], forMs);
   const taken = messages.map(() => ({ transport: [] as BulkStanding[], bare: [] as BulkStanding[] }));
-  for (let round = 1; round <= (quick ? 1 : 5); round += 1) {
+  for (let round = 1; round <= (quick ? 1 : 9); round += 1) {
     for (const [at, messageBytes] of messages.entries()) {
       const [plain, ours] = [await turn(bare, messageBytes, forMs), await turn(transport, messageBytes, forMs)];
       taken[at]?.bare.push(plain);
@@ -55,6 +55,6 @@ export async function measureBulk({ quick, say }: Scope): Promise<readonly BulkF
   return messages.map((messageBytes, at) => {
     const { transport: ours, bare: plain } = taken[at] as (typeof taken)[number];
     const ratios = ours.map(({ bytesPerSecond }, round) => bytesPerSecond / (plain[round]?.bytesPerSecond ?? 0));
-    return { messageBytes, transport: standing(ours), bare: standing(plain), ratio: median(ratios) };
+    return { messageBytes, transport: standing(ours), bare: standing(plain), ratios };
   });
 }

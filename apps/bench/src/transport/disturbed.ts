@@ -10,8 +10,8 @@ export interface DisturbedFigures {
   readonly what: string;
   readonly idle: PaceResult;
   readonly during: PaceResult;
-  /** Median over the rounds of the p99 during to the idle one in the same round. */
-  readonly p99Ratio: number;
+  /** The p99 during to the idle one in the same round, round by round. */
+  readonly p99Ratios: readonly number[];
   /** What went on, in words and figures. */
   readonly beside: string;
 }
@@ -34,37 +34,43 @@ function figuresOf(what: string, beside: string, rounds: readonly Round[]): Dist
     beside,
     idle: medians(rounds.map(({ idle }) => idle)),
     during: medians(rounds.map(({ during }) => during)),
-    p99Ratio: median(rounds.map(({ idle, during }) => during.p99Ms / idle.p99Ms)),
+    p99Ratios: rounds.map(({ idle, during }) => during.p99Ms / idle.p99Ms),
   };
 }
 
-async function besideBulk(pair: Pair, { quick, say }: Scope): Promise<DisturbedFigures> {
-  const forMs = quick ? 500 : 3000;
-  await pair.pace(everyMs, forMs);
-  await pair.bulk(1_048_576, forMs);
-  const rounds: Round[] = [];
-  const rates: number[] = [];
-  for (let round = 1; round <= (quick ? 1 : 3); round += 1) {
-    const idle = await pair.pace(everyMs, forMs);
-    const [during, { bytes, tookMs }] = await Promise.all([
-      pair.pace(everyMs, forMs),
-      pair.bulk(1_048_576, forMs + 100),
-    ]);
-    rounds.push({ idle, during });
-    rates.push((bytes * 1000) / tookMs);
-    say(
-      `${pair.name}, round ${round}: p99 ${idle.p99Ms.toFixed(2)} ms idle, ${during.p99Ms.toFixed(2)} ms during bulk`,
-    );
-  }
-  const what = pair.name === "transport" ? "a bulk transfer, same processes" : "the bare program, likewise";
-  return figuresOf(what, `${Math.round(median(rates) / 1e6)} MB/s`, rounds);
+interface BulkRound extends Round {
+  readonly bytesPerSecond: number;
 }
 
-/** Requests of one channel while another carries all that it can, in the same two processes. */
-export async function measureChannels(scope: Scope): Promise<readonly DisturbedFigures[]> {
+/** One round beside a bulk transfer, and how fast that went. */
+async function besideBulk(pair: Pair, forMs: number): Promise<BulkRound> {
+  const idle = await pair.pace(everyMs, forMs);
+  const [during, { bytes, tookMs }] = await Promise.all([pair.pace(everyMs, forMs), pair.bulk(1_048_576, forMs + 100)]);
+  return { idle, during, bytesPerSecond: (bytes * 1000) / tookMs };
+}
+
+/** Requests of one channel while another carries all that it can, in the same two processes; the programs take turns. */
+export async function measureChannels({ quick, say }: Scope): Promise<readonly DisturbedFigures[]> {
   await using transport = await Pair.open("transport");
   await using bare = await Pair.open("bare");
-  return [await besideBulk(transport, scope), await besideBulk(bare, scope)];
+  const forMs = quick ? 500 : 2500;
+  const sides: readonly { readonly pair: Pair; readonly what: string; readonly rounds: BulkRound[] }[] = [
+    { pair: transport, what: "a bulk transfer, same processes", rounds: [] },
+    { pair: bare, what: "the bare program, likewise", rounds: [] },
+  ];
+  for (const { pair } of sides) await besideBulk(pair, forMs);
+  for (let number = 1; number <= (quick ? 1 : 7); number += 1) {
+    for (const { pair, rounds } of sides) {
+      const round = await besideBulk(pair, forMs);
+      rounds.push(round);
+      const [before, beside] = [round.idle, round.during].map(({ p99Ms }) => p99Ms.toFixed(2));
+      say(`${pair.name}, round ${number}: p99 ${before} ms idle, ${beside} ms during bulk`);
+    }
+  }
+  return sides.map(({ what, rounds }) => {
+    const rate = median(rounds.map(({ bytesPerSecond }) => bytesPerSecond));
+    return figuresOf(what, `${Math.round(rate / 1e6)} MB/s`, rounds);
+  });
 }
 
 const attacks: Readonly<Record<Attack, string>> = {
@@ -92,7 +98,7 @@ async function underAttack(pair: Pair, attacker: Member, attack: Attack, scope: 
   const rounds: Round[] = [];
   const total = { connections: 0, frames: 0 };
   const before = pair.server.worker.residentBytes;
-  for (let round = 1; round <= (scope.quick ? 1 : 3); round += 1) {
+  for (let round = 1; round <= (scope.quick ? 1 : 5); round += 1) {
     const idle = await pair.pace(everyMs, forMs);
     const { during, attempts } = await once();
     rounds.push({ idle, during });

@@ -9,8 +9,8 @@ const concurrencies = [1, 16, 64, 256] as const;
 export async function measureRequests({ quick, say }: Scope): Promise<readonly Comparison[]> {
   await using transport = await Pair.open("transport");
   await using bare = await Pair.open("bare");
-  const timing = quick ? { warmUpMs: 100, measureMs: 300 } : { warmUpMs: 300, measureMs: 1000 };
+  const timing = quick ? { warmUpMs: 100, measureMs: 300 } : { warmUpMs: 300, measureMs: 700 };
   const loads = sizes.flatMap((payloadBytes) => concurrencies.map((callers) => ({ callers, payloadBytes, ...timing })));
-  const rounds = quick ? { rounds: 1, withinMs: 60_000 } : { rounds: 3, withinMs: 150_000 };
+  const rounds = quick ? { rounds: 1, withinMs: 60_000 } : { rounds: 5, withinMs: 125_000 };
   return await takeTurns([bare.program(), transport.program()], loads, rounds, say);
 }
