@@ -174,7 +174,7 @@ const shown: NodeStatus = {
     { ...member, id: other, status: "dead", role: "worker", replica: "learner", restarting: true },
   ],
   formation: { generation: 5, nodes: 2 },
-  chain: { height: 5, head: "d".repeat(64), sealedHeight: 4 },
+  chain: { height: 5, head: "d".repeat(64), sealedHeight: 4, firstKeptHeight: 1 },
   condition: "degraded",
   mode: "read-write",
   switching: { from: "raw/x/solo", to: "raw/x/pair", withinMs: 1000, missing: "1 nodes vote, expected 3" },

@@ -4,6 +4,8 @@ import {
   shortId,
   type AppliedResource,
   type ApprovalStatement,
+  type ArchivedSegment,
+  type ArchiveOrder,
   type ChainHead,
   type FabricStrategy,
   type Face,
@@ -35,7 +37,7 @@ import {
 } from "./health.ts";
 import { decisionOf, type Decision } from "./machine/decision.ts";
 import { sealEnvelope } from "./machine/envelope.ts";
-import { chainParts } from "./machine/formation-machine.ts";
+import { chainParts } from "./machine/kept-chain.ts";
 import type { StateHash } from "./machine/machine.ts";
 import type { CommittedShift } from "./machine/recent-shifts.ts";
 import { openResult } from "./machine/result.ts";
@@ -228,9 +230,13 @@ export class Cluster implements AsyncDisposable {
     return this.#layers.attestor.exportChain(this.chainParts());
   }
 
-  /** Genesis, blocks, seals and cosignatures: all that is committed on a replica; elsewhere the sealed part, without cosignatures. */
+  /**
+   * Genesis, blocks, seals and cosignatures: all that is committed on a replica; elsewhere the sealed part, without cosignatures. Where blocks were
+   * archived and dropped, hops and a checkpoint stand in their place.
+   */
   chainParts(): {
     readonly genesis: Uint8Array;
+    readonly base?: { readonly hops: readonly Uint8Array[]; readonly checkpoint: Uint8Array };
     readonly blocks: readonly Uint8Array[];
     readonly seals: readonly Uint8Array[];
     readonly cosignatures?: readonly Uint8Array[];
@@ -437,6 +443,14 @@ export class Cluster implements AsyncDisposable {
   async cosign(cosignature: Uint8Array, options: { readonly timeoutMs: number }): Promise<void> {
     const { result } = await this.#require().consensus.propose(sealEnvelope("cosignature", cosignature), options);
     openResult(result);
+  }
+
+  /**
+   * Puts the next segment of the sealed chain away and has the cluster drop it. Resolves with undefined where too few blocks may be put away. Needs a
+   * replica here. Rejects with what the sink says, `CHAIN_ARCHIVE_BROKEN` or `CHAIN_DROP_REFUSED`; nothing was dropped then.
+   */
+  archive(order: ArchiveOrder, options: { readonly signal: AbortSignal }): Promise<ArchivedSegment | undefined> {
+    return this.#require().archiver.archive(order, options);
   }
 
   /** The shifts above a generation that were committed while this process ran, as far as they are remembered (1,024), in order. */

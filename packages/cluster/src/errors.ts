@@ -115,6 +115,20 @@ export class JoinUnreachableError extends FabricError {
 /** A replicated command that was committed and refused by the machine; nothing changed. The code is the machine's. */
 export class CommandRefusedError extends FabricError {}
 
+/** An archived segment that is not what was written, or does not verify. Nothing was dropped. */
+export class ArchiveBrokenError extends FabricError {
+  constructor(place: string, name: string, why: string) {
+    super("CHAIN_ARCHIVE_BROKEN", `${name} in ${place}: ${why}`);
+  }
+}
+
+/** A name of an archive that is taken by something else, or is none. Nothing was written. */
+export class ArchiveExistsError extends FabricError {
+  constructor(place: string, name: string, why: string) {
+    super("CHAIN_ARCHIVE_EXISTS", `${name} in ${place} ${why}`);
+  }
+}
+
 /** This node no longer holds the duty that it writes for. Nothing was written. */
 export class DutyLostError extends FabricError {
   constructor(duty: string, why: string) {

@@ -62,6 +62,8 @@ export interface ClusterHealth {
     readonly height: number;
     readonly head: string;
     readonly sealedHeight: number;
+    /** The first block that is kept: those below it are archived and dropped. */
+    readonly firstKeptHeight: number;
     /** The highest sealed height that an operator vouches for; only where the cluster has operator keys and this node a replica. */
     readonly operatorSignedHeight?: number;
   };
@@ -167,6 +169,7 @@ export function describeHealth(input: HealthInput): ClusterHealth {
       height: state?.head.height ?? 0,
       head: state?.head.hash ?? input.clusterId,
       sealedHeight: state?.sealed.height ?? 0,
+      firstKeptHeight: (state?.base.height ?? 0) + 1,
       ...(state?.formation.operators === undefined
         ? {}
         : { operatorSignedHeight: Math.min(state.operatorSigned.height, state.sealed.height) }),

@@ -6,14 +6,24 @@
  *
  * @packageDocumentation
  */
+export { ChainArchiver, type ArchiverOptions, type PlannedSegment } from "./chain/archiver.ts";
+export { fileArchive } from "./chain/file-archive.ts";
 export { ClusterBuilder } from "./builder.ts";
 export { Cluster } from "./cluster.ts";
 export { ClusterDeclaration, type TopologyResolver } from "./declaration.ts";
 export { joinCluster, type Joined, type JoinOptions } from "./door/join.ts";
-export { controllersDuty, defaultHistoryLimits, type HistoryLimits } from "./duties/controllers.ts";
+export {
+  controllersDuty,
+  defaultHistoryLimits,
+  defaultKeepBlocks,
+  type ChainLimits,
+  type HistoryLimits,
+} from "./duties/controllers.ts";
 export type { DutyReport } from "./duties/duties.ts";
 export type { DutyState } from "./duties/duty-runner.ts";
 export {
+  ArchiveBrokenError,
+  ArchiveExistsError,
   ClusterAlreadyStartedError,
   ClusterIncompleteError,
   ClusterNotStartedError,
@@ -37,6 +47,7 @@ export type { Decision } from "./machine/decision.ts";
 export { commandCodec, commandKinds, openEnvelope, sealEnvelope, type CommandKind } from "./machine/envelope.ts";
 export type { FormationState, SealingVoters } from "./machine/formation-machine.ts";
 export type { CommittedShift } from "./machine/recent-shifts.ts";
+export { chainParts } from "./machine/kept-chain.ts";
 export { ClusterMachine, type ClusterMachineOptions, type StateHash } from "./machine/machine.ts";
 export { encodeTokenCommand, TokenRefusedError } from "./machine/token-machine.ts";
 export type { OfflineOptions } from "./offline/offline-log.ts";

@@ -20,6 +20,7 @@ import {
   type Transport,
 } from "@revoada/fabric";
 import { memberKeys } from "@revoada/topology";
+import { ChainArchiver } from "./chain/archiver.ts";
 import { Directory } from "./chain/directory.ts";
 import { AdmissionProofs } from "./chain/proof.ts";
 import { Sealer } from "./chain/sealer.ts";
@@ -85,6 +86,7 @@ export class RunningCluster {
   readonly approvals: ApprovalDesk;
   readonly successions: SuccessionDesk;
   readonly proofs: AdmissionProofs;
+  readonly archiver: ChainArchiver;
   readonly catalog: Catalog;
   readonly localFace: Face;
   readonly remoteFace: Face | undefined;
@@ -168,6 +170,7 @@ export class RunningCluster {
     stack.push(() => this.approvals.stop());
     this.successions = new SuccessionDesk({ ...desk, directory });
     stack.push(() => this.successions.stop());
+    this.archiver = this.#createArchiver();
     this.proofs = this.#createProofs();
     stack.push(() => this.proofs.stop());
     this.catalog = this.#createCatalog(catalogLayer, stack);
@@ -286,6 +289,16 @@ export class RunningCluster {
     return this.consensus.status().leader ?? this.likelyLeader();
   }
 
+  #createArchiver(): ChainArchiver {
+    const { attestor, clock } = this.#layers;
+    return new ChainArchiver({
+      ...{ attestor, store: this.store, logger: this.#logger, machine: this.machine },
+      propose: (command, options) => this.consensus.propose(command, options),
+      holdsReplica: () => this.holdsReplica(),
+      pause: () => new Promise<void>((resolve) => void clock.schedule(1, resolve)),
+    });
+  }
+
   #createProofs(): AdmissionProofs {
     const { clock, random, attestor } = this.#layers;
     const { transport, directory, origin } = this;
@@ -351,6 +364,7 @@ export class RunningCluster {
       membership: this.membership,
       formation: () => this.directory.formation(),
       holdsReplica: () => this.holdsReplica(),
+      chain: this.archiver,
       clock,
       logger: this.#logger,
       metrics,

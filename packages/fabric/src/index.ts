@@ -23,6 +23,7 @@ export * from "./resource-key.ts";
 export * from "./strategy.ts";
 export * from "./strategy-parse.ts";
 export * from "./transition.ts";
+export * from "./seams/archive.ts";
 export * from "./seams/attestor.ts";
 export * from "./seams/catalog.ts";
 export * from "./seams/clock.ts";

@@ -310,7 +310,7 @@ class NodeProcess implements RunningNode {
     }
     const running = cluster.running();
     // From here on this directory's node is the next one. What it has to show for itself, without a log, is the chain that admits it.
-    const chain = running.holdsReplica() ? {} : { chain: running.directory.prove(0, maxChainBytes) };
+    const chain = running.holdsReplica() ? {} : { chain: running.directory.prove({ height: 0 }, maxChainBytes) };
     await this.#save({ node: identity.id, ...chain });
     // The answer to whoever asked goes out before the socket closes.
     clock.schedule(100, () => {

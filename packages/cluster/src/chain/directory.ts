@@ -16,7 +16,7 @@ import {
   type Transport,
 } from "@revoada/fabric";
 import { decodeCanonical, encodeCanonical } from "../codec.ts";
-import { sealedRecords } from "../machine/formation-machine.ts";
+import { sealedRecords, type KnownUpTo } from "../machine/kept-chain.ts";
 import type { ClusterMachine } from "../machine/machine.ts";
 import { protocols } from "../protocols.ts";
 
@@ -50,7 +50,7 @@ export class Directory {
   readonly #follower: ChainFollower;
   readonly #withdrawals: (() => void)[] = [];
   /** What was shown by others, above the height that this node's own store holds. */
-  #records: ChainRecord[] = [];
+  #records: ShownRecord[] = [];
   #recordsAfter = 0;
   #ownRefused = false;
   #cancel: (() => void) | undefined;
@@ -91,9 +91,9 @@ export class Directory {
     return this.formation().nodes.has(id);
   }
 
-  /** The sealed chain above a height, as an answer for somebody who has it up to there; at most about `maxBytes` of it. */
-  prove(afterHeight: number, maxBytes: number = maxAnswerBytes): Uint8Array {
-    return encodeAnswer(this.#recordsAbove(afterHeight, maxBytes));
+  /** The sealed chain above what somebody has, as an answer for them; at most about `maxBytes` of it. */
+  prove(known: KnownUpTo, maxBytes: number = maxAnswerBytes): Uint8Array {
+    return encodeAnswer(this.#recordsAbove(known, maxBytes));
   }
 
   /**
@@ -114,20 +114,26 @@ export class Directory {
     const others = [...this.formation().nodes.keys()].filter((id) => id !== attestor.identity.id);
     const peer = from ?? others[random.uint32() % Math.max(others.length, 1)];
     if (peer === undefined) return;
-    const request = encodeCanonical({ afterHeight: this.#follower.head().height });
+    const request = encodeKnown(this.#known());
     this.#take(await transport.request(peer, protocols.chain, request, { timeoutMs: 2000 }));
   }
 
   /** How far this node can follow the chain: its own log's part first. What lies above has to be shown to it. */
-  provenHeight(): number {
-    for (let before = -1; before < this.#follower.head().height;) {
-      before = this.#follower.head().height;
+  proven(): KnownUpTo {
+    for (let before = -1; before < this.#follower.reached();) {
+      before = this.#follower.reached();
       this.#takeOwn();
     }
-    return this.#follower.head().height;
+    return this.#known();
   }
 
-  /** Takes a stretch of sealed chain that a stranger shows, which goes on from {@link provenHeight}. Throws `CHAIN_INVALID`. */
+  #known(): KnownUpTo {
+    const { height } = this.#follower.head();
+    const reached = this.#follower.reached();
+    return reached > height ? { height, reached } : { height };
+  }
+
+  /** Takes a stretch of sealed chain that a stranger shows, which goes on from {@link proven}. Throws `CHAIN_INVALID`. */
   takeShown(answer: Uint8Array): void {
     this.#take(answer);
   }
@@ -139,7 +145,7 @@ export class Directory {
     const sealed = machine.formation.state?.sealed.height ?? 0;
     if (sealed <= height || this.#ownRefused) return false;
     try {
-      this.#follower.advance(bounded(sealedRecords(store, height, sealed), maxAnswerBytes));
+      this.#follower.advance(bounded(sealedRecords(store, this.#known(), sealed), maxAnswerBytes));
     } catch (error) {
       this.#ownRefused = true;
       logger.error("this node's own chain does not verify", { height, error: String(error) });
@@ -205,16 +211,48 @@ export class Directory {
     });
   }
 
-  /** The whole sealed chain that this node can show, for an export. */
+  /** All of the sealed chain that this node can show, for an export; where blocks are left out, with what leads over them. */
   parts(): {
     readonly genesis: Uint8Array;
+    readonly base?: { readonly hops: readonly Uint8Array[]; readonly checkpoint: Uint8Array };
     readonly blocks: readonly Uint8Array[];
     readonly seals: readonly Uint8Array[];
   } {
-    const records = this.#recordsAbove(0, Number.POSITIVE_INFINITY);
+    const genesis = this.#options.genesis.bytes;
+    const records = this.#recordsAbove({ height: 0 }, Number.POSITIVE_INFINITY);
+    const end = records.findLastIndex(({ kind }) => kind === "checkpoint");
     const of = (kind: ChainRecord["kind"]): readonly Uint8Array[] =>
-      records.filter((record) => record.kind === kind).map(({ bytes }) => bytes);
-    return { genesis: this.#options.genesis.bytes, blocks: of("block"), seals: of("seal") };
+      records.slice(end + 1).flatMap((record) => (record.kind === kind ? [record.bytes] : []));
+    const parts = { genesis, blocks: of("block"), seals: of("seal") };
+    const checkpoint = records[end]?.bytes;
+    return checkpoint === undefined
+      ? parts
+      : { ...parts, base: { checkpoint, hops: this.#hopsOf(records.slice(0, end)) } };
+  }
+
+  /** The hops on the way to a checkpoint. A node may have gone there by blocks, too, which come to hops as well. */
+  #hopsOf(way: readonly ChainRecord[]): readonly Uint8Array[] {
+    const { attestor, genesis } = this.#options;
+    const hops: Uint8Array[] = [];
+    let from: { readonly from?: Uint8Array } = {};
+    let blocks: ChainRecord[] = [];
+    const condense = (): void => {
+      if (blocks.length === 0) return;
+      const passed = attestor.condense({ genesis: genesis.bytes, ...from, records: blocks });
+      hops.push(...passed.hops.map(({ bytes }) => bytes));
+      blocks = [];
+    };
+    for (const record of way) {
+      if (record.kind === "block" || record.kind === "seal") {
+        blocks.push(record);
+        continue;
+      }
+      condense();
+      if (record.kind === "hop") hops.push(record.bytes);
+      else from = { from: record.bytes };
+    }
+    condense();
+    return hops;
   }
 
   #take(answer: Uint8Array): void {
@@ -225,37 +263,46 @@ export class Directory {
   }
 
   #adopt(records: readonly ChainRecord[]): void {
+    let { height } = this.#follower.head();
     this.#follower.advance(records);
-    this.#records.push(...records);
+    for (const record of records) {
+      if (record.kind === "block") height += 1;
+      else if (record.kind !== "seal") ({ height } = this.#options.attestor.placeOf(record));
+      this.#records.push({ record, height });
+    }
   }
 
   #answer(payload: Uint8Array): Uint8Array {
     const fields = new FieldReader(decodeCanonical(payload, "chain request"), "chain request");
-    const afterHeight = fields.number("afterHeight");
+    const known = takeKnown(fields);
     fields.finish();
-    if (!Number.isSafeInteger(afterHeight) || afterHeight < 0)
-      throw new InvalidValueError("chain request.afterHeight", afterHeight, "a height");
-    return this.prove(afterHeight);
+    return this.prove(known);
   }
 
-  #recordsAbove(afterHeight: number, maxBytes: number = maxAnswerBytes): readonly ChainRecord[] {
+  #recordsAbove(known: KnownUpTo, maxBytes: number): readonly ChainRecord[] {
     const { machine, store } = this.#options;
     const state = machine.formation.state;
     if (state !== undefined && state.sealed.height >= this.#follower.head().height) {
-      return bounded(sealedRecords(store, afterHeight, state.sealed.height), maxBytes);
+      return bounded(sealedRecords(store, known, state.sealed.height), maxBytes);
     }
-    // The follower holds whole sealed stretches; what lies below the asked height is left out block by block.
-    let height = this.#recordsAfter;
-    const above: ChainRecord[] = [...sealedRecords(store, afterHeight, height)];
-    for (const record of this.#records) {
-      if (record.kind === "block") height += 1;
-      if (height > afterHeight) above.push(record);
-    }
+    // The follower holds whole sealed stretches; what lies below the asked height is left out record by record.
+    const own = Math.max(this.#recordsAfter, state?.base.height ?? 0);
+    const above: ChainRecord[] = known.height < own ? [...sealedRecords(store, known, own)] : [];
+    const begin = Math.max(known.height, own);
+    const isShort = ({ record, height }: ShownRecord): boolean =>
+      height > begin && !(record.kind === "hop" && height <= (known.reached ?? 0));
+    above.push(...this.#records.filter(isShort).map(({ record }) => record));
     return bounded(above, maxBytes);
   }
 }
 
-/** As many records as fit, ending with a seal, so that the receiver can take what it gets. */
+/** What was shown, and the height that it leads to. */
+interface ShownRecord {
+  readonly record: ChainRecord;
+  readonly height: number;
+}
+
+/** As many records as fit, ending with a seal, a hop or a checkpoint, so that the receiver can take what it gets. */
 function bounded(records: readonly ChainRecord[], maxBytes: number): readonly ChainRecord[] {
   let bytes = 0;
   let end = 0;
@@ -263,24 +310,47 @@ function bounded(records: readonly ChainRecord[], maxBytes: number): readonly Ch
     bytes += record.bytes.length;
     // The first sealed stretch always fits: a node that cannot take it could never go on.
     if (bytes > maxBytes && end > 0) break;
-    if (record.kind === "seal") end = position + 1;
+    if (record.kind !== "block") end = position + 1;
   }
   return records.slice(0, end);
 }
 
-function encodeAnswer(records: readonly ChainRecord[]): Uint8Array {
-  return encodeCanonical(records.map(({ kind, bytes }) => [kind === "seal" ? 1 : 0, bytes]));
+/** How far this node has the chain, for whoever is asked for the rest. What nodes of before archives do not know is said only where it matters. */
+export function encodeKnown({ height, reached }: KnownUpTo, more: Readonly<Record<string, number>> = {}): Uint8Array {
+  return encodeCanonical({ ...more, afterHeight: height, ...(reached === undefined ? {} : { reached }) });
 }
 
-/** The blocks and seals of an answer. Throws `FABRIC_INVALID_VALUE`. */
+/** Takes such words from a message. Throws `FABRIC_INVALID_VALUE`. */
+export function takeKnown(fields: FieldReader): KnownUpTo {
+  const height = fields.number("afterHeight");
+  const reached = fields.take("reached");
+  for (const [name, value] of [
+    ["afterHeight", height],
+    ["reached", reached ?? 0],
+  ] as const) {
+    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0)
+      throw new InvalidValueError(fields.at(name), value, "a height");
+  }
+  return reached === undefined ? { height } : { height, reached: reached as number };
+}
+
+/** What kinds of records are called in an answer. */
+const answerKinds = ["block", "seal", "hop", "checkpoint"] as const;
+
+function encodeAnswer(records: readonly ChainRecord[]): Uint8Array {
+  return encodeCanonical(records.map(({ kind, bytes }) => [(answerKinds as readonly string[]).indexOf(kind), bytes]));
+}
+
+/** The records of an answer: blocks and seals, or hops and a checkpoint in the place of blocks. Throws `FABRIC_INVALID_VALUE`. */
 export function decodeAnswer(bytes: Uint8Array): readonly ChainRecord[] {
   const value = decodeCanonical(bytes, "chain answer");
   if (!Array.isArray(value)) throw new InvalidValueError("chain answer", value, "a list of blocks and seals");
   return value.map((item: unknown, index): ChainRecord => {
-    const [kind, record] = Array.isArray(item) ? (item as unknown[]) : [];
-    if ((kind !== 0 && kind !== 1) || !(record instanceof Uint8Array)) {
-      throw new InvalidValueError(`chain answer.${index}`, item, "a block or a seal");
+    const [place, record] = Array.isArray(item) ? (item as unknown[]) : [];
+    const kind = typeof place === "number" ? answerKinds[place] : undefined;
+    if (kind === undefined || !(record instanceof Uint8Array)) {
+      throw new InvalidValueError(`chain answer.${index}`, item, `one of ${answerKinds.join(", ")}`);
     }
-    return { kind: kind === 1 ? "seal" : "block", bytes: record };
+    return { kind, bytes: record };
   });
 }

@@ -16,7 +16,8 @@ import { decodeCanonical, encodeCanonical } from "../codec.ts";
 import { deadlineOf, unlessAborted } from "../deadline.ts";
 import { CommandRefusedError } from "../errors.ts";
 import { protocols } from "../protocols.ts";
-import type { Directory } from "./directory.ts";
+import { encodeKnown, takeKnown, type Directory } from "./directory.ts";
+import type { KnownUpTo } from "../machine/kept-chain.ts";
 
 export interface ProofOptions {
   readonly transport: Transport;
@@ -80,7 +81,7 @@ export class AdmissionProofs {
         let shown = 0;
         await stream.send(encodeCanonical({ version: 1, clusterId }));
         for await (const message of stream.receive()) {
-          const stretch = directory.prove(heightOf(message));
+          const stretch = directory.prove(knownOf(message));
           await stream.send(stretch);
           // An empty list of blocks and seals is one byte long: there is no more.
           if (stretch.length <= 1) break;
@@ -144,7 +145,7 @@ export class AdmissionProofs {
         logger.info("a stranger has proven its admission", { peer: shortId(stream.peer) });
         break;
       }
-      await stream.send(encodeCanonical({ version: 1, afterHeight: directory.provenHeight() }));
+      await stream.send(encodeKnown(directory.proven(), { version: 1 }));
     }
     await stream.close();
   }
@@ -177,14 +178,13 @@ function timedOut(): CommandRefusedError {
   });
 }
 
-function heightOf(message: Uint8Array): number {
+function knownOf(message: Uint8Array): KnownUpTo {
   if (message.length > maxWordBytes) throw new InvalidValueError("proof", message.length, `${maxWordBytes} bytes`);
   const fields = new FieldReader(decodeCanonical(message, "proof"), "proof");
   if (fields.number("version") !== 1) throw new InvalidValueError("proof.version", message, "version 1");
-  const height = fields.number("afterHeight");
+  const known = takeKnown(fields);
   fields.finish();
-  if (!Number.isSafeInteger(height) || height < 0) throw new InvalidValueError("proof.afterHeight", height, "a height");
-  return height;
+  return known;
 }
 
 function checkGreeting(message: Uint8Array, clusterId: ClusterId): void {

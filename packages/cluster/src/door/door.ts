@@ -157,7 +157,11 @@ export class Door {
     if (!directory.isKnown(request.node)) await this.#commit(request);
     await this.#sealUpTo(machine.formation.state?.head.height ?? 0);
     logger.info("a newcomer was let in", { node: shortId(request.node), addresses: request.addresses });
-    return encodeJoinAnswer({ genesis: genesis.bytes, chain: directory.prove(0, maxChainBytes), peers: this.#peers() });
+    return encodeJoinAnswer({
+      genesis: genesis.bytes,
+      chain: directory.prove({ height: 0 }, maxChainBytes),
+      peers: this.#peers(),
+    });
   }
 
   async #commit(request: JoinRequest): Promise<void> {

@@ -14,6 +14,7 @@ import {
   type Metrics,
   type NodeId,
 } from "@revoada/fabric";
+import type { ChainArchiver } from "../chain/archiver.ts";
 import { say } from "../say.ts";
 import { DutyRunner, type DutyState } from "./duty-runner.ts";
 import { dutyRank, dutyStanding } from "./placement.ts";
@@ -26,6 +27,8 @@ export interface DutiesOptions {
   readonly formation: () => Formation;
   /** True where this node has a place in the log. */
   readonly holdsReplica: () => boolean;
+  /** What duties may do with the chain. */
+  readonly chain?: Pick<ChainArchiver, "archive">;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics?: Metrics | undefined;
@@ -67,7 +70,7 @@ export class Duties {
   /** Throws `FABRIC_INVALID_VALUE` for names that are malformed or taken, `CATALOG_LEASES_UNSUPPORTED` for singletons without leases. */
   constructor(options: DutiesOptions) {
     this.#options = options;
-    const { duties, node, catalog, clock, logger, leaseTtlMs, metrics = silentMetrics } = options;
+    const { duties, node, catalog, chain, clock, logger, leaseTtlMs, metrics = silentMetrics } = options;
     const names = new Set<string>();
     for (const { name, kind } of duties) {
       if (names.has(parseDutyName(name))) throw new InvalidValueError("duty", name, "a name that no other duty has");
@@ -80,6 +83,7 @@ export class Duties {
           duty,
           node,
           catalog,
+          chain,
           clock,
           logger,
           metrics,

@@ -9,6 +9,8 @@ import {
   type Metrics,
   type NodeId,
 } from "@revoada/fabric";
+import type { ChainArchiver } from "../chain/archiver.ts";
+import { DutyLostError } from "../errors.ts";
 import { dutyCatalog } from "./duty-catalog.ts";
 import { Hold } from "./hold.ts";
 import type { DutyStanding } from "./placement.ts";
@@ -20,6 +22,7 @@ export interface DutyRunnerOptions {
   readonly duty: Duty;
   readonly node: NodeId;
   readonly catalog: Catalog;
+  readonly chain: Pick<ChainArchiver, "archive"> | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -210,18 +213,25 @@ export class DutyRunner {
   }
 
   #context(hold: Hold | undefined, signal: AbortSignal): DutyContext {
-    const { catalog, clock, logger, metrics, node } = this.#options;
+    const { catalog, chain, clock, logger, metrics, node } = this.#options;
     const { name } = this.duty;
+    const isHeld = (): boolean => !signal.aborted && (hold?.isHeld() ?? true);
+    const mayDrop = (): void => {
+      if (!isHeld()) throw new DutyLostError(name, "the lease ended while blocks were archived");
+    };
     return {
       duty: name,
       node,
       ...(hold === undefined ? {} : { token: hold.token }),
       catalog: dutyCatalog(catalog, name, hold),
+      ...(chain === undefined
+        ? {}
+        : { chain: { archive: (order, options) => chain.archive(order, { ...options, mayDrop }) } }),
       clock,
       logger: logger.child({ duty: name }),
       metrics,
       signal,
-      isHeld: () => !signal.aborted && (hold?.isHeld() ?? true),
+      isHeld,
     };
   }
 

@@ -13,6 +13,8 @@ export const commandKinds = {
   leases: 8,
   /** An operator's order that waits for an approval, or is dropped. */
   order: 9,
+  /** A prefix of the chain is archived and goes. A replica of before archives stops here. */
+  drop: 10,
 } as const;
 export type CommandKind = keyof typeof commandKinds;
 

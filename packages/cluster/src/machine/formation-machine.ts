@@ -8,7 +8,6 @@ import {
   type Attestor,
   type Block,
   type ChainHead,
-  type ChainRecord,
   type ChainState,
   type ChainTip,
   type ClusterId,
@@ -27,11 +26,13 @@ import {
   type SubMachine,
 } from "@revoada/fabric";
 import { isFormed } from "@revoada/topology";
-import { decodeCanonical, encodeCanonical, numberOfKey, orderedKey, textKey, textOfKey } from "../codec.ts";
+import { decodeCanonical, encodeCanonical, orderedKey, textKey, textOfKey } from "../codec.ts";
 import { checkDeclared, checkSwitchStep } from "./declared.ts";
 import { decodeDecided, keepDecision } from "./decision.ts";
 import { noOrders, ordersAfter, ordersAfterApproval, type Orders } from "./orders.ts";
 import { RecentShifts, type CommittedShift } from "./recent-shifts.ts";
+import { leastKeptBlocks, maxBaseBytes, openDrop, segmentBlocks, type DropStatement } from "./drop.ts";
+import { baseHead, dropBlocks, keptBase, keptRecords, sealedHeights } from "./kept-chain.ts";
 import { MachineRefusal, readStored, settle, type CheckedCommand } from "./result.ts";
 import { maxTimeMs } from "../time.ts";
 import { decodeRecord, encodeRecord } from "./state-codec.ts";
@@ -78,6 +79,8 @@ export interface FormationState {
   readonly operatorSigned: ChainHead;
   /** What operators ordered and none has approved of yet. */
   readonly orders: Orders;
+  /** The last block that was archived and dropped; genesis where none was. */
+  readonly base: ChainHead;
 }
 
 /**
@@ -213,6 +216,11 @@ export class FormationMachine implements SubMachine {
     });
   }
 
+  /** Drops a prefix of the chain, where that leaves enough for everybody to go on. */
+  applyDrop(transaction: StoreTransaction, body: Uint8Array): Uint8Array {
+    return settle(() => this.#checkDrop(transaction, body));
+  }
+
   committed(): void {
     this.#recent.commit();
   }
@@ -244,7 +252,16 @@ export class FormationMachine implements SubMachine {
         this.#writeHead(transaction, keys.head, head);
         this.#writeHead(transaction, keys.sealed, head);
         transaction.put(trees.meta, keys.timeMs, encodeCanonical(genesis.createdMs));
-        const facts = { genesis, formation, head, history: [], sealed: head, sealing, operatorSigned: head };
+        const facts = {
+          genesis,
+          formation,
+          head,
+          history: [],
+          sealed: head,
+          sealing,
+          operatorSigned: head,
+          base: head,
+        };
         this.#state = { ...facts, timeMs: genesis.createdMs, formed: false, recoveries: [], orders: noOrders };
       },
     };
@@ -415,8 +432,49 @@ export class FormationMachine implements SubMachine {
     };
   }
 
+  /**
+   * What stands in the place of the blocks follows from them alone, here as on every replica. Nothing of it is the proposer's word but that there is
+   * an archive.
+   */
+  #checkDrop(transaction: StoreTransaction, body: Uint8Array): CheckedCommand {
+    const state = this.#require();
+    const { head } = this.#openDrop(body, state);
+    const result = { ok: true, generation: state.formation.generation, height: head.height } as const;
+    if (head.height === state.base.height && head.hash === state.base.hash) return { result, write: () => undefined };
+    const fault = dropFault(transaction, state, head.height);
+    if (fault !== undefined) throw new MachineRefusal("CHAIN_DROP_REFUSED", fault);
+    if (this.hashAt(transaction, head.height, state) !== head.hash)
+      throw new MachineRefusal("CHAIN_OTHER_HEAD", `height ${head.height} has another hash here`);
+    const before = keptBase(transaction);
+    const base = this.#attestor.condense({
+      genesis: state.genesis.bytes,
+      ...(before === undefined ? {} : { from: before.checkpoint }),
+      records: keptRecords(transaction, state.base.height, head.height, { cosignatures: false }),
+    });
+    if (base.checkpoint.length > maxBaseBytes)
+      throw new MachineRefusal("CHAIN_DROP_REFUSED", `the state there has more than ${maxBaseBytes} bytes`);
+    return {
+      result,
+      write: () => {
+        dropBlocks(transaction, base, body);
+        this.#state = { ...state, base: { height: head.height, hash: head.hash } };
+      },
+    };
+  }
+
+  #openDrop(body: Uint8Array, { genesis, formation }: FormationState): DropStatement {
+    const drop = openDrop(body, this.#attestor);
+    if (drop.clusterId !== genesis.clusterId)
+      throw new MachineRefusal("CLUSTER_OTHER_COMMAND", `the drop is of cluster ${drop.clusterId}`);
+    if (formation.nodes.get(drop.proposer)?.replica !== "voter")
+      throw new MachineRefusal("CLUSTER_NOT_A_VOTER", `proposer ${drop.proposer} does not vote`);
+    return drop;
+  }
+
   #openSeal(store: StoreReader, bytes: Uint8Array, state: FormationState): Seal {
     const claimed = this.#attestor.readSeal(bytes).head;
+    if (claimed.height <= state.base.height && state.base.height > 0)
+      throw new MachineRefusal("CHAIN_ALREADY_SEALED", `height ${claimed.height} was sealed, and is archived`);
     const hash = this.hashAt(store, claimed.height, state);
     if (hash !== claimed.hash)
       throw new MachineRefusal("CHAIN_OTHER_HEAD", `height ${claimed.height} has another hash here`);
@@ -485,6 +543,7 @@ export class FormationMachine implements SubMachine {
       recoveries: scalar<readonly ChainHead[]>(keys.recoveries, []),
       operatorSigned: scalar(keys.operatorSigned, origin),
       orders: scalar<Orders>(keys.orders, noOrders),
+      base: baseHead(store) ?? origin,
     };
   }
 }
@@ -504,29 +563,18 @@ function checkAlone(proposer: NodeId, configuration: Configuration | undefined):
   throw new MachineRefusal("CLUSTER_NOT_ALONE", `${proposer} is not the only voter of the log`);
 }
 
-/** The parts of a chain as the store holds them, from a height on, in order. */
-export function chainParts(
-  store: StoreReader,
-  fromHeight = 0,
-): { readonly blocks: Uint8Array[]; readonly seals: Uint8Array[]; readonly cosignatures: Uint8Array[] } {
-  const start = orderedKey(fromHeight);
-  const values = (tree: string): Uint8Array[] => [...store.range(tree, { start })].map(({ value }) => value);
-  return {
-    blocks: values(trees.blocks),
-    seals: values(trees.seals),
-    cosignatures: values(trees.cosignatures),
-  };
-}
-
-/** The chain from above `afterHeight` up to the sealed head, each seal right behind the block that it covers. */
-export function sealedRecords(store: StoreReader, afterHeight: number, sealedHeight: number): readonly ChainRecord[] {
-  const range = { start: orderedKey(afterHeight + 1), end: orderedKey(sealedHeight + 1) };
-  const seals = new Map([...store.range(trees.seals, range)].map(({ key, value }) => [numberOfKey(key), value]));
-  const records: ChainRecord[] = [];
-  for (const { key, value } of store.range(trees.blocks, range)) {
-    records.push({ kind: "block", bytes: value });
-    const seal = seals.get(numberOfKey(key));
-    if (seal !== undefined) records.push({ kind: "seal", bytes: seal });
-  }
-  return records;
+/** Why the blocks up to a height may not be dropped; undefined where they may. The same on every replica. */
+function dropFault(store: StoreReader, state: FormationState, height: number): string | undefined {
+  const { base, sealed, operatorSigned, formation } = state;
+  if (height <= base.height) return `blocks up to ${base.height} are dropped already, not up to ${height}`;
+  if (height > sealed.height) return `the chain is sealed up to ${sealed.height}, not up to ${height}`;
+  if (sealed.height - height < leastKeptBlocks)
+    return `of ${sealed.height} sealed blocks the last ${leastKeptBlocks} stay, ${height} is among them`;
+  if (formation.operators !== undefined && height >= operatorSigned.height)
+    return `an operator vouches for the chain up to ${operatorSigned.height}: that block and what is above it stays`;
+  const seals = sealedHeights(store, base.height, height);
+  if (seals[0] !== height) return `no seal stands over height ${height}`;
+  if (height - base.height > segmentBlocks && seals.length > 1)
+    return `${height - base.height} blocks at once, ${segmentBlocks} are the most`;
+  return undefined;
 }

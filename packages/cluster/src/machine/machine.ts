@@ -185,6 +185,8 @@ export class ClusterMachine implements StateMachine<Uint8Array, Uint8Array> {
         return this.formation.applyCosignature(transaction, body);
       case "order":
         return this.formation.applyOrder(transaction, body, context);
+      case "drop":
+        return this.formation.applyDrop(transaction, body);
       case "token":
         return this.#tokens.apply(transaction, body, context);
       case "catalog":

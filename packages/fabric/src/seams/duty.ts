@@ -1,4 +1,5 @@
 import type { NodeId } from "../ids.ts";
+import type { DutyChain } from "./archive.ts";
 import type { Catalog } from "./catalog.ts";
 import type { Clock } from "./clock.ts";
 import type { FencingToken } from "./lease.ts";
@@ -25,6 +26,8 @@ export interface DutyContext {
   /** The token of the lease that this run holds; absent where the duty is no singleton. */
   readonly token?: FencingToken;
   readonly catalog: DutyCatalog;
+  /** The chain of shifts; absent where there is none. */
+  readonly chain?: DutyChain;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;

@@ -243,7 +243,8 @@ export class SimulatedNode {
     // It may have died in the very moment in which it was told.
     if (this.#cluster !== cluster || this.#saved === undefined) return false;
     const running = cluster.running();
-    if (!running.holdsReplica()) this.#saved = { ...this.#saved, chain: running.directory.prove(0, maxChainBytes) };
+    if (!running.holdsReplica())
+      this.#saved = { ...this.#saved, chain: running.directory.prove({ height: 0 }, maxChainBytes) };
     this.crash("nothing-lost");
     this.#world.monitor.renamed(this.id, next.id);
     this.#identity = next;

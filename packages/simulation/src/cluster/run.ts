@@ -1,3 +1,4 @@
+import { ed25519Verifier, joinChain, verifySequenceWith } from "@revoada/attest-blake3";
 import { ClusterDeclaration, controllersDuty } from "@revoada/cluster";
 import { isFabricError, prescribedHomelab, replicasOf, type FabricStrategy, type WatchBatch } from "@revoada/fabric";
 import {
@@ -13,6 +14,7 @@ import { describeFault, scheduleFaults, type Fault } from "./faults.ts";
 import { checkWrites, readHistory } from "./history.ts";
 import { Monitor } from "./monitor.ts";
 import { SimulatedNode, type SimulatedWorld } from "./node.ts";
+import { Archives } from "./archives.ts";
 import { Operators } from "./operators.ts";
 import { emptyTotals, type Totals } from "./totals.ts";
 import { Trace } from "../trace.ts";
@@ -87,6 +89,7 @@ class Run {
   readonly #network;
   readonly #world: SimulatedWorld;
   readonly #nodes: SimulatedNode[];
+  readonly #archives: Archives;
   readonly #operators: Operators;
   /** The place whose machine may be a worker only, where there is one. */
   readonly #limited: number | undefined;
@@ -128,6 +131,13 @@ class Run {
     this.#introduce();
     // Whoever may not vote must not be one of those who have to.
     this.#limited = nodes >= 5 && this.#random.fork("limits").chance(0.5) ? nodes - 1 : undefined;
+    this.#archives = new Archives({
+      clock: this.#clock,
+      random: this.#random.fork("archives"),
+      nodes: this.#nodes,
+      totals: this.#totals,
+      note: (node, event) => this.#note(node, event),
+    });
     this.#operators = new Operators({
       clock: this.#clock,
       random: this.#random.fork("operators"),
@@ -196,6 +206,7 @@ class Run {
     const faults = scheduleFaults(this.#nodes.length, this.#chaosMs, this.#random.fork("faults"));
     for (const { atMs, fault } of faults) this.#clock.schedule(atMs, () => this.#strike(fault));
     const mayVote = this.#nodes.filter(({ index }) => index !== this.#limited).length;
+    this.#archives.schedule(this.#chaosMs);
     this.#operators.schedule(this.#chaosMs, { mayRemove: ({ index }) => mayVote >= 4 && index !== this.#limited });
     const end = this.#clock.monotonicMs() + this.#chaosMs;
     while (this.#clock.monotonicMs() < end) {
@@ -303,7 +314,7 @@ class Run {
     for (const node of this.#nodes) if (!node.isUp()) this.#revive(node);
     this.#observeAll();
     try {
-      const isOver = (): boolean => this.#workload.isQuiet() && this.#operators.isQuiet();
+      const isOver = (): boolean => this.#workload.isQuiet() && this.#operators.isQuiet() && this.#archives.isQuiet();
       await this.#clock.runUntil(() => isOver() && this.#isWhole() && this.#isLevel() && this.#dutiesStand(), {
         withinMs: healWithinMs,
       });
@@ -330,9 +341,14 @@ class Run {
     }
     require(hashes.size === 1, "equal-state", () => `${hashes.size} different states at the end`);
     const { clusterId } = leader.cluster().running().origin.genesis;
-    const verdict = leader.attestor.verifyChain(leader.cluster().exportChain(), clusterId);
-    require(verdict.ok, "chain-verifies", () =>
-      verdict.ok ? "" : `${verdict.fault.reason} at ${verdict.fault.height}: ${verdict.fault.message}`);
+    const kept = leader.cluster().exportChain();
+    const files = this.#archives.upTo(leader.cluster().running().machine.formation.state?.base.height ?? 0);
+    for (const verdict of [
+      leader.attestor.verifyChain(kept, clusterId),
+      verifySequenceWith([...files, kept], clusterId, ed25519Verifier()),
+    ])
+      require(verdict.ok, "chain-verifies", () =>
+        verdict.ok ? "" : `${verdict.fault.reason} at ${verdict.fault.height}: ${verdict.fault.message}`);
     return revision;
   }
 
@@ -413,12 +429,16 @@ class Run {
 
   #countShifts(node: SimulatedNode): void {
     const running = node.cluster().running();
-    for (const { value } of running.store.range("chain/blocks")) {
-      const text = Buffer.from(value).toString("latin1");
+    const files = this.#archives.upTo(running.machine.formation.state?.base.height ?? 0);
+    const whole = joinChain([...files, node.cluster().exportChain()], running.origin.genesis.clusterId);
+    const records = node.attestor.readChain(whole);
+    for (const { kind, bytes } of records) {
+      if (kind === "seal") this.#totals.seals += 1;
+      if (kind !== "block") continue;
+      const text = Buffer.from(bytes).toString("latin1");
       if (text.includes("takes the seat of")) this.#totals.promotions += 1;
       if (text.includes(" is back")) this.#totals.readmissions += 1;
     }
-    this.#totals.seals += [...running.store.range("chain/seals")].length;
   }
 
   async #watchAll(node: SimulatedNode, revision: number): Promise<readonly WatchBatch[]> {

@@ -30,6 +30,7 @@ export const countedEvents = [
   "newcomers",
   "limitedNodes",
   "recoveries",
+  "archives",
 ] as const;
 
 export type CountedEvent = (typeof countedEvents)[number];

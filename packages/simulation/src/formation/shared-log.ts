@@ -1,21 +1,24 @@
 import { catalogMachine, memoryStore } from "@revoada/catalog";
+import { isDeepStrictEqual } from "node:util";
 import {
+  ChainArchiver,
   ClusterMachine,
   encodeTokenCommand,
   sealEnvelope,
   type CommandKind,
   type FormationState,
 } from "@revoada/cluster";
-import type {
-  Attestor,
-  Configuration,
-  Generation,
-  Genesis,
-  LogIndex,
-  MachineStore,
-  NodeId,
-  ReplicaId,
-  Term,
+import {
+  silentLogger,
+  type Attestor,
+  type Configuration,
+  type Generation,
+  type Genesis,
+  type LogIndex,
+  type MachineStore,
+  type NodeId,
+  type ReplicaId,
+  type Term,
 } from "@revoada/fabric";
 import { require } from "../violation.ts";
 import type { SimulatedMachine } from "./machine.ts";
@@ -27,6 +30,12 @@ import type { SimulatedMachine } from "./machine.ts";
 export class SharedLog {
   readonly machine: ClusterMachine;
   readonly store: MachineStore = memoryStore();
+  /** The same entries, but for drops: what the whole chain is, and what a drop must not change. */
+  readonly whole: ClusterMachine;
+  readonly wholeStore: MachineStore = memoryStore();
+  /** What was put away, in order. */
+  readonly archives: Uint8Array[] = [];
+  readonly #archiver: ChainArchiver;
   /** The token that lets everybody in. */
   readonly tokenId: string;
   readonly #genesis: Genesis;
@@ -42,6 +51,16 @@ export class SharedLog {
     this.#machines = machines;
     const { clusterId } = genesis;
     this.machine = new ClusterMachine({ store: this.store, attestor, clusterId, catalog: catalogMachine() });
+    this.whole = new ClusterMachine({ store: this.wholeStore, attestor, clusterId, catalog: catalogMachine() });
+    this.#archiver = new ChainArchiver({
+      attestor,
+      machine: this.machine,
+      store: this.store,
+      holdsReplica: () => true,
+      logger: silentLogger,
+      pause: () => Promise.resolve(),
+      propose: () => Promise.reject(new Error("segments are only planned here")),
+    });
     const founder = { id: genesis.founder, storeId: genesis.storeId };
     this.configuration = { voters: [founder], learners: [], generation: 0 as Generation };
     this.#apply({ kind: "configuration", configuration: this.configuration });
@@ -156,13 +175,40 @@ export class SharedLog {
     return true;
   }
 
+  /**
+   * Puts sealed blocks away and drops them. It happens beside whatever else is committed, and takes no time: what it must not do is to change anything.
+   * False where too few may go, or where nobody who votes could say so: the archiver speaks for the founder.
+   */
+  archive(keepBlocks: number): boolean {
+    const founder = this.state.formation.nodes.get(this.#genesis.founder);
+    const planned = founder?.replica === "voter" ? this.#archiver.plan({ keepBlocks, partial: true }) : undefined;
+    if (planned === undefined) return false;
+    this.#index += 1;
+    const entry = { index: this.#index as LogIndex, term: this.term };
+    const before = this.state;
+    const [result] = this.machine.apply([{ ...entry, kind: "command", command: planned.command }]);
+    this.whole.apply([{ ...entry, kind: "noop" }]);
+    const { base, ...rest } = this.state;
+    require(base.height === planned.last, "drops-what-is-archived", () =>
+      `dropped up to ${base.height}, archived up to ${planned.last}: ${Buffer.from(result ?? []).toString("latin1")}`);
+    const { base: _, ...expected } = before;
+    require(isDeepStrictEqual(rest, expected), "a-drop-changes-nothing", () =>
+      `the state after ${base.height} differs`);
+    this.archives.push(planned.file);
+    return true;
+  }
+
   #apply(
     entry:
       | { readonly kind: "command"; readonly command: Uint8Array }
       | { readonly kind: "configuration"; readonly configuration: Configuration },
   ): void {
     this.#index += 1;
-    this.machine.apply([{ ...entry, index: this.#index as LogIndex, term: this.term }]);
+    const applied = { ...entry, index: this.#index as LogIndex, term: this.term };
+    const [result] = this.machine.apply([applied]);
+    const [same] = this.whole.apply([applied]);
+    require(isDeepStrictEqual(result, same), "a-drop-changes-nothing", () =>
+      `entry ${this.#index} is answered otherwise where nothing was dropped`);
   }
 
   /** A configuration that is about to be in force is the formation's, at the generation that it carries. */

@@ -30,6 +30,7 @@ export const formationEvents = [
   "demotions",
   "quarantines",
   "departures",
+  "archives",
   "chainsVerified",
 ] as const;
 

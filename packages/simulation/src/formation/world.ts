@@ -1,3 +1,6 @@
+import { isDeepStrictEqual } from "node:util";
+import { ed25519Verifier, joinChain, verifySequenceWith } from "@revoada/attest-blake3";
+import { chainParts } from "@revoada/cluster";
 import {
   applyTransition,
   isFabricError,
@@ -41,6 +44,8 @@ export class FormationWorld {
   readonly totals: FormationTotals;
   readonly #declared: Scenario;
   readonly #random: SeededRandom;
+  /** When blocks are put away; of its own, so that nothing else depends on it. */
+  readonly #archiving: SeededRandom;
   readonly #judge: Judge;
   readonly #loop: LeaderLoop;
   readonly #chaos: Chaos;
@@ -55,6 +60,7 @@ export class FormationWorld {
   constructor(seed: number, random: SeededRandom, totals: FormationTotals) {
     this.totals = totals;
     this.#random = random.fork("world");
+    this.#archiving = random.fork("archiving");
     this.#declared = scenarioOf(seed, random.fork("scenario"));
     const { declaration, zones } = this.#declared;
     const { topology, strategy } = declaration;
@@ -130,16 +136,24 @@ export class FormationWorld {
     if (leader !== undefined) this.#judge.settled(this.#loop.observation(leader, this.nowMs));
   }
 
-  /** Judges the chain of the production machine by its bytes alone. */
+  /** Judges the chain of the production machine by its bytes alone: what is kept, and together with what was put away. */
   verifyChain(): ChainVerdict {
-    const { store, state, clusterId } = this.log;
-    const values = (tree: string): readonly Uint8Array[] => [...store.range(tree, {})].map(({ value }) => value);
+    const { store, wholeStore, archives, state, clusterId } = this.log;
     const { attestor } = this.machines[0] as SimulatedMachine;
-    const blocks = values("chain/blocks");
-    require(blocks.length === state.formation.generation, "one-block-a-shift", () =>
-      `${blocks.length} blocks, generation ${state.formation.generation}`);
-    const bytes = attestor.exportChain({ genesis: state.genesis.bytes, blocks, seals: values("chain/seals") });
-    return attestor.verifyChain(bytes, clusterId);
+    const genesis = state.genesis.bytes;
+    const parts = chainParts(store);
+    require(state.base.height + parts.blocks.length === state.formation.generation, "one-block-a-shift", () =>
+      `${parts.blocks.length} blocks above ${state.base.height}, generation ${state.formation.generation}`);
+    const kept = attestor.exportChain({ genesis, ...parts });
+    const alone = attestor.verifyChain(kept, clusterId);
+    if (!alone.ok) return alone;
+    const whole = attestor.readChain(attestor.exportChain({ genesis, ...chainParts(wholeStore) }));
+    const joined = attestor.readChain(joinChain([...archives, kept], clusterId));
+    require(isDeepStrictEqual(
+      joined.filter(({ kind }) => kind !== "checkpoint"),
+      whole,
+    ), "archives-hold-what-is-dropped", () => `${archives.length} archives and what is kept are not the whole chain`);
+    return verifySequenceWith([...archives, kept], clusterId, ed25519Verifier());
   }
 
   note(node: string, event: string): void {
@@ -222,6 +236,7 @@ export class FormationWorld {
     if (this.nowMs - this.#lastTickMs < this.#declared.declaration.strategy.reconciliationCadenceMs) return;
     this.#lastTickMs = this.nowMs;
     this.#loop.tick(leader, this.nowMs);
+    if (this.#archiving.chance(0.02) && this.log.archive(16 + this.#archiving.below(24))) this.totals.archives += 1;
     this.#judge.observed(this.log.state.formation, quorumSizeOf(this.#declared.declaration.strategy));
   }
 
