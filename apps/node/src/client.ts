@@ -9,7 +9,7 @@ import {
 import { controlClient, type ControlClient } from "@revoada/face-pure-raft";
 import type { OperatorReport, PendingReport } from "./daemon/approval-control.ts";
 import type { ChainReport, ExplainReport } from "./daemon/chain-report.ts";
-import type { HealthReport } from "./daemon/control.ts";
+import type { ArchiveReport, HealthReport } from "./daemon/control.ts";
 import type { ShiftReport, TokenLine } from "./daemon/operator-control.ts";
 import type { ReloadReport } from "./daemon/reload.ts";
 import { toPlain, type FormationReport, type NodeStatus } from "./daemon/status.ts";
@@ -108,6 +108,8 @@ export interface NodeClient extends AsyncDisposable {
   approve(statement: ApprovalStatement, approval: OperatorSignature): Promise<number>;
   /** Commits an operator's signature under a sealed head, as canonical bytes. */
   cosign(cosignature: Uint8Array): Promise<undefined>;
+  /** Puts the next segment of the sealed chain away, and has its blocks dropped; with `dryRun`, says what would be. */
+  archive(order: { readonly to?: string; readonly keep?: number; readonly dryRun?: boolean }): Promise<ArchiveReport>;
   /** The operator keys in force, and up to where they vouch for the chain. */
   operators(): Promise<OperatorReport>;
   /** Has an operator key wait to be enrolled or revoked. Rejects with `CLUSTER_AWAITS_OPERATOR` once it does. */
@@ -213,6 +215,7 @@ function wrap(client: ControlClient, signal: AbortSignal | undefined): NodeClien
     async cosign(cosignature): Promise<undefined> {
       await ask("chain.cosign", { cosignature });
     },
+    archive: (order) => ask<ArchiveReport>("chain.archive", { ...order }),
     operators: () => ask<OperatorReport>("operator.list"),
     async orderKey(verb, key): Promise<void> {
       await ask("operator.order", { verb, key });

@@ -25,7 +25,7 @@ describe("completion in bash", () => {
   test("offers commands, then what stands below them", () => {
     expect(offered("revoada sta")).toEqual(["status"]);
     expect(offered("revoada ")).toContain("apply");
-    const below = ["show", "export", "convert", "verify", "prove", "checkpoint", "pending", "cosign"];
+    const below = ["show", "export", "convert", "archive", "verify", "prove", "checkpoint", "pending", "cosign"];
     expect(offered("revoada chain ")).toEqual(below);
   });
 

@@ -19,6 +19,8 @@ export interface FlagSpec {
 export interface ArgumentSpec {
   readonly name: string;
   readonly required: boolean;
+  /** Of the last one: several may be given. */
+  readonly repeatable?: boolean;
   readonly choices?: readonly string[];
   readonly completes?: "file" | "directory";
 }

@@ -1,6 +1,7 @@
 import { renderCompletion, shells, type Shell } from "./completion.ts";
 import type { CommandSpec } from "./command.ts";
 import { applyCommand } from "./commands/apply.ts";
+import { chainArchiveCommand } from "./commands/chain-archive.ts";
 import { chainConvertCommand, chainExportCommand } from "./commands/chain-export.ts";
 import { chainShowCommand } from "./commands/chain.ts";
 import { chainCheckpointCommand, chainProveCommand } from "./commands/chain-prove.ts";
@@ -79,6 +80,7 @@ export const commands: readonly CommandSpec[] = [
   chainShowCommand,
   chainExportCommand,
   chainConvertCommand,
+  chainArchiveCommand,
   chainVerifyCommand,
   chainProveCommand,
   chainCheckpointCommand,

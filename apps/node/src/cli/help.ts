@@ -43,7 +43,12 @@ function flagMeaning(flag: FlagSpec): string {
 }
 
 function usageOf(command: CommandSpec): string {
-  const argumentsText = command.arguments.map(({ name, required }) => (required ? ` ${name}` : ` [${name}]`)).join("");
+  const argumentsText = command.arguments
+    .map(({ name, required, repeatable }) => {
+      const shown = repeatable === true ? `${name}…` : name;
+      return required ? ` ${shown}` : ` [${shown}]`;
+    })
+    .join("");
   return `revoada ${commandName(command)}${argumentsText}${command.flags.length > 0 ? " [flags]" : ""}`;
 }
 

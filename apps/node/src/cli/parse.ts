@@ -137,7 +137,8 @@ function checkArguments(command: CommandSpec, given: readonly string[]): void {
   if (missing !== undefined)
     throw new CliUsageError("CLI_MISSING_ARGUMENT", `${name} needs ${missing.name}, see revoada ${name} --help`);
   for (const [index, value] of given.entries()) {
-    const argument = command.arguments[index];
+    const last = command.arguments.at(-1);
+    const argument = command.arguments[index] ?? (last?.repeatable === true ? last : undefined);
     if (argument === undefined)
       throw new CliUsageError("CLI_UNEXPECTED_ARGUMENT", `${name} does not take ${printable(value)}`);
     if (argument.choices !== undefined && !argument.choices.includes(value)) {

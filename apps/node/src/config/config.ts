@@ -44,6 +44,8 @@ export interface NodeConfig {
   readonly upgradeVersion?: string;
   readonly historyRevisions?: number;
   readonly historySeconds?: number;
+  readonly chainArchiveDir?: string;
+  readonly chainKeepBlocks?: number;
   readonly logLevel: LogLevel;
 }
 
@@ -164,6 +166,8 @@ function assemble(find: (name: SettingName) => Found | undefined, workingDirecto
     upgradeVersion: read("upgradeVersion"),
     historyRevisions: read("historyRevisions"),
     historySeconds: read("historySeconds"),
+    chainArchiveDir: read("chainArchiveDir"),
+    chainKeepBlocks: read("chainKeepBlocks"),
     logLevel: read("logLevel") ?? "info",
   };
   checkEntrances(config, find);

@@ -121,6 +121,8 @@ const shapes: Readonly<Record<SettingName, Schema>> = {
   upgradeVersion: { type: "string", minLength: 1, maxLength: 64, examples: ["1.10.2"] },
   historyRevisions: { type: "integer", minimum: 1, maximum: 1_000_000_000 },
   historySeconds: { type: "integer", minimum: 1, maximum: 31_536_000 },
+  chainArchiveDir: path,
+  chainKeepBlocks: { type: "integer", minimum: 16, maximum: 1_000_000_000 },
   logLevel: { enum: settings.logLevel.flag.choices },
 };
 

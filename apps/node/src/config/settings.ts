@@ -1,4 +1,4 @@
-import { defaultHistoryLimits } from "@revoada/cluster";
+import { defaultHistoryLimits, defaultKeepBlocks } from "@revoada/cluster";
 import { parseDnsQuestion, parseSeed } from "@revoada/discovery";
 import {
   autopilotNumbers,
@@ -85,6 +85,12 @@ function parseHistorySeconds(value: unknown): number {
   const number = typeof value === "string" && /^\d{1,8}$/.test(value) ? Number(value) : value;
   if (typeof number === "number" && Number.isInteger(number) && number >= 1 && number <= 31_536_000) return number;
   throw new UnfitSetting("a whole number from 1 to 31536000", value);
+}
+
+function parseKeptBlocks(value: unknown): number {
+  const number = typeof value === "string" && /^\d{1,10}$/.test(value) ? Number(value) : value;
+  if (typeof number === "number" && Number.isInteger(number) && number >= 16 && number <= 1e9) return number;
+  throw new UnfitSetting("a whole number from 16 to 1000000000", value);
 }
 
 function parseLogLevel(value: unknown): LogLevel {
@@ -213,6 +219,8 @@ export interface Settings {
   readonly upgradeVersion: Setting<string>;
   readonly historyRevisions: Setting<number>;
   readonly historySeconds: Setting<number>;
+  readonly chainArchiveDir: Setting<string>;
+  readonly chainKeepBlocks: Setting<number>;
   readonly logLevel: Setting<LogLevel>;
 }
 
@@ -417,6 +425,24 @@ export const settings: Settings = {
       summary: `how long the catalog's history is kept at least (default: ${defaultHistoryLimits.keepMs / 1000})`,
     },
     parse: parseHistorySeconds,
+  },
+  chainArchiveDir: {
+    flag: {
+      name: "chain-archive-dir",
+      value: "DIR",
+      summary: "where old blocks of the chain are archived, which are dropped then (default: none ever is by itself)",
+      completes: "directory",
+    },
+    parse: somePath,
+    isPath: true,
+  },
+  chainKeepBlocks: {
+    flag: {
+      name: "chain-keep-blocks",
+      value: "N",
+      summary: `how many sealed blocks are kept where old ones are archived (default: ${defaultKeepBlocks})`,
+    },
+    parse: parseKeptBlocks,
   },
   logLevel: {
     flag: { name: "log-level", value: "LEVEL", summary: "what is logged", choices: logLevels },

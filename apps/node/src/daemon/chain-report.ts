@@ -38,6 +38,10 @@ export interface ChainReport {
   readonly createdMs: number;
   readonly height: number;
   readonly sealedHeight: number;
+  /** The blocks up to here are archived, and not shown; 0 where all are. */
+  readonly archivedHeight: number;
+  /** The nodes that belonged to the formation there, or had been removed before. */
+  readonly nodes: readonly NodeId[];
   readonly blocks: readonly BlockLine[];
 }
 
@@ -47,6 +51,7 @@ export function describeChain(
   clusterId: ClusterId,
   parts: {
     readonly genesis: Uint8Array;
+    readonly base?: { readonly hops: readonly Uint8Array[]; readonly checkpoint: Uint8Array };
     readonly blocks: readonly Uint8Array[];
     readonly seals: readonly Uint8Array[];
   },
@@ -56,6 +61,10 @@ export function describeChain(
   // The node's own chain: what happened to its cluster is shown, and was believed before.
   const believes = (): boolean => true;
   const verifier = new ChainVerifier({ genesis: parts.genesis, clusterId, verifier: ed25519Verifier(), believes });
+  for (const hop of parts.base?.hops ?? []) verifier.addHop(hop);
+  if (parts.base !== undefined) verifier.addCheckpoint(parts.base.checkpoint);
+  const archivedHeight = verifier.head().height;
+  const { nodes, tombstones } = verifier.formation();
   const seals = new Map(parts.seals.map((bytes) => [attestor.readSeal(bytes).head.height, bytes]));
   const blocks = parts.blocks.map((bytes): BlockLine => {
     const { height, hash, term, index, ordinal, command, transition } = verifier.addBlock(bytes);
@@ -90,6 +99,8 @@ export function describeChain(
     createdMs: genesis.createdMs,
     height: verifier.head().height,
     sealedHeight: verifier.sealed()?.height ?? 0,
+    archivedHeight,
+    nodes: [...nodes.keys(), ...tombstones],
     blocks,
   };
 }
@@ -124,5 +135,7 @@ function placeOf(transition: Transition): Pick<BlockLine, "role" | "replica" | "
 /** What `formation.explain` answers: the shifts of one node, the latest last. */
 export interface ExplainReport {
   readonly node: NodeId;
+  /** Shifts up to this height are archived, and not among these. */
+  readonly archivedHeight: number;
   readonly blocks: readonly BlockLine[];
 }

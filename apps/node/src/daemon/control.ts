@@ -1,8 +1,16 @@
+import { isAbsolute } from "node:path";
 import { exportChainOf } from "@revoada/attest-blake3";
-import type { BrokenInvariant, Cluster, ClusterHealth } from "@revoada/cluster";
+import {
+  defaultKeepBlocks,
+  type BrokenInvariant,
+  type ChainLimits,
+  type Cluster,
+  type ClusterHealth,
+} from "@revoada/cluster";
 import {
   FieldReader,
   InvalidValueError,
+  type ArchivedSegment,
   type Attestor,
   type Control,
   type LimitedRole,
@@ -37,6 +45,8 @@ export interface ControlHost {
   readonly findTopology: (name: string, options: { readonly minNodes?: number }) => Promise<TopologyStrategy>;
   /** Takes up what the settings say now. */
   readonly reload: () => Promise<ReloadReport>;
+  /** The archive of a directory, or, where none is told, the one of the settings; undefined where there is none. */
+  readonly archiveTo: (directory: string | undefined) => ChainLimits | undefined;
   /** Milliseconds since the epoch, to say which tokens are good now. */
   readonly wallMs: () => number;
 }
@@ -66,12 +76,12 @@ export function registerControl(control: Control, host: ControlHost): void {
     const given = fields.take("node");
     fields.finish();
     const { origin } = cluster.running();
-    const { blocks } = describe(host, cluster.chainParts());
-    const known = new Set([origin.genesis.founder as string, ...blocks.map(({ node }) => node)]);
+    const { blocks, archivedHeight, nodes } = describe(host, cluster.chainParts());
+    const known = new Set([origin.genesis.founder as string, ...nodes, ...blocks.map(({ node }) => node)]);
     const node = resolveId("node", given, known) as NodeId;
     // A switch is told at a node and moves none.
     const moves = ({ verb }: BlockLine): boolean => !["declare", "confirm", "revert"].includes(verb);
-    return { node, blocks: blocks.filter((block) => block.node === node && moves(block)) };
+    return { node, archivedHeight, blocks: blocks.filter((block) => block.node === node && moves(block)) };
   });
   control.register("chain.export", (parameters) => pieces(exportedChain(host, parameters)));
   answer("token.create", async (parameters, signal) => {
@@ -89,6 +99,7 @@ export function registerControl(control: Control, host: ControlHost): void {
   registerOperatorControl(answer, cluster, host.wallMs);
   registerSwitchControl(answer, host);
   answer("reload", () => host.reload());
+  answer("chain.archive", (parameters, signal) => archive(host, parameters, signal));
   registerApprovalControl(answer, cluster, host.attestor);
   answer("leave", async (parameters) => {
     const fields = new FieldReader(parameters ?? {}, "leave");
@@ -130,6 +141,41 @@ export function describeHealth(cluster: Cluster): HealthReport {
   const broken = cluster.check();
   const ok = health.running && broken === undefined && health.condition !== "no-quorum";
   return { ok, ...health, ...(broken === undefined ? {} : { broken }) };
+}
+
+/** What `chain.archive` answers: one segment, and what there is beside it. */
+export interface ArchiveReport {
+  readonly place: string;
+  readonly keepBlocks: number;
+  readonly sealedHeight: number;
+  /** The blocks up to here are archived and dropped. */
+  readonly archivedHeight: number;
+  /** Absent where too few blocks may go. */
+  readonly segment?: ArchivedSegment;
+}
+
+async function archive(
+  { cluster, archiveTo }: ControlHost,
+  parameters: PlainValue,
+  signal: AbortSignal,
+): Promise<ArchiveReport> {
+  const fields = new FieldReader(parameters ?? {}, "archive");
+  const to = fields.take("to");
+  const keep = fields.take("keep");
+  const dryRun = fields.boolean("dryRun", false);
+  fields.finish();
+  if (to !== undefined && (typeof to !== "string" || !isAbsolute(to)))
+    throw new InvalidValueError("archive.to", to, "the whole path of a directory");
+  const limits = archiveTo(to);
+  if (limits === undefined)
+    throw new InvalidValueError("archive.to", to, "a directory, by --to or by the setting chainArchiveDir");
+  const keepBlocks = keep ?? limits.keepBlocks ?? defaultKeepBlocks;
+  if (typeof keepBlocks !== "number" || !Number.isSafeInteger(keepBlocks) || keepBlocks < 16)
+    throw new InvalidValueError("archive.keep", keepBlocks, "a whole number from 16");
+  const segment = await cluster.archive({ sink: limits.sink, keepBlocks, partial: true, dryRun }, { signal });
+  const { sealedHeight, firstKeptHeight } = cluster.health().chain;
+  const facts = { place: limits.sink.place, keepBlocks, sealedHeight, archivedHeight: firstKeptHeight - 1 };
+  return segment === undefined ? facts : { ...facts, segment };
 }
 
 function identityOf(host: ControlHost): unknown {

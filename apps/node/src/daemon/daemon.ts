@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { loadIdentity, loadOrCreateIdentity } from "@revoada/attest-blake3";
-import { Cluster, type ClusterDeclaration, type HistoryLimits } from "@revoada/cluster";
+import { Cluster, fileArchive, type ChainLimits, type ClusterDeclaration, type HistoryLimits } from "@revoada/cluster";
 import {
   isFabricError,
   shortId,
@@ -113,6 +113,7 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
     const own: { process?: NodeProcess } = {};
     const layers = nodeLayers({
       ...{ node, advertise: config.advertise, history: historyOf(config), store, disk, clock, random, logger, metrics },
+      chain: config.chainArchiveDir === undefined ? undefined : archiveOf(config.chainArchiveDir, config),
       declarations: (bytes) => understoodDeclaration(bytes, own.process?.config ?? config),
       onDeclared: (declaration) => own.process?.declared(declaration),
     });
@@ -132,6 +133,12 @@ function historyOf({ historyRevisions, historySeconds }: NodeConfig): HistoryLim
     ...(historyRevisions === undefined ? {} : { keepRevisions: historyRevisions }),
     ...(historySeconds === undefined ? {} : { keepMs: historySeconds * 1000 }),
   };
+}
+
+/** An archive in a directory, and how much is kept of what could go there. */
+function archiveOf(directory: string, { chainKeepBlocks }: NodeConfig): ChainLimits {
+  const keep = chainKeepBlocks === undefined ? {} : { keepBlocks: chainKeepBlocks };
+  return { sink: fileArchive(nodeDisk(directory), directory), ...keep };
 }
 
 /** What made a replica stop, where the error only says that it has. */
@@ -460,6 +467,10 @@ class NodeProcess implements RunningNode {
         reload: () => this.reload(),
         createToken: (options) => this.#createToken(options),
         wallMs: () => this.#parts.clock.wallMs(),
+        archiveTo: (directory) => {
+          const to = directory ?? this.#parts.config.chainArchiveDir;
+          return to === undefined ? undefined : archiveOf(to, this.#parts.config);
+        },
       },
     });
   }
@@ -482,6 +493,7 @@ class NodeProcess implements RunningNode {
     page.gauge("revoada_node_applied_index", consensus.appliedIndex);
     page.gauge("revoada_chain_height", chain.height);
     page.gauge("revoada_chain_sealed_height", chain.sealedHeight);
+    page.gauge("revoada_chain_first_kept_height", chain.firstKeptHeight);
     if (chain.operatorSignedHeight !== undefined)
       page.gauge("revoada_chain_operator_signed_height", chain.operatorSignedHeight);
     page.gauge("revoada_catalog_resources", resources);

@@ -2,6 +2,7 @@ import { catalog, catalogMachine } from "@revoada/catalog";
 import {
   commandCodec,
   controllersDuty,
+  type ChainLimits,
   type CatalogLayer,
   type ClusterDeclaration,
   type ClusterLayers,
@@ -32,6 +33,8 @@ export interface LayerOptions {
   readonly node: PreparedNode;
   readonly advertise: string | undefined;
   readonly history: HistoryLimits;
+  /** Where old blocks of the chain go; absent where they stay. */
+  readonly chain: ChainLimits | undefined;
   readonly store: () => Promise<MachineStore>;
   /** Understands a declaration that was committed since the founding. */
   readonly declarations: (bytes: Uint8Array) => Promise<ClusterDeclaration>;
@@ -101,7 +104,7 @@ export function nodeLayers(options: LayerOptions): ClusterLayers {
     catalog: () => catalogLayer(options),
     formats: defaultFormats(),
     faces: [pureRaftFace()],
-    duties: [controllersDuty(options.history)],
+    duties: [controllersDuty(options.history, options.chain)],
     serveFace: ({ transport: over, face }) => serveFace({ transport: over, face }),
     remoteFace: ({ transport: over, replicas }) => remoteFace({ transport: over, replicas }),
   };

@@ -156,6 +156,9 @@ export function reviewRequest(request: OperatorRequest, expected?: ClusterId): R
     if (kind === "block") blocks.push(verifier.addBlock(bytes));
     else if (kind === "seal") verifier.addSeal(bytes);
     else if (kind === "cosignature") verifier.addCosignature(bytes);
+    // What an operator had vouched for may be archived; what led over it is checked as everything else.
+    else if (kind === "hop") verifier.addHop(bytes);
+    else if (kind === "checkpoint") verifier.addCheckpoint(bytes);
   }
   const [sealed, signed] = [verifier.sealed(), verifier.operatorSigned()];
   const unsigned = blocks.filter(({ height }) => height > signed.height && height <= (sealed?.height ?? 0));

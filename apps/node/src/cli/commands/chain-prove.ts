@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { checkpointOf, ed25519Verifier, proveNode, verifyProofWith } from "@revoada/attest-blake3";
+import { checkpointOf, ed25519Verifier, joinChain, proveNode, verifyProofWith } from "@revoada/attest-blake3";
 import { parseClusterId, parseNodeId, type ClusterId, type NodeId } from "@revoada/fabric";
 import { CliFileError, CliUsageError } from "../../errors.ts";
 import { writeDurably } from "../../files.ts";
@@ -14,8 +14,9 @@ const sourceFlags: readonly FlagSpec[] = [
   {
     name: "chain",
     value: "FILE",
-    summary: "an exported chain, in place of that of the daemon; needs --cluster",
+    summary: "an exported chain, in place of that of the daemon, or archived segments, once for each; needs --cluster",
     completes: "file",
+    repeatable: true,
   },
   { name: "cluster", value: "ID", summary: "the cluster that the file must be of" },
 ];
@@ -29,16 +30,19 @@ interface Source {
 
 /** The chain that this invocation is about: that of a running node, or a file. */
 async function sourceOf(invocation: Invocation): Promise<Source> {
-  const file = invocation.value("chain");
+  const files = invocation.values("chain");
   const given = invocation.value("cluster");
-  if (file !== undefined) {
+  if (files.length > 0) {
     if (given === undefined)
       throw new CliUsageError("CLI_MISSING_FLAG", "--chain FILE needs --cluster ID: the id is what a proof rests on");
-    return { chain: await readEvidence(invocation, file), clusterId: parseClusterId(given, "--cluster") };
+    const clusterId = parseClusterId(given, "--cluster");
+    const chains = await Promise.all(files.map((file) => readEvidence(invocation, file)));
+    const [only] = chains;
+    return { chain: only !== undefined && chains.length === 1 ? only : joinChain(chains, clusterId), clusterId };
   }
   return withNode(invocation, async (node) => {
-    const { blocks, founder, cluster } = await node.chainShow();
-    const known = [...new Set([founder, ...blocks.map((block) => block.node)])];
+    const { blocks, founder, cluster, nodes } = await node.chainShow();
+    const known = [...new Set([founder, ...nodes, ...blocks.map((block) => block.node)])];
     return { chain: await node.chainExport(), clusterId: parseClusterId(cluster, "cluster"), known };
   });
 }

@@ -7,6 +7,8 @@ import {
   evidenceKind,
   verifyChainInParallel,
   verifyProofWith,
+  verifySequenceWith,
+  type ChainSpan,
   type CheckpointVerdict,
   type ProofVerdict,
   type VerifyOptions,
@@ -85,6 +87,7 @@ async function verify(invocation: Invocation): Promise<number> {
   const bytes = await readEvidence(invocation, file);
   const clusterId = clusterOf(invocation, bytes, options);
   const verifier = ed25519Verifier();
+  if (invocation.arguments.length > 1) return verifyAll(invocation, bytes, clusterId, options);
   const kind = evidenceKind(bytes);
   if (kind === "proof") {
     const verdict = verifyProofWith(bytes, clusterId, verifier, options);
@@ -98,9 +101,36 @@ async function verify(invocation: Invocation): Promise<number> {
   const { signal } = invocation.io;
   const verdict = await verifyChainInParallel(bytes, clusterId, { ...options, jobs, signal });
   const code = tell(invocation, kind, verdict, verdict.ok ? chainFacts(verdict) : []);
-  if (verdict.ok && invocation.has("operator-signed") && !isSigned(verdict)) return exitCodes.failed;
-  const alone = verdict.ok && verdict.recoveries.length > 0 && invocation.has("no-recovery");
-  return alone ? exitCodes.failed : code;
+  return verdict.ok ? judged(invocation, verdict, code) : code;
+}
+
+/** Files that together are one chain: archived segments, and what is kept. */
+async function verifyAll(
+  invocation: Invocation,
+  first: Uint8Array,
+  clusterId: ClusterId,
+  options: VerifyOptions,
+): Promise<number> {
+  const others = invocation.arguments.slice(1).map((file) => readEvidence(invocation, file));
+  const files = [first, ...(await Promise.all(others))];
+  const verdict = verifySequenceWith(files, clusterId, ed25519Verifier(), options);
+  const held: Facts = verdict.ok ? [["files", `${files.length}, ${counted(verdict.spans)}`]] : [];
+  const culprit = verdict.ok || verdict.file === undefined ? "" : `${invocation.arguments[verdict.file] ?? ""}: `;
+  const told = verdict.ok
+    ? verdict
+    : { ...verdict, fault: { ...verdict.fault, message: `${culprit}${verdict.fault.message}` } };
+  const code = tell(invocation, "chain", told, verdict.ok ? [...held, ...chainFacts(verdict)] : []);
+  return verdict.ok ? judged(invocation, verdict, code) : code;
+}
+
+function counted(spans: readonly ChainSpan[]): string {
+  return spans.map(({ from, to }) => `${from + 1} to ${to}`).join(", ");
+}
+
+/** What else an invocation asks of a chain that verifies. */
+function judged(invocation: Invocation, verdict: Verified, code: number): number {
+  if (invocation.has("operator-signed") && !isSigned(verdict)) return exitCodes.failed;
+  return verdict.recoveries.length > 0 && invocation.has("no-recovery") ? exitCodes.failed : code;
 }
 
 function tell(
@@ -234,8 +264,10 @@ function iso(timeMs: number): string {
 export const chainVerifyCommand: CommandSpec = {
   path: ["chain", "verify"],
   summary: "verify a chain, a proof or a checkpoint offline, by its bytes and what you trust",
-  arguments: [{ name: "FILE", required: true, completes: "file" }],
+  arguments: [{ name: "FILE", required: true, repeatable: true, completes: "file" }],
   details: [
+    "Several files are verified as one chain, in the order of their heights: archived segments, and an export of what is kept.",
+    "",
     "What you trust is the cluster id (everything is derived from genesis then), the keys of voters (a majority of them must have",
     "sealed the end), or a checkpoint that you have verified before. A file that begins with a checkpoint needs one of the latter two.",
     "",

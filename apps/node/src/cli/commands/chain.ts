@@ -5,6 +5,11 @@ import { renderTable, type Cell } from "../output.ts";
 import { clientFlags, show, withNode } from "./common.ts";
 import { operatorCell, operatorHeading, placeOf } from "./place.ts";
 
+/** What is said of blocks that are not shown; nothing where all are. */
+export function archivedText(height: number): string {
+  return height === 0 ? "" : `, blocks 1 to ${height} are archived`;
+}
+
 /** `revoada chain show`. */
 export const chainShowCommand: CommandSpec = {
   path: ["chain", "show"],
@@ -27,7 +32,7 @@ export const chainShowCommand: CommandSpec = {
           ...operatorCell(block),
           block.reason,
         ]);
-        const head = `cluster ${report.cluster}, founded by ${shortId(report.founder)}, sealed up to ${report.sealedHeight}`;
+        const head = `cluster ${report.cluster}, founded by ${shortId(report.founder)}, sealed up to ${report.sealedHeight}${archivedText(report.archivedHeight)}`;
         return `${paint("dim", head)}\n${renderTable(["HEIGHT", "SHIFT", "NODE", "PLACE", "TERM/INDEX", "TIME", "SEAL", ...operatorHeading(report.blocks), "REASON"], rows, paint)}`;
       });
       return exitCodes.ok;

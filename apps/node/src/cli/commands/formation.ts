@@ -156,12 +156,18 @@ export const formationExplainCommand: CommandSpec = {
           block.reason,
           renderInputs(block),
         ]);
-        if (rows.length === 0) return `${shortId(report.node)} founded the cluster and was never shifted\n`;
-        return renderTable(
+        const { archivedHeight } = report;
+        const earlier = archivedHeight === 0 ? "" : `shifts up to block ${archivedHeight} are archived`;
+        if (rows.length === 0)
+          return earlier === ""
+            ? `${shortId(report.node)} founded the cluster and was never shifted\n`
+            : `${shortId(report.node)} was not shifted since: ${earlier}\n`;
+        const table = renderTable(
           ["HEIGHT", "TIME", "SHIFT", "DECISION", "BY", ...operatorHeading(report.blocks), "REASON", "FACTS"],
           rows,
           paint,
         );
+        return earlier === "" ? table : `${paint("dim", earlier)}\n${table}`;
       });
       return exitCodes.ok;
     }),

@@ -5,6 +5,7 @@ import type { FormationReport, NodeStatus } from "../../daemon/status.ts";
 import type { CommandSpec, Invocation } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { counted, painter, renderError, renderFacts, renderTable, type Cell } from "../output.ts";
+import { archivedText } from "./chain.ts";
 import { clientFlags, outputOf, show, withNode, type Paint } from "./common.ts";
 
 const watchEveryMs = 1000;
@@ -95,7 +96,10 @@ export function renderStatus(status: NodeStatus, paint: Paint): string {
       ...declarationFacts(status),
       ["consensus", `${consensus.role} in term ${consensus.term}, leader ${leader}, ${quorumOf(consensus)}`],
       ["log", `committed ${consensus.commitIndex}, applied ${consensus.appliedIndex}, last ${consensus.lastIndex}`],
-      ["chain", `height ${chain.height}, sealed ${chain.sealedHeight}, head ${shortId(chain.head)}`],
+      [
+        "chain",
+        `height ${chain.height}, sealed ${chain.sealedHeight}, head ${shortId(chain.head)}${archivedText(chain.firstKeptHeight - 1)}`,
+      ],
       ["duties", dutiesOf(status)],
       ...operatorFacts(status),
       ["resources", String(status.resources)],
