@@ -39,6 +39,21 @@ async function shifts(client: NodeClient, node: string, count: number): Promise<
     .toBe(0);
 }
 
+/** Everything that shows the chain says where it begins. */
+async function expectTold(
+  folder: string,
+  at: readonly string[],
+  { id, base, admin }: { readonly id: string; readonly base: number; readonly admin: string },
+): Promise<void> {
+  expect((await cli(folder, "status", ...at)).text).toContain(`blocks 1 to ${base} are archived`);
+  expect((await cli(folder, "chain", "show", ...at)).text).toContain(`blocks 1 to ${base} are archived`);
+  expect((await cli(folder, "formation", "explain", id.slice(0, 8), ...at)).text).toContain(
+    `up to block ${base} are archived`,
+  );
+  const page = await (await fetch(`http://${admin}/metrics`)).text();
+  expect(page).toContain(`revoada_chain_first_kept_height ${base + 1}\n`);
+}
+
 test(
   "an operator archives the chain of a node, which goes on, comes back, and verifies with the files",
   { timeout: 60_000 },
@@ -75,13 +90,7 @@ test(
     const { chain } = await client.status();
     const base = chain.firstKeptHeight - 1;
     expect(base).toBeGreaterThan(0);
-    expect((await cli(folder, "status", ...at)).text).toContain(`blocks 1 to ${base} are archived`);
-    expect((await cli(folder, "chain", "show", ...at)).text).toContain(`blocks 1 to ${base} are archived`);
-    expect((await cli(folder, "formation", "explain", id.slice(0, 8), ...at)).text).toContain(
-      `up to block ${base} are archived`,
-    );
-    const page = await (await fetch(`http://${(await client.status()).admin}/metrics`)).text();
-    expect(page).toContain(`revoada_chain_first_kept_height ${base + 1}\n`);
+    await expectTold(folder, at, { id, base, admin: (await client.status()).admin });
     await client[Symbol.asyncDispose]();
     await first.stop();
 
