@@ -156,7 +156,6 @@ export class RunningCluster {
     this.sealer = this.#createSealer();
     stack.push(() => this.sealer.stop());
     const { directory } = this;
-    const logger = this.#logger;
     this.time = this.#createClockCheck();
     stack.push(() => this.time.stop());
     this.loop = this.#createLoop();
@@ -179,7 +178,7 @@ export class RunningCluster {
       catalog: this.catalog,
       formats: layers.formats,
       clock,
-      logger,
+      logger: this.#logger,
     });
     stack.push(() => this.localFace[Symbol.asyncDispose]());
     this.remoteFace = layers.remoteFace?.({ transport, replicas: () => this.#replicas() });
