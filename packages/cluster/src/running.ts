@@ -437,6 +437,13 @@ export class RunningCluster {
   }
 
   async #commitDepart(node: NodeId): Promise<void> {
+    const check = (): void => this.#requireStaying(node);
+    await this.loop.commitAfterOthers([{ verb: "depart", node }], `${shortId(node)} asks to leave`, { check });
+    this.loop.kick();
+  }
+
+  /** Asked anew where another command came first: that may have been somebody else who leaves. */
+  #requireStaying(node: NodeId): void {
     const formation = this.machine.formation.state?.formation;
     const voters = formation === undefined ? [] : replicasOf(formation, "voter");
     const staying = [...(formation?.nodes ?? [])].filter(
@@ -448,8 +455,6 @@ export class RunningCluster {
         `${shortId(node)} votes, and ${staying.length} other nodes cannot hold ${voters.length} seats`,
       );
     }
-    await this.loop.commitAfterOthers([{ verb: "depart", node }], `${shortId(node)} asks to leave`);
-    this.loop.kick();
   }
 
   #createCatalog(layer: CatalogLayer, stack: ReleaseStack): Catalog {

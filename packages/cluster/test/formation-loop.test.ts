@@ -349,6 +349,20 @@ describe("leave", () => {
     await kit.clock.runUntil(() => !formation(kit).nodes.has(nodeId(leaving.name)));
   });
 
+  test("of two at once is refused to the second where there is one standby", async () => {
+    const { kit, nodes } = await formed("b", "c", "d");
+    await kit.clock.advanceAsync(6000);
+    const [first, second] = configured(kit).filter((id) => id !== nodeId("a"));
+    // Both were judged before either was committed.
+    kit.log.onPropose = () => {
+      kit.log.onPropose = () => undefined;
+      void commit(kit.founder, [{ verb: "depart", node: second as NodeId }]);
+    };
+    const refused = expect.objectContaining({ code: "CLUSTER_LEAVE_REFUSED" });
+    await expect(kit.run(byName(nodes, first).cluster.leave({ timeoutMs: 5000 }))).rejects.toThrow(refused);
+    expect(formation(kit).nodes.get(first as NodeId)?.state).toBe("active");
+  });
+
   test("is refused where nobody could take the seat", async () => {
     const { kit, nodes } = await formed("b", "c");
     const refused = expect.objectContaining({ code: "CLUSTER_LEAVE_REFUSED" });

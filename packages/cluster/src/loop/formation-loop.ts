@@ -230,9 +230,17 @@ export class FormationLoop {
     return openResult(result).generation;
   }
 
-  /** As {@link commit}, made anew where another command came first: for transitions that hold whatever that command was. */
-  async commitAfterOthers(transitions: readonly Transition[], reason: string, ordered = false): Promise<number> {
+  /**
+   * As {@link commit}, made anew where another command came first: for transitions that hold whatever that command was. `check` throws where they
+   * do not, and is asked each time.
+   */
+  async commitAfterOthers(
+    transitions: readonly Transition[],
+    reason: string,
+    { ordered = false, check }: { readonly ordered?: boolean; readonly check?: () => void } = {},
+  ): Promise<number> {
     for (let attempt = 1; ; attempt += 1) {
+      check?.();
       try {
         return await this.commit(transitions, reason, order, ordered);
       } catch (error) {

@@ -106,7 +106,7 @@ export async function commitOrder(
   reason: string,
 ): Promise<number> {
   try {
-    return await loop.commitAfterOthers(transitions, reason, true);
+    return await loop.commitAfterOthers(transitions, reason, { ordered: true });
   } catch (error) {
     if (!isFabricError(error, ...passingCodes)) throw error;
     const why = `the order was not committed: ${error.message}`;
