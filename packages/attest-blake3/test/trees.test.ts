@@ -1,7 +1,7 @@
 import type { Hash } from "@revoada/fabric";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { hashPair, purposeKey } from "../src/core/hash.ts";
+import { hashPair, hasherFor } from "../src/core/hash.ts";
 import { appendLeaf, historyRoot, inclusionPath, peakCount, rootFromPath } from "../src/core/history.ts";
 import type { IdTree } from "../src/core/id-tree.ts";
 import { rootFromWay, treeRoot, wayTo, withId, withoutId } from "../src/core/id-tree.ts";
@@ -14,7 +14,7 @@ function treeHash(of: readonly Hash[]): Hash {
   let split = 1;
   while (split * 2 < of.length) split *= 2;
   const [left, right] = [of.slice(0, split), of.slice(split)].map((part) => Buffer.from(treeHash(part), "hex"));
-  return Buffer.from(hashPair(purposeKey("revoada/history-node/1"), left as Uint8Array, right as Uint8Array)).toString(
+  return Buffer.from(hashPair(hasherFor("revoada/history-node/1"), left as Uint8Array, right as Uint8Array)).toString(
     "hex",
   ) as Hash;
 }

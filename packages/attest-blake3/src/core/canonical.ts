@@ -1,7 +1,7 @@
 import { describeValue } from "@revoada/fabric";
+import { encode } from "cborg";
 import { NotCanonicalError } from "../errors.ts";
 import { decodeStrictly } from "./decode-strictly.ts";
-import { encodeStrictly } from "./encode-strictly.ts";
 
 /** What canonical bytes can hold: no floats, no undefined, no tags. */
 export type CanonicalValue =
@@ -29,7 +29,8 @@ const defaultMaxDepth = 16;
  * instances, more than 16 levels.
  */
 export function encodeCanonical(value: CanonicalValue): Uint8Array {
-  return encodeStrictly(value, defaultMaxDepth);
+  checkValue(value, defaultMaxDepth);
+  return copyBytes(encode(value));
 }
 
 /**
@@ -69,4 +70,30 @@ export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
     if (left[index] !== right[index]) return false;
   }
   return true;
+}
+
+function checkValue(value: unknown, depthLeft: number): void {
+  if (value === null || typeof value === "boolean" || value instanceof Uint8Array) return;
+  if (typeof value === "number") {
+    if (Number.isSafeInteger(value) && !Object.is(value, -0)) return;
+    throw new NotCanonicalError(`${value} is not an integer within ±(2^53 - 1)`);
+  }
+  if (typeof value === "string") {
+    if (value.isWellFormed()) return;
+    throw new NotCanonicalError(`${describeValue(value)} holds half of a surrogate pair`);
+  }
+  if (typeof value !== "object") throw new NotCanonicalError(`${describeValue(value)} has no canonical encoding`);
+  if (depthLeft === 0) throw new NotCanonicalError(`more than ${defaultMaxDepth} levels`);
+  if (Array.isArray(value)) {
+    for (const item of value) checkValue(item, depthLeft - 1);
+    return;
+  }
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) {
+    throw new NotCanonicalError("an instance of a class has no canonical encoding");
+  }
+  for (const [key, item] of Object.entries(value)) {
+    checkValue(key, depthLeft);
+    checkValue(item, depthLeft - 1);
+  }
 }

@@ -1,36 +1,54 @@
+import { blake3 } from "@noble/hashes/blake3.js";
 import type { Hash } from "@revoada/fabric";
 import { describeValue } from "@revoada/fabric";
 import { NotCanonicalError } from "../errors.ts";
-import type { Blake3Key } from "./blake3.ts";
-import { blake3, blake3Key } from "./blake3.ts";
+
+type Blake3 = ReturnType<typeof blake3.create>;
+
+/**
+ * A BLAKE3-256 that is set up once. A chain is hashed in pieces of a few hundred bytes, for which making a hasher takes longer than the
+ * hashing, so the one that works is set back to the one that was set up. One thread, and no call within another.
+ */
+export class Hasher {
+  readonly #initial: Blake3;
+  readonly #working: Blake3;
+
+  constructor(options: { readonly key?: Uint8Array } = {}) {
+    this.#initial = blake3.create(options);
+    this.#working = this.#initial.clone();
+  }
+
+  hash(bytes: Uint8Array): Uint8Array {
+    const hash = new Uint8Array(32);
+    this.#initial._cloneInto(this.#working).update(bytes).digestInto(hash);
+    return hash;
+  }
+}
+
+const plain = new Hasher();
 
 /** BLAKE3-256. */
 export function hashBytes(bytes: Uint8Array): Uint8Array {
-  return blake3(bytes);
+  return plain.hash(bytes);
 }
 
 /** BLAKE3-256 in hex. */
 export function hashOf(bytes: Uint8Array): Hash {
-  return hexOf(blake3(bytes));
+  return hexOf(plain.hash(bytes));
 }
 
-/** The key of a keyed hash: what it is used for, hashed. A hash with a key is never taken for one without, or with another. */
-export function purposeKey(purpose: string): Blake3Key {
-  return blake3Key(blake3(new TextEncoder().encode(purpose)));
-}
-
-/** BLAKE3-256 with a key of {@link purposeKey}. */
-export function hashFor(key: Blake3Key, bytes: Uint8Array): Uint8Array {
-  return blake3(bytes, key);
+/** Hashes with a key that is the hash of a purpose. A hash for a purpose is never taken for one without, or for another. */
+export function hasherFor(purpose: string): Hasher {
+  return new Hasher({ key: plain.hash(new TextEncoder().encode(purpose)) });
 }
 
 const pair = new Uint8Array(64);
 
 /** The hash that stands over two others in a tree. 64 bytes, hence one block of the hash function. */
-export function hashPair(key: Blake3Key, left: Uint8Array, right: Uint8Array): Uint8Array {
+export function hashPair(hasher: Hasher, left: Uint8Array, right: Uint8Array): Uint8Array {
   pair.set(left, 0);
   pair.set(right, 32);
-  return blake3(pair, key);
+  return hasher.hash(pair);
 }
 
 const hexOfByte = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));

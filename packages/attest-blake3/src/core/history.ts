@@ -1,6 +1,6 @@
 import type { Hash } from "@revoada/fabric";
 import { InvariantError } from "@revoada/fabric";
-import { hashPair, hexOf, idBytes, purposeKey } from "./hash.ts";
+import { hashPair, hexOf, idBytes, hasherFor } from "./hash.ts";
 
 /**
  * The Merkle tree over a chain's blocks, in the shape of RFC 9162 §2.1: a leaf is the hash of a block, genesis first, and a tree over
@@ -8,10 +8,10 @@ import { hashPair, hexOf, idBytes, purposeKey } from "./hash.ts";
  * the other. What has to be kept in order to go on is the peaks: the roots of the whole trees that the leaves fill, the largest
  * first, one for each bit that is set in the number of leaves.
  */
-const nodeKey = purposeKey("revoada/history-node/1");
+const nodeHasher = hasherFor("revoada/history-node/1");
 
 function over(left: Hash, right: Hash): Hash {
-  return hexOf(hashPair(nodeKey, idBytes(left, 32), idBytes(right, 32)));
+  return hexOf(hashPair(nodeHasher, idBytes(left, 32), idBytes(right, 32)));
 }
 
 /** The peaks after one more leaf; `size` is how many leaves there were. */
@@ -23,7 +23,7 @@ export function appendLeaf(peaks: readonly Hash[], size: number, leaf: Hash): re
   }
   let carried = idBytes(leaf, 32);
   for (let rest = size; rest % 2 === 1; rest = (rest - 1) / 2)
-    carried = hashPair(nodeKey, idBytes(next.pop() as Hash, 32), carried);
+    carried = hashPair(nodeHasher, idBytes(next.pop() as Hash, 32), carried);
   next.push(hexOf(carried));
   return next;
 }
@@ -40,7 +40,7 @@ export function historyRoot(peaks: readonly Hash[]): Hash {
   const last = peaks[peaks.length - 1] as Hash;
   if (peaks.length === 1) return last;
   const rest = peaks.slice(0, -1);
-  return hexOf(rest.reduceRight((right, left) => hashPair(nodeKey, idBytes(left, 32), right), idBytes(last, 32)));
+  return hexOf(rest.reduceRight((right, left) => hashPair(nodeHasher, idBytes(left, 32), right), idBytes(last, 32)));
 }
 
 /** The leaves of a tree of which the first ones may not be known: of those, the peaks are. */

@@ -1,5 +1,4 @@
-import type { Blake3Key } from "./blake3.ts";
-import { hashFor, hashPair, purposeKey } from "./hash.ts";
+import { hashPair, hasherFor, type Hasher } from "./hash.ts";
 
 /**
  * A tree of hashes over a map from 32-byte ids to values: a binary trie without nodes of one child, so that one map has exactly one tree,
@@ -29,9 +28,9 @@ export interface WayStep {
 }
 
 const idBits = 256;
-const leafKey = purposeKey("revoada/state-leaf/1");
+const leafHasher = hasherFor("revoada/state-leaf/1");
 /** A branch is hashed with a key for its bit: the bit is vouched for, and what is hashed fits into 64 bytes. */
-const branchKeys = Array.from({ length: idBits }, (_, bit) => purposeKey(`revoada/state-branch/1/${bit}`));
+const branchHashers = Array.from({ length: idBits }, (_, bit) => hasherFor(`revoada/state-branch/1/${bit}`));
 
 function isBranch(node: Leaf | Branch): node is Branch {
   return "bit" in node;
@@ -90,7 +89,7 @@ export function treeRoot(tree: IdTree): Uint8Array | undefined {
 
 function hashOfNode(node: Leaf | Branch): Uint8Array {
   node.hash ??= isBranch(node)
-    ? hashPair(branchKeys[node.bit] as Blake3Key, hashOfNode(node.left), hashOfNode(node.right))
+    ? hashPair(branchHashers[node.bit] as Hasher, hashOfNode(node.left), hashOfNode(node.right))
     : leafHash(node.id, node.value);
   return node.hash;
 }
@@ -99,7 +98,7 @@ function leafHash(id: Uint8Array, value: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(32 + value.length);
   bytes.set(id, 0);
   bytes.set(value, 32);
-  return hashFor(leafKey, bytes);
+  return leafHasher.hash(bytes);
 }
 
 /** Where the way of an id leads: the leaf at its end, which is the id's own where it is there, and the steps from the root on. */
@@ -136,8 +135,8 @@ export function rootFromWay(
   return steps.reduceRight(
     (below, { bit, beside }) =>
       bitOf(id, bit) === 0
-        ? hashPair(branchKeys[bit] as Blake3Key, below, beside)
-        : hashPair(branchKeys[bit] as Blake3Key, beside, below),
+        ? hashPair(branchHashers[bit] as Hasher, below, beside)
+        : hashPair(branchHashers[bit] as Hasher, beside, below),
     leafHash(leaf.id, leaf.value),
   );
 }
