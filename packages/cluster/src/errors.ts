@@ -5,7 +5,7 @@ export class TopologyTooSmallError extends FabricError {
   constructor(topology: string, minNodes: number, voters: number) {
     super(
       "TOPOLOGY_TOO_SMALL_FOR_QUORUM",
-      `topology ${topology} stands with ${minNodes} nodes, the strategy asks for ${voters} voters`,
+      `topology ${topology} stands with ${minNodes} node${minNodes === 1 ? "" : "s"}, the strategy asks for ${voters} voters`,
     );
   }
 }

@@ -94,7 +94,7 @@ describe("an incoherent declaration is refused", () => {
     expect(() => ClusterDeclaration.create(prescribedHomelab(), raw, solo())).toThrow(
       expect.objectContaining({
         code: "TOPOLOGY_TOO_SMALL_FOR_QUORUM",
-        message: "topology solo stands with 1 nodes, the strategy asks for 3 voters",
+        message: "topology solo stands with 1 node, the strategy asks for 3 voters",
       }),
     );
     expect(codeOf(() => ClusterDeclaration.create(prescribedHomelab(), raw, phalanx({ minNodes: 2 })))).toBe(

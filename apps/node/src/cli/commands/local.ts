@@ -44,7 +44,7 @@ export const identityCommand: CommandSpec = {
           ["cluster", facts.cluster],
           ["declaration", facts.declaration],
           ["store", facts.storeId],
-          ["starts", `generation ${facts.generation}`],
+          ["generation", String(facts.generation)],
           ...(facts.left ? ([["place", { text: "given up", style: "yellow" }]] as const) : []),
         ],
         paint,
