@@ -1,5 +1,13 @@
 import { controllersDuty } from "@revoada/cluster";
-import { noLeases, type Duty, type DutyContext } from "@revoada/fabric";
+import {
+  noLeases,
+  type ArchivedSegment,
+  type ArchiveOrder,
+  type ArchiveSink,
+  type Duty,
+  type DutyChain,
+  type DutyContext,
+} from "@revoada/fabric";
 import { expect, test } from "vitest";
 import { Duties } from "../src/duties/duties.ts";
 import { dutyRank, dutyStanding } from "../src/duties/placement.ts";
@@ -286,4 +294,65 @@ test("controllers compact under their fence, and go on after a compaction that f
     { term: 1, index: 1 },
     { term: 1, index: 1 },
   ]);
+});
+
+/** The controllers of one master over a chain that archives as the test says. */
+function archiving(archive: DutyChain["archive"]): DutyWorld {
+  const sink: ArchiveSink = {
+    place: "a shelf",
+    put: () => Promise.reject(new Error("only the chain puts anything away")),
+    get: () => Promise.reject(new Error("only the chain reads anything back")),
+  };
+  const world = new DutyWorld("a");
+  const duty = controllersDuty({}, { sink, keepBlocks: 20 });
+  world.start("a", [{ ...duty, start: (context) => duty.start({ ...context, chain: { archive } }) }]);
+  return world;
+}
+
+function segment(first: number, last: number): ArchivedSegment {
+  return { first, last, name: `${first}-${last}`, bytes: 1, dropped: true };
+}
+
+test("controllers put one full segment of the chain after another away, and look again when there is none", async () => {
+  const asked: ArchiveOrder[] = [];
+  const full = [segment(1, 512), segment(513, 1024)];
+  const world = archiving((order) => {
+    asked.push(order);
+    return Promise.resolve(full.shift());
+  });
+  await world.pass(60_000);
+  expect(full).toEqual([]);
+  expect(asked.length).toBeGreaterThan(5);
+  for (const order of asked) {
+    expect(order).toMatchObject({ keepBlocks: 20, sink: { place: "a shelf" } });
+    expect(order.partial).toBeUndefined();
+  }
+});
+
+test("controllers leave the chain alone for a minute after an archive failed, and then go on", async () => {
+  const at: number[] = [];
+  const world = archiving(() => {
+    at.push(world.clock.monotonicMs());
+    return at.length === 1 ? Promise.reject(new Error("the shelf is full")) : Promise.resolve(undefined);
+  });
+  await world.pass(75_000);
+  expect(at.length).toBeGreaterThan(1);
+  expect((at[1] as number) - (at[0] as number)).toBe(60_000);
+  expect((at[2] as number) - (at[1] as number)).toBe(5_000);
+});
+
+test("controllers that lose their lease end what they put away, and begin nothing more", async () => {
+  const signals: AbortSignal[] = [];
+  const world = archiving((_order, { signal }) => {
+    signals.push(signal);
+    return new Promise((_resolve, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason as Error));
+    });
+  });
+  await world.pass(10_000);
+  expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
+  await world.clock.run(world.nodes.get("a")!.duties.stop());
+  expect(signals[0]!.aborted).toBe(true);
+  await world.pass(120_000);
+  expect(signals).toHaveLength(1);
 });
