@@ -150,7 +150,7 @@ describe("leases on the command line", () => {
     expect(JSON.parse((await run("list -o json")).out)).toMatchObject({ items: [{ lease: id }] });
     expect((await run(`lease keep-alive ${id} --once`)).out).toBe(`lease ${id} renewed for 600 s\n`);
     expect((await run(`lease revoke ${id}`)).out).toBe(`lease ${id} revoked at revision 2\n`);
-    expect((await run("list")).out).toBe("nothing\n");
+    expect((await run("list")).out).toBe("no resources\n");
     for (const verb of ["revoke", "timetolive", "keep-alive"]) expect((await run(`lease ${verb} ${id}`)).code).toBe(4);
     expect((await run(`apply -f settings.yaml --lease ${id}`)).code).toBe(4);
   });
