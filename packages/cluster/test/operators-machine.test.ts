@@ -163,7 +163,11 @@ test("without operator keys in genesis nobody approves, signs heads or is enroll
 });
 
 describe("an operator's order that waits", () => {
-  const order = (kit: MachineKit, transitions: readonly Transition[], more: { readonly term?: number } = {}): Outcome =>
+  const order = (
+    kit: MachineKit,
+    transitions: readonly Transition[],
+    more: { readonly term?: number; readonly timeMs?: number } = {},
+  ): Outcome =>
     kit.send(
       "order",
       encodeKeepOrder(kit.founder, {
@@ -210,6 +214,7 @@ describe("an operator's order that waits", () => {
   test("is refused of another term or cluster, where it is not possible, beyond the bounds, and where nobody signs", async () => {
     const kit = three();
     await refused(kit, "CLUSTER_STALE_TERM", () => order(kit, demotion, { term: kit.term + 1 }));
+    await refused(kit, "CLUSTER_TIME_REFUSED", () => order(kit, demotion, { timeMs: Number.MAX_SAFE_INTEGER }));
     await refused(kit, "TOPOLOGY_ILLEGAL_TRANSITION", () => order(kit, [{ verb: "restore", node: nodeId("q") }]));
     await refused(kit, "FABRIC_INVALID_VALUE", () => kit.send("order", Uint8Array.of(0xa0)));
     await refused(kit, "CHAIN_INVALID", () =>

@@ -1,4 +1,5 @@
 import { blake3 } from "@noble/hashes/blake3.js";
+import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
 import type { Hash } from "@revoada/fabric";
 import { describeValue } from "@revoada/fabric";
 import { NotCanonicalError } from "../errors.ts";
@@ -51,32 +52,14 @@ export function hashPair(hasher: Hasher, left: Uint8Array, right: Uint8Array): U
   return hasher.hash(pair);
 }
 
-const hexOfByte = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
-
 /** Bytes in lower-case hex. */
 export function hexOf(bytes: Uint8Array): Hash {
-  let text = "";
-  for (let index = 0; index < bytes.length; index += 1) text += hexOfByte[bytes[index] as number];
-  return text as Hash;
+  return bytesToHex(bytes) as Hash;
 }
-
-/** The value of each character code that is a lower-case hex digit, 255 for all others. */
-const digits = new Uint8Array(128).fill(255);
-for (const [value, digit] of [..."0123456789abcdef"].entries()) digits[digit.charCodeAt(0)] = value;
 
 /** The bytes of an id in lower-case hex; refuses anything else before it is signed. */
 export function idBytes(id: string, length: number): Uint8Array {
-  if (typeof id !== "string" || id.length !== length * 2) return refuseId(id, length);
-  const bytes = new Uint8Array(length);
-  for (let index = 0; index < length; index += 1) {
-    const high = digits[id.charCodeAt(index * 2)] ?? 255;
-    const low = digits[id.charCodeAt(index * 2 + 1)] ?? 255;
-    if (high > 15 || low > 15) return refuseId(id, length);
-    bytes[index] = (high << 4) | low;
-  }
-  return bytes;
-}
-
-function refuseId(id: unknown, length: number): never {
-  throw new NotCanonicalError(`expected ${length * 2} lower-case hex characters, got ${describeValue(id)}`);
+  if (typeof id !== "string" || id.length !== length * 2 || !/^[0-9a-f]*$/.test(id))
+    throw new NotCanonicalError(`expected ${length * 2} lower-case hex characters, got ${describeValue(id)}`);
+  return hexToBytes(id);
 }

@@ -34,7 +34,7 @@ import { RecentShifts, type CommittedShift } from "./recent-shifts.ts";
 import { leastKeptBlocks, maxBaseBytes, openDrop, segmentBlocks, type DropStatement } from "./drop.ts";
 import { baseHead, dropBlocks, keptBase, keptRecords, sealedHeights } from "./kept-chain.ts";
 import { MachineRefusal, readStored, settle, type CheckedCommand } from "./result.ts";
-import { maxTimeMs } from "../time.ts";
+import { checkTime } from "../time.ts";
 import { decodeRecord, encodeRecord } from "./state-codec.ts";
 import { chargeTokens, dropTokens, writeTokens } from "./token-machine.ts";
 import { trees } from "./trees.ts";
@@ -277,7 +277,7 @@ export class FormationMachine implements SubMachine {
     const command = this.#attestor.openCommand(bytes);
     this.#checkOrigin(state, command, context, configuration);
     checkDeclared(state.formation, command);
-    checkTime(command);
+    checkTime(command.timeMs);
     const timeMs = Math.max(state.timeMs, command.timeMs);
     const steps = applyFormationCommand(state.formation, { ...command, timeMs });
     this.#checkApproval(state, command);
@@ -546,11 +546,6 @@ export class FormationMachine implements SubMachine {
       base: baseHead(store) ?? origin,
     };
   }
-}
-
-/** Committed time never goes back: one word of a far future would end all tokens for ever, and leave no later time to tell. */
-function checkTime({ timeMs }: FormationCommand): void {
-  if (timeMs > maxTimeMs) throw new MachineRefusal("CLUSTER_TIME_REFUSED", `${timeMs} is beyond the year 9999`);
 }
 
 /**

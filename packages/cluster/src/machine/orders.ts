@@ -12,6 +12,7 @@ import {
   type Transition,
 } from "@revoada/fabric";
 import { decodeCanonical, encodeCanonical } from "../codec.ts";
+import { checkTime } from "../time.ts";
 import { MachineRefusal } from "./result.ts";
 
 type Approvals = Pick<Attestor, "hash" | "encodeApproval" | "readApproval">;
@@ -121,6 +122,7 @@ export function ordersAfter(
     throw new MachineRefusal("CLUSTER_NO_OPERATORS", "the cluster was founded without operator keys");
   const given = fields.number("timeMs");
   if (!Number.isSafeInteger(given)) throw new InvalidValueError("order.timeMs", given, "whole milliseconds");
+  checkTime(given);
   const timeMs = Math.max(given, state.timeMs);
   return type === "keep"
     ? kept(attestor, state, fields, context.clusterId, timeMs)
