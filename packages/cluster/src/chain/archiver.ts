@@ -132,7 +132,7 @@ export class ChainArchiver implements DutyChain {
     const within = sealedHeights(store, base, Math.min(limit, base + segmentBlocks));
     const beyond = within.length > 0 ? [] : sealedHeights(store, base, limit).slice(-1);
     for (const height of [...within, ...beyond]) {
-      const records = keptRecords(store, base, height, { cosignatures: true });
+      const records = [...keptRecords(store, base, height, { cosignatures: true })];
       const end = this.#condense(state, from, records);
       if (end !== undefined) return { from, end, records };
     }

@@ -302,17 +302,19 @@ interface ShownRecord {
   readonly height: number;
 }
 
-/** As many records as fit, ending with a seal, a hop or a checkpoint, so that the receiver can take what it gets. */
-function bounded(records: readonly ChainRecord[], maxBytes: number): readonly ChainRecord[] {
+/** As many records as fit, ending with a seal, a hop or a checkpoint, so that the receiver can take what it gets; no more of them are read. */
+function bounded(records: Iterable<ChainRecord>, maxBytes: number): readonly ChainRecord[] {
+  const taken: ChainRecord[] = [];
   let bytes = 0;
   let end = 0;
-  for (const [position, record] of records.entries()) {
+  for (const record of records) {
     bytes += record.bytes.length;
     // The first sealed stretch always fits: a node that cannot take it could never go on.
     if (bytes > maxBytes && end > 0) break;
-    if (record.kind !== "block") end = position + 1;
+    taken.push(record);
+    if (record.kind !== "block") end = taken.length;
   }
-  return records.slice(0, end);
+  return taken.slice(0, end);
 }
 
 /** How far this node has the chain, for whoever is asked for the rest. What nodes of before archives do not know is said only where it matters. */

@@ -449,7 +449,7 @@ export class FormationMachine implements SubMachine {
     const base = this.#attestor.condense({
       genesis: state.genesis.bytes,
       ...(before === undefined ? {} : { from: before.checkpoint }),
-      records: keptRecords(transaction, state.base.height, head.height, { cosignatures: false }),
+      records: [...keptRecords(transaction, state.base.height, head.height, { cosignatures: false })],
     });
     if (base.checkpoint.length > maxBaseBytes)
       throw new MachineRefusal("CHAIN_DROP_REFUSED", `the state there has more than ${maxBaseBytes} bytes`);

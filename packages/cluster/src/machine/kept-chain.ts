@@ -62,27 +62,21 @@ export function chainParts(store: StoreReader): {
   };
 }
 
-/** The blocks above a height up to another, each seal right behind the block that it covers, cosignatures behind that. */
-export function keptRecords(
+/** The blocks above a height up to another, each seal right behind the block that it covers, cosignatures behind that; read as they are asked for. */
+export function* keptRecords(
   store: StoreReader,
   above: number,
   upTo: number,
   options: { readonly cosignatures: boolean },
-): readonly ChainRecord[] {
+): Generator<ChainRecord, void, undefined> {
   const range = { start: orderedKey(above + 1), end: orderedKey(upTo + 1) };
-  const byHeight = (tree: string): ReadonlyMap<number, Uint8Array> =>
-    new Map([...store.range(tree, range)].map(({ key, value }) => [numberOfKey(key), value]));
-  const seals = byHeight(trees.seals);
-  const cosignatures = options.cosignatures ? byHeight(trees.cosignatures) : new Map<number, Uint8Array>();
-  const records: ChainRecord[] = [];
   for (const { key, value } of store.range(trees.blocks, range)) {
-    const height = numberOfKey(key);
-    records.push({ kind: "block", bytes: value });
-    const [seal, cosignature] = [seals.get(height), cosignatures.get(height)];
-    if (seal !== undefined) records.push({ kind: "seal", bytes: seal });
-    if (cosignature !== undefined) records.push({ kind: "cosignature", bytes: cosignature });
+    yield { kind: "block", bytes: value };
+    const seal = store.get(trees.seals, key);
+    if (seal !== undefined) yield { kind: "seal", bytes: seal };
+    const cosignature = options.cosignatures ? store.get(trees.cosignatures, key) : undefined;
+    if (cosignature !== undefined) yield { kind: "cosignature", bytes: cosignature };
   }
-  return records;
 }
 
 /** How far somebody has the chain: up to a head, and by hops up to a height above it. */
@@ -93,21 +87,23 @@ export interface KnownUpTo {
 }
 
 /**
- * The chain from above what somebody has up to the sealed head, each seal right behind the block that it covers. Where blocks above that were
- * dropped, hops and the checkpoint stand in their place.
+ * The chain from above what somebody has up to the sealed head, each seal right behind the block that it covers, read as it is asked for. Where blocks
+ * above that were dropped, hops and the checkpoint stand in their place.
  */
-export function sealedRecords(store: StoreReader, known: KnownUpTo, sealedHeight: number): readonly ChainRecord[] {
+export function* sealedRecords(
+  store: StoreReader,
+  known: KnownUpTo,
+  sealedHeight: number,
+): Generator<ChainRecord, void, undefined> {
   const base = (baseHead(store)?.height ?? 0) > known.height ? keptBase(store) : undefined;
-  if (base === undefined) return keptRecords(store, known.height, sealedHeight, { cosignatures: false });
-  const { height } = base.head;
-  const { reached = 0 } = known;
-  // Hops above the base are of no use with a checkpoint below them: whoever came that far elsewhere begins anew.
-  const from = reached > height ? known.height : Math.max(known.height, reached);
-  return [
-    ...base.hops.filter((hop) => hop.height > from).map(({ bytes }): ChainRecord => ({ kind: "hop", bytes })),
-    { kind: "checkpoint", bytes: base.checkpoint },
-    ...keptRecords(store, height, sealedHeight, { cosignatures: false }),
-  ];
+  if (base !== undefined) {
+    const { reached = 0 } = known;
+    // Hops above the base are of no use with a checkpoint below them: whoever came that far elsewhere begins anew.
+    const from = reached > base.head.height ? known.height : Math.max(known.height, reached);
+    for (const { height, bytes } of base.hops) if (height > from) yield { kind: "hop", bytes };
+    yield { kind: "checkpoint", bytes: base.checkpoint };
+  }
+  yield* keptRecords(store, base?.head.height ?? known.height, sealedHeight, { cosignatures: false });
 }
 
 /** The heights in a range that are sealed, the highest first. */
