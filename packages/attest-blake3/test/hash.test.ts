@@ -1,7 +1,7 @@
 import { blake3 } from "@noble/hashes/blake3.js";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Hasher } from "../src/core/hash.ts";
+import { Hasher, hexOf, idBytes } from "../src/core/hash.ts";
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
@@ -45,4 +45,16 @@ test("a hasher that is used again and again gives what a new one gives, with a k
     }),
     { numRuns: 100 },
   );
+});
+
+test("an id that was asked for before is judged anew for another length", () => {
+  const id = "ab".repeat(16);
+  expect(idBytes(id, 16)).toEqual(new Uint8Array(16).fill(0xab));
+  expect(() => idBytes(id, 32)).toThrow("expected 64 lower-case hex characters");
+  expect(idBytes(id, 16)).toEqual(new Uint8Array(16).fill(0xab));
+});
+
+test("ids have their own bytes, however many were asked for before", () => {
+  const ids = Array.from({ length: 5_000 }, (_, number) => number.toString(16).padStart(64, "0"));
+  for (const id of [...ids, ...ids.toReversed()]) expect(hexOf(idBytes(id, 32))).toBe(id);
 });

@@ -3,7 +3,7 @@ import { ed25519Verifier, readChainFile, verifyChainInParallel, verifyChainWith 
 import { afterAll, describe, expect, test } from "vitest";
 import type { ReplayInput } from "../src/core/verify-chain.ts";
 import { replayChain } from "../src/core/verify-chain.ts";
-import { type ChainWriter, id, node, testGenesis, withFittingTrailer, writeStory } from "./support.ts";
+import { type ChainWriter, id, node, testGenesis, trailerBytes, withFittingTrailer, writeStory } from "./support.ts";
 
 const { clusterId } = testGenesis;
 const native = ed25519Verifier();
@@ -107,7 +107,7 @@ describe("answers that come later", () => {
   afterAll(() => expect(counted.reasons.size).toBeGreaterThan(4));
 
   test("lead to the verdict of answers that come at once, for every fifth byte changed", { timeout: 60_000 }, () => {
-    for (let offset = 0; offset < file.length - 45; offset += 5) {
+    for (let offset = 0; offset < file.length - trailerBytes; offset += 5) {
       const changed = changedAt(file, offset, offset % 8);
       const expected = verifyChainWith(changed, clusterId, native);
       expect(optimistically({ bytes: changed, clusterId, now: native, options: {} }), `byte ${offset}`).toEqual(

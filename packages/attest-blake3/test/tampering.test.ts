@@ -8,6 +8,7 @@ import {
   rememberingVerifier,
   sealBy,
   testGenesis,
+  trailerBytes,
   withFittingTrailer,
   writeStory,
   zeroHash,
@@ -20,7 +21,7 @@ describe("tampering", () => {
   test("each byte of a sealed chain, changed with a trailer that fits again, makes it refused", () => {
     const file = writeStory().file();
     const verifier = rememberingVerifier();
-    for (let offset = 0; offset < file.length - 45; offset += 1) {
+    for (let offset = 0; offset < file.length - trailerBytes; offset += 1) {
       const changed = file.slice();
       changed[offset] = (changed[offset] as number) ^ (1 << (offset % 8));
       const verdict = verifyChainWith(withFittingTrailer(changed), clusterId, verifier);
@@ -30,7 +31,7 @@ describe("tampering", () => {
 
   test("each byte of the trailer changed makes it refused", () => {
     const file = writeStory().file();
-    for (let offset = file.length - 45; offset < file.length; offset += 1) {
+    for (let offset = file.length - trailerBytes; offset < file.length; offset += 1) {
       const changed = file.slice();
       changed[offset] = (changed[offset] as number) ^ 0x10;
       expect(verifyChain(changed, clusterId).ok, `byte ${offset} of ${file.length}`).toBe(false);

@@ -1,5 +1,5 @@
 import { describeValue } from "@revoada/fabric";
-import { encode } from "cborg";
+import { encode, encodeInto } from "cborg";
 import { NotCanonicalError } from "../errors.ts";
 import { decodeStrictly } from "./decode-strictly.ts";
 
@@ -30,7 +30,20 @@ const defaultMaxDepth = 16;
  */
 export function encodeCanonical(value: CanonicalValue): Uint8Array {
   checkValue(value, defaultMaxDepth);
-  return copyBytes(encode(value));
+  return encodeShortly(value) ?? copyBytes(encode(value));
+}
+
+/** Most records have a few hundred bytes: they are written here and copied from here, without a list of pieces in between. */
+const scratch = new Uint8Array(4096);
+
+/** The encoding of a value that `scratch` has room for. */
+function encodeShortly(value: CanonicalValue): Uint8Array | undefined {
+  try {
+    return scratch.slice(0, encodeInto(value, scratch).written);
+  } catch {
+    // There was no room, or there is no encoding, which encoding it the other way says.
+    return undefined;
+  }
 }
 
 /**

@@ -57,9 +57,21 @@ export function hexOf(bytes: Uint8Array): Hash {
   return bytesToHex(bytes) as Hash;
 }
 
-/** The bytes of an id in lower-case hex; refuses anything else before it is signed. */
+/** Ids recur: nodes, voters and the peaks of a history stand in block after block. Bounded, since they may be a stranger's. */
+const maxKnownIds = 1024;
+const knownIds = new Map<string, Uint8Array>();
+
+/**
+ * The bytes of an id in lower-case hex; refuses anything else before it is signed. They may be shared with whoever asked before, and are not to be
+ * changed.
+ */
 export function idBytes(id: string, length: number): Uint8Array {
+  const known = knownIds.get(id);
+  if (known?.length === length) return known;
   if (typeof id !== "string" || id.length !== length * 2 || !/^[0-9a-f]*$/.test(id))
     throw new NotCanonicalError(`expected ${length * 2} lower-case hex characters, got ${describeValue(id)}`);
-  return hexToBytes(id);
+  if (knownIds.size >= maxKnownIds) knownIds.clear();
+  const bytes = hexToBytes(id);
+  knownIds.set(id, bytes);
+  return bytes;
 }
