@@ -52,6 +52,8 @@ export interface ConnectionHost {
   readonly offers: ReadonlyMap<string, Offer>;
   readonly load: TrafficLoad;
   addresses(peer: NodeId): readonly Address[];
+  /** What came over a connection was none of what may come. */
+  violated(wire: Wire): void;
 }
 
 interface PendingRequest {
@@ -441,6 +443,7 @@ export class Connection {
     this.#cancelDeadline();
     if (reason === "error") {
       const violation = cause instanceof ProtocolViolationError;
+      if (violation) this.#host.violated(this.wire);
       this.#host.metrics.count("revoada_transport_violations_total", 1, { channel: this.channel });
       const { peer, channel } = this;
       const fields = { peer, channel, violation, error: cause };

@@ -50,6 +50,12 @@ export class HandshakeGate {
     this.#budget.admitted(source, who, this.#clock.monotonicMs());
   }
 
+  /** A connection from this source broke the protocol. */
+  violated(source: string): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#budget.violated(source, nowMs, this.#load.share(nowMs));
+  }
+
   #leave(left: Waiting): void {
     this.#remove(left);
     if (this.#current === left) this.#current = undefined;

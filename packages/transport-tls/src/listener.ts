@@ -97,6 +97,11 @@ export class Listener {
     for (const pending of [...this.#pending.values()]) pending.drop();
   }
 
+  /** A connection from this remote address that had been welcomed broke the protocol: those that follow from there wait. */
+  violated(remoteAddress: string): void {
+    this.#gate.violated(sourceOf(remoteAddress));
+  }
+
   async #listenOn(address: Address, credentials: TlsOptions): Promise<void> {
     const target = parseAddress(address);
     if (target === undefined) throw new ListenFailedError(address, new Error("not an address"));

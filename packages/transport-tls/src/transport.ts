@@ -256,6 +256,9 @@ class TlsTransport implements Transport {
       admission: this.#guard(admission),
       dialOptions: () => this.#dialOptions(),
       addresses: (peer) => this.#addresses.get(peer) ?? [],
+      violated: ({ dialledHere, remoteAddress }) => {
+        if (!dialledHere) this.#listener?.violated(remoteAddress);
+      },
       jitter: () => random.float(),
       emit: (event) => this.#emit(event),
     };

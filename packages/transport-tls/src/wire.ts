@@ -29,7 +29,7 @@ export function channelOf(socket: TLSSocket): TransportChannel | undefined {
 const exporterLabel = "EXPORTER-Channel-Binding";
 
 /** Input taken before other connections get their turn: the kernel has up to 2 MiB more of it at hand, which takes milliseconds. */
-const readBurstBytes = 128 * 1024;
+const readBurstBytes = 64 * 1024;
 /** Likewise for frames: the smallest take more time than their bytes say. */
 const readBurstFrames = 2048;
 
@@ -42,6 +42,8 @@ export class Wire {
   readonly channel: TransportChannel;
   readonly dialledHere: boolean;
   readonly binding: Uint8Array;
+  /** The IP address of the other end; kept, because a closed socket has none. */
+  readonly remoteAddress: string;
   readonly outbox: Outbox;
   /** Called once; set by whoever owns the connection at the time. */
   onEnd: (reason: EndReason, cause: Error | undefined) => void = () => {};
@@ -65,6 +67,7 @@ export class Wire {
     this.peer = facts.peer;
     this.channel = facts.channel;
     this.dialledHere = facts.dialledHere;
+    this.remoteAddress = socket.remoteAddress ?? "";
     this.#socket = socket;
     this.#clock = options.clock;
     this.#lingerMs = options.lingerMs;

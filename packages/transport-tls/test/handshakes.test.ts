@@ -50,6 +50,19 @@ describe("the budget of handshakes", () => {
     expect(spend(budget, "a", 1999)).toBe(2);
   });
 
+  test("has a source wait after a connection from there broke the protocol, ten handshakes and no more, and nobody else", () => {
+    const budget = new HandshakeBudget(limits, 0);
+    budget.admitted("member", "peer consensus", 0);
+    budget.violated("member", 0);
+    expect(budget.waitMs("member", 0)).toBeCloseTo(220);
+    for (let time = 0; time < 1000; time += 1) budget.violated("member", 0);
+    expect(budget.waitMs("member", 0)).toBeCloseTo(220);
+    expect(spend(budget, "other", 0)).toBe(4);
+    expect(spend(budget, "member", 219)).toBe(0);
+    expect(spend(budget, "member", 220)).toBe(1);
+    expect(spend(budget, "member", 1000)).toBe(4);
+  });
+
   test("gives a share of rate and burst where it is asked for one, but never less than four at once", () => {
     const wide = new HandshakeBudget({ perSecond: 50, burst: 100 }, 0);
     expect(spend(wide, "a", 0, 0.1)).toBe(10);
@@ -238,6 +251,29 @@ describe("a listener", () => {
     clock.advance(2000);
     await until(() => refused.filter((reason) => reason === "timeout").length >= 15);
     for (const socket of flood) socket.destroy();
+  });
+
+  test("makes an admitted peer wait whose connection broke the protocol, and nobody of another address", async () => {
+    await using nodes = new Nodes();
+    const clock = new ManualClock();
+    const node = await nodes.start(1, { clock, limits: { handshakesPerSecond: 10, handshakeBurst: 3 } });
+    node.handle(echo, { onRequest: async (payload) => payload });
+    const hostile = { ...credentials(3), localAddress: "127.0.0.9" };
+    const first = new Foreigner(node.listening()[0], hostile);
+    await first.greet();
+    first.socket.write(Buffer.of(0, 0, 0, 0));
+    await first.closed;
+
+    const second = new Foreigner(node.listening()[0], hostile);
+    let isSecured = false;
+    void second.secured.then(() => (isSecured = true));
+    const friend = await nodes.start(2, { listen: [], addresses: [[node.localId, node.listening()]] });
+    expect(text(await friend.request(node.localId, echo, bytes("hi")))).toBe("hi");
+    expect(isSecured).toBe(false);
+    // Ten handshakes that are owed and one, at ten a second.
+    for (let step = 0; step < 11; step++) clock.advance(100);
+    await second.secured;
+    second.socket.destroy();
   });
 
   test("counts nothing for a connection that says nothing, such as a probe of its port", async () => {

@@ -31,6 +31,12 @@ class Bucket {
     this.#level = this.#fill(nowMs, share) - 1;
   }
 
+  /** Has to be filled up again by so many before there is one to take, however full it was. */
+  owe(count: number, nowMs: number, share: number): void {
+    this.#level = Math.min(this.#fill(nowMs, share), 0) - count;
+    this.#level = Math.max(this.#level, -mostOwed);
+  }
+
   giveBack(): void {
     this.#level = Math.min(this.#depth, this.#level + 1);
   }
@@ -58,6 +64,9 @@ interface Source {
 
 /** So many may be under way at once however busy the process is: of members beyond the first, which wait for the network in between. */
 const leastDepth = 4;
+/** A connection that ended by what came over it costs so many handshakes, and a source owes no more than that however many do. */
+const violationCost = 10;
+const mostOwed = 10;
 /** All strangers' sources together may begin as many as so many single ones. */
 const strangersShare = 2;
 /** From a source that an admitted peer came from, later handshakes do not count among the strangers' for so long. */
@@ -71,7 +80,8 @@ const maxComebacks = 4096;
  * Who may begin a TLS handshake, which is a millisecond of CPU time for whoever asks for it.
  *
  * Each source has a bucket of its own, and those from which no admitted peer has come share another one, so that neither one
- * stranger nor many keep members out. A handshake that has shown an admitted peer is given back, but once a second for a peer's channel.
+ * stranger nor many keep members out. A handshake that has shown an admitted peer is given back, but once a second for a peer's channel. Where
+ * a connection ends by what came over it, its source waits.
  */
 export class HandshakeBudget {
   readonly #limits: HandshakeLimits;
@@ -111,6 +121,11 @@ export class HandshakeBudget {
       if (from.knownUntilMs <= nowMs) this.#strangers.giveBack();
     }
     from.knownUntilMs = nowMs + knownMs;
+  }
+
+  /** A connection from this source broke the protocol, whoever came over it. */
+  violated(source: string, nowMs: number, share = 1): void {
+    this.#source(source, nowMs, share).bucket.owe(violationCost, nowMs, share);
   }
 
   #source(name: string, nowMs: number, share: number): Source {
