@@ -46,7 +46,7 @@ describe("an admission proof", () => {
     await kit.run(away.cluster.start());
     const { directory } = away.cluster.running();
     const before = directory.formation();
-    const chain = leader.cluster.running().directory.prove(directory.proven());
+    const chain = leader.cluster.running().directory.prove(await kit.run(directory.proven()));
     const records = decode(chain) as [number, Uint8Array][];
     const stranger = await new TestNode(kit, "stranger").stranger();
     stranger.setAddresses(nodeId(away.name), [memoryAddress(nodeId(away.name))]);

@@ -3,6 +3,7 @@ import type { JoinToken, NodeId, Protocol } from "@revoada/fabric";
 import { memoryAddress } from "@revoada/fabric/memory";
 import { decode, encode } from "cborg";
 import { describe, expect, test } from "vitest";
+import { decodeAnswer } from "../src/chain/directory.ts";
 import { ClusterKit, TestNode } from "./doubles/cluster-kit.ts";
 import { digest, nodeId, storeId } from "./doubles/keys.ts";
 
@@ -131,24 +132,36 @@ describe("a newcomer with a token", () => {
     expect(kit.founder.cluster.formation().nodes.size).toBe(5);
   });
 
-  test("is shown the whole chain, also where it is longer than one answer between members", async () => {
+  test("is led to its admission by hops and a checkpoint where the chain is long, and so is the next one", async () => {
     const kit = await ClusterKit.founded();
-    const { loop } = kit.founder.cluster.running();
+    const founder = kit.founder.cluster.running();
     const long = Array.from({ length: 60 }, (_item, place) =>
       place % 2 === 0
         ? ({ verb: "cordon", node: nodeId("a") } as const)
         : ({ verb: "restore", node: nodeId("a") } as const),
     );
-    for (let round = 0; round < 3; round += 1) {
-      await kit.run(loop.commit(long, "a long history"));
+    for (let round = 0; round < 6; round += 1) {
+      await kit.run(founder.loop.commit(long, "a long history"));
       await kit.clock.advanceAsync(1500);
     }
+    expect(founder.directory.prove({ height: 0 }, 4 * 1024 * 1024).length).toBeGreaterThan(1024 * 1024);
+    for (const name of ["b", "c"]) {
+      const joined = await ask(kit, name, await kit.token());
+      const kinds = decodeAnswer(joined.chain).map(({ kind }) => kind);
+      expect(kinds).toContain("checkpoint");
+      expect(joined.chain.length).toBeLessThan(1024 * 1024);
+      const node = new TestNode(kit, name);
+      node.joined = joined;
+      await kit.run(node.cluster.start());
+      expect(node.cluster.formation().nodes.has(nodeId(name))).toBe(true);
+      expect(node.cluster.formation().generation).toBe(founder.directory.formation().generation);
+    }
+  });
+
+  test("is shown every block of a chain that is short", async () => {
+    const kit = await ClusterKit.founded();
     const joined = await ask(kit, "b", await kit.token());
-    expect(joined.chain.length).toBeGreaterThan(1024 * 1024);
-    const node = new TestNode(kit, "b");
-    node.joined = joined;
-    await kit.run(node.cluster.start());
-    expect(node.cluster.formation().nodes.has(nodeId("b"))).toBe(true);
+    expect(new Set(decodeAnswer(joined.chain).map(({ kind }) => kind))).toEqual(new Set(["block", "seal"]));
   });
 });
 

@@ -145,7 +145,7 @@ export class AdmissionProofs {
         logger.info("a stranger has proven its admission", { peer: shortId(stream.peer) });
         break;
       }
-      await stream.send(encodeKnown(directory.proven(), { version: 1 }));
+      await stream.send(encodeKnown(await directory.proven(), { version: 1 }));
     }
     await stream.close();
   }

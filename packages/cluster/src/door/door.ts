@@ -47,8 +47,6 @@ const sealTimeoutMs = 10_000;
 /** Strangers hold connections here: this many at once, and no longer a word than a request is. */
 const maxNewcomers = 64;
 const maxRequestBytes = 16 * 1024;
-/** Most bytes of chain that a newcomer is shown; what a message of the transport holds, and room for the rest of the answer. */
-const maxChainBytes = 12 * 1024 * 1024;
 
 /** What is final about a request. Everything else may be otherwise in a moment, or at another node. */
 const finalCodes = [
@@ -159,7 +157,7 @@ export class Door {
     logger.info("a newcomer was let in", { node: shortId(request.node), addresses: request.addresses });
     return encodeJoinAnswer({
       genesis: genesis.bytes,
-      chain: directory.prove({ height: 0 }, maxChainBytes),
+      chain: await directory.way(),
       peers: this.#peers(),
     });
   }
