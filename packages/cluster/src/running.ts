@@ -1,6 +1,5 @@
 import {
   isFabricError,
-  mayVote,
   parseNodeId,
   replicasOf,
   shortId,
@@ -44,7 +43,7 @@ import { protocols } from "./protocols.ts";
 import { ApprovalDesk } from "./operator/approvals.ts";
 import { OperatorDesk } from "./operator/desk.ts";
 import { SuccessionDesk } from "./operator/succession.ts";
-import type { OperatorTools } from "./operator/tools.ts";
+import { mayHoldSeat, type OperatorTools } from "./operator/tools.ts";
 import type { ReleaseStack } from "./release-stack.ts";
 import { say } from "./say.ts";
 
@@ -446,9 +445,7 @@ export class RunningCluster {
   #requireStaying(node: NodeId): void {
     const formation = this.machine.formation.state?.formation;
     const voters = formation === undefined ? [] : replicasOf(formation, "voter");
-    const staying = [...(formation?.nodes ?? [])].filter(
-      ([id, record]) => id !== node && mayVote(record) && (record.state === "active" || record.state === "standby"),
-    );
+    const staying = [...(formation?.nodes ?? [])].filter(([id, record]) => id !== node && mayHoldSeat(record));
     if (voters.includes(node) && staying.length < voters.length) {
       throw new CommandRefusedError(
         "CLUSTER_LEAVE_REFUSED",

@@ -363,6 +363,17 @@ describe("leave", () => {
     expect(formation(kit).nodes.get(first as NodeId)?.state).toBe("active");
   });
 
+  test("is refused where the only standby is cordoned, which is given no seat", async () => {
+    const { kit, nodes } = await formed("b", "c", "d");
+    await kit.clock.advanceAsync(6000);
+    const [leaving] = configured(kit).filter((id) => id !== nodeId("a"));
+    const [standby] = [...formation(kit).nodes].find(([, { replica }]) => replica !== "voter") ?? [];
+    await kit.run(commit(kit.founder, [{ verb: "cordon", node: standby as NodeId }]));
+    const refused = expect.objectContaining({ code: "CLUSTER_LEAVE_REFUSED" });
+    await expect(kit.run(byName(nodes, leaving).cluster.leave({ timeoutMs: 5000 }))).rejects.toThrow(refused);
+    expect(formation(kit).nodes.get(leaving as NodeId)?.state).toBe("active");
+  });
+
   test("is refused where nobody could take the seat", async () => {
     const { kit, nodes } = await formed("b", "c");
     const refused = expect.objectContaining({ code: "CLUSTER_LEAVE_REFUSED" });

@@ -68,6 +68,22 @@ describe("an operator's word", () => {
     await kit.clock.runUntil(() => record(kit, node).role === "worker", { withinMs: 30_000 });
   });
 
+  test.each(["drain", "quarantine", "demote"] as const)(
+    "to %s a voter is judged anew where another voter was to go first, and refused where there was one standby",
+    async (verb) => {
+      const { kit } = await formed("b", "c", "d");
+      const [first, second] = replicasOf(kit.founder.cluster.formation(), "voter").filter((id) => id !== nodeId("a"));
+      // Both were judged before either was committed.
+      kit.log.onPropose = () => {
+        kit.log.onPropose = () => undefined;
+        const { loop } = kit.founder.cluster.running();
+        void loop.commit([{ verb: "quarantine", node: second as NodeId }], "another one first");
+      };
+      await expect(shift(kit, verb, first as NodeId)).rejects.toThrow(refused);
+      expect(record(kit, first as NodeId)).toMatchObject({ state: "active", flags: [] });
+    },
+  );
+
   test("quarantines a voter, whose seat goes to another", async () => {
     const { kit } = await formed("b", "c", "d");
     const node = voter(kit);

@@ -35,7 +35,8 @@ function votes({ consensus }: OperatorTools, node: NodeId, { formation }: Format
 /** Asks a voter out of its seat. True once that is committed: the loop moves the seat then. */
 async function relieve(tools: OperatorTools, node: NodeId, state: FormationState): Promise<boolean> {
   const { attestor, consensus, loop } = tools;
-  requireHeir(tools, node, state, "CLUSTER_REMOVE_REFUSED");
+  const check = (): void => requireHeir(tools, node, formationOf(tools), "CLUSTER_REMOVE_REFUSED");
+  check();
   if (node === attestor.identity.id) {
     const [heir] = [...consensus.status().progress]
       .filter(([id]) => state.formation.nodes.get(id)?.replica === "voter")
@@ -48,7 +49,7 @@ async function relieve(tools: OperatorTools, node: NodeId, state: FormationState
   // Not `depart`: a node that departs is forgotten as soon as it has no seat, and would leave no tombstone.
   const now = state.formation.nodes.get(node)?.state;
   const mayBeFlagged = now === "active" || now === "standby";
-  if (mayBeFlagged && !(await commit(tools, node, "quarantine", "an operator relieves"))) return false;
+  if (mayBeFlagged && !(await commit(tools, node, "quarantine", "an operator relieves", check))) return false;
   loop.kick();
   return true;
 }
@@ -59,9 +60,10 @@ async function commit(
   node: NodeId,
   verb: "remove" | "quarantine",
   what: string,
+  check?: () => void,
 ): Promise<boolean> {
   try {
-    await commitOrder(tools, [{ verb, node }], `${what} ${shortId(node)}`);
+    await commitOrder(tools, [{ verb, node }], `${what} ${shortId(node)}`, check);
     return true;
   } catch (error) {
     if (!isFabricError(error, "TOPOLOGY_ILLEGAL_TRANSITION")) throw error;

@@ -48,10 +48,13 @@ export async function shiftNode(tools: OperatorTools, order: ShiftOrder): Promis
   if (!state.formation.nodes.has(order.node))
     throw new CommandRefusedError("CLUSTER_UNKNOWN_NODE", `${shortId(order.node)} is not in the formation`);
   const transitions = effective(transitionsOf(order, state), state);
-  if (order.verb === "demote" || order.verb === "quarantine" || order.verb === "drain")
-    requireHeir(tools, order.node, state, "CLUSTER_SHIFT_REFUSED");
+  const takesVote = order.verb === "demote" || order.verb === "quarantine" || order.verb === "drain";
+  const check = (): void => {
+    if (takesVote) requireHeir(tools, order.node, formationOf(tools), "CLUSTER_SHIFT_REFUSED");
+  };
+  check();
   if (order.dryRun || transitions.length === 0) return { transitions, generation: state.formation.generation };
-  const generation = await commitOrder(tools, transitions, `an operator: ${order.verb} ${shortId(order.node)}`);
+  const generation = await commitOrder(tools, transitions, `an operator: ${order.verb} ${shortId(order.node)}`, check);
   tools.loop.kick();
   return { transitions, generation };
 }

@@ -9,6 +9,7 @@ import {
   type Logger,
   type Membership,
   type NodeId,
+  type NodeRecord,
   type Transition,
 } from "@revoada/fabric";
 import type { Sealer } from "../chain/sealer.ts";
@@ -67,6 +68,13 @@ export function livingOf({
   };
 }
 
+/** True where a node keeps a vote that it has, or may be given one. Who is cordoned keeps it and is given none; who is quarantined is on the way out. */
+export function mayHoldSeat(record: NodeRecord): boolean {
+  const isSteady = record.state === "active" || record.state === "standby";
+  const isFree = record.replica === "voter" ? !record.flags.includes("quarantined") : record.flags.length === 0;
+  return isSteady && isFree && mayVote(record);
+}
+
 /**
  * Refuses what would take a vote away that nobody living could cast instead. `code` is what the order is refused with.
  */
@@ -80,14 +88,7 @@ export function requireHeir(
   if (formation.nodes.get(node)?.replica !== "voter") return;
   const voters = replicasOf(formation, "voter");
   const lives = livingOf({ membership, attestor });
-  const heirs = [...formation.nodes].filter(
-    ([id, record]) =>
-      id !== node &&
-      mayVote(record) &&
-      (record.state === "active" || record.state === "standby") &&
-      (record.replica === "voter" || record.flags.length === 0) &&
-      lives(id),
-  );
+  const heirs = [...formation.nodes].filter(([id, record]) => id !== node && mayHoldSeat(record) && lives(id));
   if (heirs.length >= voters.length) return;
   throw new CommandRefusedError(
     code,
@@ -96,7 +97,8 @@ export function requireHeir(
 }
 
 /**
- * Commits transitions that hold whatever was committed before them. Rejects with `TOPOLOGY_ILLEGAL_TRANSITION` where they do not,
+ * Commits transitions that hold whatever was committed before them, as long as `check` throws nothing, which is asked anew where another command came
+ * first. Rejects with `TOPOLOGY_ILLEGAL_TRANSITION` where they do not,
  * retryable where another leader has to be asked, and with `CLUSTER_AWAITS_OPERATOR` where the cluster has operator keys: what an operator
  * orders waits until one signs for it.
  */
@@ -104,9 +106,10 @@ export async function commitOrder(
   { loop }: OperatorTools,
   transitions: readonly Transition[],
   reason: string,
+  check: () => void = () => undefined,
 ): Promise<number> {
   try {
-    return await loop.commitAfterOthers(transitions, reason, { ordered: true });
+    return await loop.commitAfterOthers(transitions, reason, { ordered: true, check });
   } catch (error) {
     if (!isFabricError(error, ...passingCodes)) throw error;
     const why = `the order was not committed: ${error.message}`;
