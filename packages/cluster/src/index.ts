@@ -53,6 +53,7 @@ export { encodeTokenCommand, TokenRefusedError } from "./machine/token-machine.t
 export type { OfflineOptions } from "./offline/offline-log.ts";
 export { planRecovery, type RecoveryPlan } from "./offline/recover.ts";
 export { planLoneRotation } from "./offline/rotate.ts";
+export { SwitchWatch, type SwitchEnd } from "./loop/switch-watch.ts";
 export type { ClockVerdict } from "./loop/clock-check.ts";
 export type { DroppedShift, WaitingShift } from "./loop/waiting-shifts.ts";
 export type { PendingApprovals } from "./operator/approvals.ts";

@@ -16,6 +16,9 @@ if (world === "cluster") {
 } else if (world === "formation") {
   const { formationCommand } = await import("./formation/command-line.ts");
   process.exitCode = await formationCommand(process.argv.slice(3));
+} else if (world === "--help") {
+  const { consensusUsage } = await import("./consensus/command-line.ts");
+  console.log(consensusUsage);
 } else {
   const { consensusCommand } = await import("./consensus/command-line.ts");
   process.exitCode = await consensusCommand(process.argv.slice(2));

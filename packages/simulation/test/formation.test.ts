@@ -45,7 +45,7 @@ describe("a minute of chaos about a formation", () => {
 
 describe.each([...formationBugs])("bug $number: $title", ({ patches }) => {
   test.each([...patches])("has its line in $file, once, and what it becomes can be parsed", (patch) => {
-    const source = readFileSync(new URL(`../../topology/src/${patch.file}`, import.meta.url), "utf8");
+    const source = readFileSync(new URL(`../../${patch.file}`, import.meta.url), "utf8");
     const planted = plant(source, patch);
     expect(planted).not.toBe(source);
     expect(() => stripTypeScriptTypes(planted)).not.toThrow();
@@ -57,6 +57,9 @@ test.each([
   [2, 22],
   [3, 27],
   [4, 27],
+  [12, 4],
+  [13, 4],
+  [14, 4],
 ])("bug %i is found by seed %i, and as what it is", { timeout: 60_000 }, async (number, seed) => {
   const result = await runPlanted<FormationRunOptions, FormationRunResult>(worker, "--bug", number, { seed });
   const bug = formationBugs.find((each) => each.number === number);

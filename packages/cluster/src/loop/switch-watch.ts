@@ -56,17 +56,20 @@ function serving(formation: Formation): ReadonlyMap<NodeId, Role> {
  * term: a new leader gives the new shape as long again.
  */
 export class SwitchWatch {
-  readonly #clock: Clock;
-  readonly #inForce: InForce;
+  readonly #clock: Pick<Clock, "monotonicMs">;
+  readonly #inForce: Pick<InForce, "current" | "follows" | "refusal">;
   #seen: { readonly declared: Declared; readonly term: number; readonly sinceMs: number } | undefined;
 
-  constructor(clock: Clock, inForce: InForce) {
+  constructor(clock: Pick<Clock, "monotonicMs">, inForce: Pick<InForce, "current" | "follows" | "refusal">) {
     this.#clock = clock;
     this.#inForce = inForce;
   }
 
   /** What to commit now; undefined where nothing is under way, or there is time left. */
-  judge(state: FormationState, status: ConsensusStatus): SwitchEnd | undefined {
+  judge(
+    state: Pick<FormationState, "formation" | "sealing">,
+    status: Pick<ConsensusStatus, "id" | "term" | "configuration">,
+  ): SwitchEnd | undefined {
     const { declared } = state.formation;
     if (declared?.pending === undefined) {
       this.#seen = undefined;

@@ -10,19 +10,38 @@ import { parseArgs } from "node:util";
 import { runSeed, type RunOptions, type RunResult } from "./run.ts";
 import { addTotals, emptyTotals, missingEvents } from "./totals.ts";
 
-const { values } = parseArgs({
-  args: process.argv.slice(3),
-  options: {
-    seeds: { type: "string", default: "10" },
-    from: { type: "string", default: "1" },
-    seed: { type: "string" },
-    nodes: { type: "string", default: "5" },
-    "chaos-seconds": { type: "string", default: "60" },
-    workers: { type: "string", default: String(Math.min(availableParallelism(), 8)) },
-  },
-});
+const options = {
+  seeds: { type: "string", default: "10" },
+  from: { type: "string", default: "1" },
+  seed: { type: "string" },
+  nodes: { type: "string", default: "5" },
+  "chaos-seconds": { type: "string", default: "60" },
+  workers: { type: "string", default: String(Math.min(availableParallelism(), 8)) },
+  help: { type: "boolean", default: false },
+} as const;
 
-function wholeNumber(name: keyof typeof values, least: number, most: number): number {
+const usage = `pnpm sim cluster: whole nodes under chaos, from seeds
+
+  --seeds N           how many seeds (10)
+  --from S            the first of them (1)
+  --seed S            this one alone
+  --nodes N           nodes of each cluster, 3 to 7 (5)
+  --chaos-seconds N   virtual seconds in which things break (60)
+  --workers N         processes (one for each core)
+`;
+
+function parsed(): ReturnType<typeof parseArgs<{ options: typeof options }>>["values"] {
+  try {
+    return parseArgs({ args: process.argv.slice(3), options }).values;
+  } catch (error) {
+    console.error(`error CLI_BAD_VALUE: ${error instanceof Error ? error.message : String(error)}\n${usage}`);
+    process.exit(2);
+  }
+}
+
+const values = parsed();
+
+function wholeNumber(name: Exclude<keyof typeof values, "help">, least: number, most: number): number {
   const number = Number(values[name]);
   if (Number.isSafeInteger(number) && number >= least && number <= most) return number;
   console.error(
@@ -76,6 +95,10 @@ async function runAll(seeds: readonly number[], workers: number): Promise<readon
 
 /** Runs seeds of the cluster world and says what was seen. Returns the exit status. */
 export async function clusterCommand(): Promise<number> {
+  if (values.help) {
+    console.log(usage);
+    return 0;
+  }
   if (values.seed !== undefined) {
     const result = await runSeed({ seed: wholeNumber("seed", 0, 2 ** 31), nodes, chaosMs });
     print(result);

@@ -10,9 +10,10 @@ import { shrinkEvents } from "./shrink.ts";
 import { noTotals, sumTotals, unseenEvents } from "./totals.ts";
 import type { ConsensusRunOptions, ConsensusRunResult } from "./world.ts";
 
-const usage = `pnpm sim [--seeds N] [--seed S] [--nodes N] [--minutes M] [--workers N] [--only EVENTS] [--stop] [--keep]
+/** What `pnpm sim` takes. */
+export const consensusUsage = `pnpm sim [--seeds N] [--seed S] [--nodes N] [--minutes M] [--workers N] [--only EVENTS] [--stop] [--keep]
 pnpm sim --mutations [--mutation N] [--seed S] [--seeds N] [--workers N]
-pnpm sim cluster ...     whole nodes: cluster, catalog, gossip and consensus
+pnpm sim cluster ...     whole nodes: cluster, catalog, gossip and consensus (--help)
 pnpm sim gossip ...      membership of thousands of nodes
 pnpm sim formation ...   what a leader does about its formation, all topologies (--help)`;
 
@@ -203,7 +204,7 @@ export async function consensusCommand(args: readonly string[]): Promise<number>
   try {
     flags = parseFlags(args);
   } catch (error) {
-    console.error(`error CLI_BAD_VALUE: ${error instanceof Error ? error.message : String(error)}\n${usage}`);
+    console.error(`error CLI_BAD_VALUE: ${error instanceof Error ? error.message : String(error)}\n${consensusUsage}`);
     return 2;
   }
   if (!flags.mutations) return await runSeeds(flags);

@@ -2,7 +2,7 @@
  * `pnpm sim formation [--seeds N] [--from S] [--seed S] [--chaos-seconds N] [--workers N] [--bugs]`: formations from seeds.
  *
  * Prints what broke and how to see it again, the totals of what was seen to happen, and fails where anything broke or one of the
- * totals is 0. With `--bugs` it plants known bugs into the reactor, one after the other, and fails where one of them is not found.
+ * totals is 0. With `--bugs` it plants known bugs, one after the other, and fails where one of them is not found.
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
@@ -30,7 +30,7 @@ const usage = `pnpm sim formation: formations of one to nine nodes under chaos, 
   --seed S            this one alone, with the latest events
   --chaos-seconds N   virtual seconds in which things break (60)
   --workers N         processes (one for each core)
-  --bugs              plant known bugs into the reactor and see that each is found
+  --bugs              plant known bugs and see that each is found
 `;
 
 function wholeNumber(name: string, text: string, least: number, most: number): number {

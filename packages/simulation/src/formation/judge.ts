@@ -5,30 +5,34 @@ import { require } from "../violation.ts";
 
 /** The promises of the reactor, held against what it decides and what becomes of it. */
 export class Judge {
-  readonly #topology: TopologyStrategy;
+  readonly #inForce: () => TopologyStrategy;
 
-  constructor(topology: TopologyStrategy) {
-    this.#topology = topology;
+  constructor(inForce: () => TopologyStrategy) {
+    this.#inForce = inForce;
+  }
+
+  get #topology(): TopologyStrategy {
+    return this.#inForce();
   }
 
   /** What must hold at every moment. */
-  observed(formation: Formation, quorumSize: number): void {
+  observed(formation: Formation, most: number): void {
     const voters = replicasOf(formation, "voter");
     require(voters.length % 2 === 1, "odd-voters", () => `${voters.length} voters`);
-    require(voters.length <= quorumSize, "not-too-many-voters", () => `${voters.length} of ${quorumSize} voters`);
+    require(voters.length <= most, "not-too-many-voters", () => `${voters.length} of ${most} voters`);
     if (this.#topology.mayVote === undefined || !isFormed(formation)) return;
     const held = new Map<string, number>();
     for (const id of voters) {
       const region = (formation.nodes.get(id)?.zone ?? "").split(".")[0] as string;
       held.set(region, (held.get(region) ?? 0) + 1);
     }
-    const most = Math.max(...held.values());
-    require(most <= voters.length / 2, "quorum-in-no-region", () =>
-      `one region holds ${most} of ${voters.length} votes`);
+    const largest = Math.max(...held.values());
+    require(largest <= voters.length / 2, "quorum-in-no-region", () =>
+      `one region holds ${largest} of ${voters.length} votes`);
   }
 
-  /** What holds once everybody lives and nothing is left to decide. */
-  settled(observation: Observation): void {
+  /** What holds once everybody lives and nothing is left to decide; `switched` where another shape was declared on the way. */
+  settled(observation: Observation, switched: boolean): void {
     const { formation, strategy } = observation;
     for (const [id, { state, flags, replica }] of formation.nodes) {
       // A topology may leave a vote with whoever leaves, until somebody comes who may have it.
@@ -47,7 +51,10 @@ export class Judge {
     const isPlain = this.#topology.mayVote === undefined && eligible.length >= quorumSize;
     require(!isPlain || voters.length === quorumSize, "whole-quorum", () => `${voters.length} of ${quorumSize} voters`);
     const holders = new Map(eligible.flatMap(([id, { role }]) => (role === undefined ? [] : [[id, role] as const])));
-    const violations = eligible.length >= this.#topology.minNodes ? this.#topology.validate(holders) : [];
+    // An arbiter of an earlier shape gives its vote away before it can be a master, and nobody may be there to take it.
+    const isKept = switched && eligible.length === voters.length && [...holders.values()].includes("arbiter");
+    const isJudged = eligible.length >= this.#topology.minNodes && !isKept;
+    const violations = isJudged ? this.#topology.validate(holders) : [];
     require(violations.length === 0, "shape", () => violations[0]?.message ?? "");
     if (this.#topology.mayVote === undefined) this.#checkPlaces(observation, quorumSize);
   }

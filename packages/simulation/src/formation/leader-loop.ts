@@ -4,7 +4,7 @@ import {
   replicasOf,
   sameReplicas,
   type Configuration,
-  type FabricStrategy,
+  type Formation,
   type Hash,
   type LogIndex,
   type NodeId,
@@ -13,6 +13,7 @@ import {
   type TopologyStrategy,
   type Transition,
 } from "@revoada/fabric";
+import { SwitchWatch, type ClusterDeclaration } from "@revoada/cluster";
 import { givenUpBy, reactorLimits, topologyReactor, type Observation, type TopologyReactor } from "@revoada/topology";
 import { ReactorPromises } from "@revoada/topology/testing";
 import type { SimulatedMachine } from "./machine.ts";
@@ -39,8 +40,10 @@ const counted: Readonly<Record<string, FormationEvent>> = {
 export interface LoopParts {
   readonly log: SharedLog;
   readonly machines: readonly SimulatedMachine[];
-  readonly topology: TopologyStrategy;
-  readonly strategy: FabricStrategy;
+  /** What the formation is held to now. */
+  readonly declaration: () => ClusterDeclaration;
+  /** What is declared has changed. */
+  readonly switched: (verb: Transition["verb"] | undefined, before: Formation, after: Formation) => void;
   readonly totals: FormationTotals;
   /** Called after each entry of a leader that others depend on: it may be the last thing that this leader does. */
   readonly afterEntry: (leader: SimulatedMachine) => void;
@@ -51,7 +54,9 @@ export interface LoopParts {
 /** What the leader does about the formation: the order of steps is that of the production loop, each of them may be cut short. */
 export class LeaderLoop {
   readonly #parts: LoopParts;
-  readonly #reactor: TopologyReactor;
+  readonly #switches: SwitchWatch;
+  #made: { readonly topology: TopologyStrategy; readonly reactor: TopologyReactor } | undefined;
+  #nowMs = 0;
   readonly #promises = new ReactorPromises();
   readonly #decisions: ShiftDecision[] = [];
   readonly #behindSince = new Map<NodeId, number>();
@@ -64,7 +69,21 @@ export class LeaderLoop {
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
-    this.#reactor = topologyReactor({ topology: parts.topology });
+    const inForce = {
+      get current(): ClusterDeclaration {
+        return parts.declaration();
+      },
+      follows: () => true,
+      refusal: undefined,
+    };
+    this.#switches = new SwitchWatch({ monotonicMs: () => this.#nowMs }, inForce);
+  }
+
+  /** As in production, another topology has another reactor. */
+  #reactor(): TopologyReactor {
+    const { topology } = this.#parts.declaration();
+    if (this.#made?.topology !== topology) this.#made = { topology, reactor: topologyReactor({ topology }) };
+    return this.#made.reactor;
   }
 
   tick(leader: SimulatedMachine, nowMs: number): void {
@@ -78,7 +97,8 @@ export class LeaderLoop {
 
   /** What the leader sees. */
   observation(leader: SimulatedMachine, nowMs: number): Observation {
-    const { log, strategy } = this.#parts;
+    const { log } = this.#parts;
+    const { strategy } = this.#parts.declaration();
     const { formation, timeMs } = log.state;
     return {
       view: { self: leader.id, members: leader.members(nowMs) },
@@ -170,15 +190,29 @@ export class LeaderLoop {
   }
 
   #shift(leader: SimulatedMachine, nowMs: number): boolean {
+    if (this.#endSwitch(leader, nowMs)) return true;
     const observation = this.observation(leader, nowMs);
-    const decisions = this.#reactor.observe(observation);
-    this.#promises.decided(observation, decisions, this.#reactor.observe(observation));
+    const decisions = this.#reactor().observe(observation);
+    this.#promises.decided(observation, decisions, this.#reactor().observe(observation));
     for (const decision of decisions) {
       if (!this.#commit(leader, nowMs, decision)) return false;
       this.#parts.afterEntry(leader);
       if (!leader.acts(nowMs)) return false;
     }
     return decisions.length > 0;
+  }
+
+  #endSwitch(leader: SimulatedMachine, nowMs: number): boolean {
+    const { log } = this.#parts;
+    this.#nowMs = nowMs;
+    const status = { id: leader.id, term: log.term, configuration: log.configuration };
+    const end = this.#switches.judge(log.state, status);
+    if (end === undefined) return false;
+    const { transition, reason, inputs } = end;
+    if (!this.#commit(leader, nowMs, { kind: transition.verb, transitions: [transition], reason, inputs }))
+      return false;
+    this.#parts.afterEntry(leader);
+    return leader.acts(nowMs);
   }
 
   #commit(leader: SimulatedMachine, nowMs: number, decision: ShiftDecision): boolean {
@@ -203,6 +237,8 @@ export class LeaderLoop {
       return false;
     }
     if (replicasOf(log.state.formation, "voter").join() !== voters) this.#votersTerm = log.term;
+    const verb = decision.transitions[0]?.verb;
+    if (log.state.formation.declared !== formation.declared) this.#parts.switched(verb, formation, log.state.formation);
     this.#decisions.push(decision);
     this.#promises.committed(decision, log.state.timeMs);
     this.#count(decision);
@@ -219,7 +255,8 @@ export class LeaderLoop {
   }
 
   #replication(leader: SimulatedMachine, nowMs: number): ReplicationView {
-    const { log, machines, strategy } = this.#parts;
+    const { log, machines } = this.#parts;
+    const { strategy } = this.#parts.declaration();
     const { formation } = log.state;
     const { configuration } = log;
     const replicas = machines.filter((machine) => log.isReplica(machine));

@@ -1,7 +1,7 @@
 import { formationBugs, type FormationBug } from "./bugs.ts";
 import { plantPatches } from "../plant-patches.ts";
 
-const sources = new URL("../../../topology/src/", import.meta.url).href;
+const sources = new URL("../../../", import.meta.url).href;
 
 /** Alters the sources of the reactor as they are loaded from now on, in this process and in memory only. */
 export function plantFormationBug(number: number): FormationBug {

@@ -18,7 +18,7 @@ export interface Scenario {
 }
 
 /** The topologies, by turns, with the number of voters that goes with each. */
-const shapes: readonly (() => { readonly topology: TopologyStrategy; readonly voters: number })[] = [
+export const shapes: readonly (() => { readonly topology: TopologyStrategy; readonly voters: number })[] = [
   () => ({ topology: solo(), voters: 1 }),
   () => ({ topology: pair({ minNodes: 3 }), voters: 3 }),
   () => ({ topology: quorum3m(), voters: 3 }),

@@ -30,6 +30,9 @@ export const formationEvents = [
   "demotions",
   "quarantines",
   "departures",
+  "switches",
+  "confirmedSwitches",
+  "revertedSwitches",
   "archives",
   "chainsVerified",
 ] as const;

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { ed25519Verifier, joinChain, verifySequenceWith } from "@revoada/attest-blake3";
-import { chainParts } from "@revoada/cluster";
+import { chainParts, type ClusterDeclaration } from "@revoada/cluster";
 import {
   applyTransition,
   isFabricError,
@@ -20,6 +20,7 @@ import { LeaderLoop } from "./leader-loop.ts";
 import { SimulatedMachine, type Detection } from "./machine.ts";
 import { scenarioOf, type Scenario } from "./scenario.ts";
 import { SharedLog } from "./shared-log.ts";
+import { Switches } from "./switches.ts";
 import type { FormationTotals } from "./totals.ts";
 
 /** Virtual milliseconds of one step. */
@@ -46,6 +47,9 @@ export class FormationWorld {
   readonly #random: SeededRandom;
   /** When blocks are put away; of its own, so that nothing else depends on it. */
   readonly #archiving: SeededRandom;
+  /** When other shapes are declared; of its own, too, and not in every seed. */
+  readonly #switching: SeededRandom | undefined;
+  readonly #switches: Switches;
   readonly #judge: Judge;
   readonly #loop: LeaderLoop;
   readonly #chaos: Chaos;
@@ -82,14 +86,17 @@ export class FormationWorld {
     });
     this.log = new SharedLog(genesis, founder.attestor, this.machines);
     this.leader = founder;
-    this.#judge = new Judge(topology);
+    const switching = random.fork("switching");
+    this.#switching = switching.chance(0.5) ? switching.fork("moments") : undefined;
+    this.#switches = new Switches(declaration, switching.fork("shapes"), totals);
+    this.#judge = new Judge(() => this.#inForce().topology);
     const { failureDetectorTimeoutMs, suspicionMs } = strategy.membership;
     this.#detection = { suspectAfterMs: failureDetectorTimeoutMs, suspicionMs, closedAfterMs: 400 };
     this.#loop = new LeaderLoop({
       log: this.log,
       machines: this.machines,
-      topology,
-      strategy,
+      declaration: () => this.#inForce(),
+      switched: (verb, before, after) => this.#switches.changed(verb, before, after, this.log.configuration),
       totals,
       afterEntry: (leader) => this.#afterEntry(leader),
       handOver: (heir) => this.#lead(heir, "is handed leadership"),
@@ -113,6 +120,7 @@ export class FormationWorld {
     const endMs = this.nowMs + forMs;
     while (this.nowMs < endMs) {
       this.#chaos.strike();
+      if (this.#switching?.chance(0.01) === true) this.#declare();
       this.pass(stepMs);
     }
   }
@@ -129,11 +137,12 @@ export class FormationWorld {
       this.pass(stepMs);
       for (const machine of this.machines) if (this.#isOutside(machine)) this.#admit(machine);
       const { formation } = this.log.state;
-      if (formation !== seen || this.leader === undefined || !this.#loop.isLevel()) quietSinceMs = this.nowMs;
+      const isUnderWay = formation.declared?.pending !== undefined || !this.#loop.isLevel();
+      if (formation !== seen || this.leader === undefined || isUnderWay) quietSinceMs = this.nowMs;
       seen = formation;
     }
     const { leader } = this;
-    if (leader !== undefined) this.#judge.settled(this.#loop.observation(leader, this.nowMs));
+    if (leader !== undefined) this.#judge.settled(this.#loop.observation(leader, this.nowMs), this.totals.switches > 0);
   }
 
   /** Judges the chain of the production machine by its bytes alone: what is kept, and together with what was put away. */
@@ -203,6 +212,16 @@ export class FormationWorld {
     return heirs.length >= seats;
   }
 
+  #inForce(): ClusterDeclaration {
+    return this.#switches.inForce(this.log.state.formation);
+  }
+
+  /** An operator has the cluster be of another shape. */
+  #declare(): void {
+    const transition = this.#switches.next(this.log.state.formation);
+    if (transition !== undefined && this.order([transition])) this.note("operator", "declares another shape");
+  }
+
   #isOutside(machine: SimulatedMachine): boolean {
     return machine.isMember && machine.isUp && !this.log.state.formation.nodes.has(machine.id);
   }
@@ -237,7 +256,8 @@ export class FormationWorld {
     this.#lastTickMs = this.nowMs;
     this.#loop.tick(leader, this.nowMs);
     if (this.#archiving.chance(0.02) && this.log.archive(16 + this.#archiving.below(24))) this.totals.archives += 1;
-    this.#judge.observed(this.log.state.formation, quorumSizeOf(this.#declared.declaration.strategy));
+    const { formation } = this.log.state;
+    this.#judge.observed(formation, this.#switches.mostVoters(formation));
   }
 
   #holdElection(): void {
