@@ -87,9 +87,10 @@ describe("a failure", () => {
       "FACE_RESOURCE_NOT_FOUND",
       "RAFT_OUTCOME_UNKNOWN",
       "FACE_CONFLICT",
+      "ATTEST_KEY_INVALID",
       "DISK_IO",
     ];
-    expect(codes.map((code) => exitCodeOf(new FabricError(code, "x")))).toEqual([2, 3, 4, 5, 6, 1]);
+    expect(codes.map((code) => exitCodeOf(new FabricError(code, "x")))).toEqual([2, 3, 4, 5, 6, 2, 1]);
     expect(exitCodeOf(new Error("x"))).toBe(1);
   });
 });

@@ -62,7 +62,13 @@ function encodeKeyFile(seed: Uint8Array): Uint8Array {
 }
 
 function decodeKeyFile(path: string, bytes: Uint8Array): StoredIdentity {
-  if (!equalBytes(bytes.subarray(0, magic.length), magic)) throw new KeyInvalidError(path, "its magic is wrong");
+  if (!equalBytes(bytes.subarray(0, magic.length), magic)) {
+    const isPublic = /^[0-9a-f]{32,}$/.test(Buffer.from(bytes).toString("latin1"));
+    throw new KeyInvalidError(
+      path,
+      isPublic ? "it holds a public key, and the private one is needed" : "its magic is wrong",
+    );
+  }
   if (bytes.length < headerLength) throw new KeyInvalidError(path, `${bytes.length} bytes, expected ${fileLength}`);
   const version = new DataView(bytes.buffer, bytes.byteOffset).getUint16(magic.length);
   if (version !== fileVersion)

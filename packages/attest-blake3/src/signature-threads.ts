@@ -49,12 +49,13 @@ export class SignatureThreads implements SignatureVerifier {
   #failure: CheckFailedError | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(count: number) {
-    this.#threads = Array.from({ length: count }, () => this.#start());
+  /** `script` is what a thread runs; something else only to see what becomes of a thread that fails. */
+  constructor(count: number, script: URL = threadUrl) {
+    this.#threads = Array.from({ length: count }, () => this.#start(script));
   }
 
-  #start(): Thread {
-    const worker = new Worker(threadUrl, { name: "revoada-signatures" });
+  #start(script: URL): Thread {
+    const worker = new Worker(script, { name: "revoada-signatures" });
     const thread: Thread = { worker, sent: [] };
     worker.on("message", (place: number) => {
       const sent = thread.sent.shift();

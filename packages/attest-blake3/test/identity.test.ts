@@ -195,6 +195,15 @@ describe("a key file", () => {
     await expect(loadIdentity(path)).rejects.toMatchObject({ code: "ATTEST_KEY_INVALID" });
   });
 
+  test("that holds a public key is refused, and says so", async () => {
+    await writeFile(path, `${"ab".repeat(32)}\n`, { mode: 0o600 });
+    const why = "it holds a public key, and the private one is needed";
+    await expect(loadIdentity(path)).rejects.toMatchObject({
+      code: "ATTEST_KEY_INVALID",
+      message: expect.stringContaining(why),
+    });
+  });
+
   test("that is a folder is refused", async () => {
     await mkdir(path, { mode: 0o700 });
     await expect(loadOrCreateIdentity(path)).rejects.toMatchObject({ code: "ATTEST_KEY_INVALID" });

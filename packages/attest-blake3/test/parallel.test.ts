@@ -3,6 +3,7 @@ import { ed25519Verifier, readChainFile, verifyChainInParallel, verifyChainWith 
 import { afterAll, describe, expect, test } from "vitest";
 import type { ReplayInput } from "../src/core/verify-chain.ts";
 import { replayChain } from "../src/core/verify-chain.ts";
+import { SignatureThreads } from "../src/signature-threads.ts";
 import { type ChainWriter, id, node, testGenesis, trailerBytes, withFittingTrailer, writeStory } from "./support.ts";
 
 const { clusterId } = testGenesis;
@@ -77,6 +78,20 @@ describe("verifying with threads", () => {
   test("a signal ends it", async () => {
     const signal = AbortSignal.abort(new Error("enough"));
     await expect(verifyChainInParallel(long, clusterId, { jobs: 2, signal })).rejects.toThrow("enough");
+  });
+});
+
+describe("a thread that fails", () => {
+  const failed = (why: string): unknown =>
+    expect.objectContaining({ code: "ATTEST_CHECK_FAILED", retryable: true, message: expect.stringContaining(why) });
+
+  test.each([
+    ["throws", "throw new Error('no memory left')", "no memory left"],
+    ["ends", "process.exit(0)", "it has ended"],
+  ])("because it %s is said to whoever waits for its answers, and is no verdict", async (_what, text, why) => {
+    await using threads = new SignatureThreads(1, new URL(`data:text/javascript,${encodeURIComponent(text)}`));
+    threads.verify(node("a").identity.id, new Uint8Array(8), new Uint8Array(64));
+    await expect(threads.settled()).rejects.toThrow(failed(why));
   });
 });
 

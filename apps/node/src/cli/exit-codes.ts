@@ -19,6 +19,8 @@ export const exitCodes = {
 } as const;
 
 const byCode: Readonly<Record<string, number>> = {
+  ATTEST_KEY_INVALID: exitCodes.usage,
+  ATTEST_KEY_PERMISSIONS: exitCodes.usage,
   CONFIG_INVALID: exitCodes.usage,
   FABRIC_INVALID_VALUE: exitCodes.usage,
   FORMAT_INVALID: exitCodes.usage,

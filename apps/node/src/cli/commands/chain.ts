@@ -10,6 +10,15 @@ export function archivedText(height: number): string {
   return height === 0 ? "" : `, blocks 1 to ${height} are archived`;
 }
 
+/** A seal vouches for its own block and for all of those before it. */
+function sealCell(
+  { height, sealed }: { readonly height: number; readonly sealed: boolean },
+  sealedHeight: number,
+): Cell {
+  if (sealed) return { text: "sealed", style: "green" };
+  return height <= sealedHeight ? "by a later one" : "";
+}
+
 /** `revoada chain show`. */
 export const chainShowCommand: CommandSpec = {
   path: ["chain", "show"],
@@ -28,7 +37,7 @@ export const chainShowCommand: CommandSpec = {
           placeOf(block),
           `${block.term}/${block.index}`,
           new Date(block.timeMs).toISOString(),
-          block.sealed ? { text: "sealed", style: "green" } : "",
+          sealCell(block, report.sealedHeight),
           ...operatorCell(block),
           block.reason,
         ]);
