@@ -52,8 +52,7 @@ export class HandshakeGate {
 
   /** A connection from this source broke the protocol. */
   violated(source: string): void {
-    const nowMs = this.#clock.monotonicMs();
-    this.#budget.violated(source, nowMs, this.#load.share(nowMs));
+    this.#budget.violated(source, this.#clock.monotonicMs());
   }
 
   #leave(left: Waiting): void {

@@ -35,6 +35,11 @@ export interface TransportLimits {
   readonly handshakesPerSecond: number;
   /** Inbound handshakes that may begin at once from an address that has begun none for a while; fewer, but four, where there is a share of the rate only. */
   readonly handshakeBurst: number;
+  /**
+   * After a welcomed connection ended by what came over it, no inbound handshake from its address begins for so long. Below `handshakeTimeoutMs`, or others
+   * behind that address would be given up before their turn.
+   */
+  readonly violationWaitMs: number;
   /** Silence after which the peer is asked for a sign of life. */
   readonly pingIntervalMs: number;
   /** How long the peer may take to give it. */
@@ -69,6 +74,7 @@ export const defaultLimits: TransportLimits = {
   pendingHandshakes: 128,
   handshakesPerSecond: 50,
   handshakeBurst: 8,
+  violationWaitMs: 1000,
   pingIntervalMs: 1000,
   pingTimeoutMs: 4000,
   stallTimeoutMs: 10_000,

@@ -66,8 +66,8 @@ export class Listener {
     this.#options = options;
     this.#owner = owner;
     this.#onSettled = onSettled;
-    const { handshakesPerSecond: perSecond, handshakeBurst: burst } = limits;
-    this.#gate = new HandshakeGate(clock, { perSecond, burst }, load);
+    const { handshakesPerSecond: perSecond, handshakeBurst: burst, violationWaitMs } = limits;
+    this.#gate = new HandshakeGate(clock, { perSecond, burst, violationWaitMs }, load);
   }
 
   get addresses(): readonly Address[] {

@@ -233,7 +233,7 @@ describe("what an admitted peer sends", () => {
 
   test("2,000 random frames crash nothing and leave a good peer served", async () => {
     await using nodes = new Nodes();
-    const node = await victim(nodes, { limits: { backoffMinMs: 1, handshakesPerSecond: 1000 } });
+    const node = await victim(nodes, { limits: { backoffMinMs: 1, violationWaitMs: 1 } });
     let seedState = 20_261_123;
     const next = (): number => (seedState = (Math.imul(seedState, 1_103_515_245) + 12_345) >>> 0) >>> 8;
     for (let round = 0; round < 40; round++) {

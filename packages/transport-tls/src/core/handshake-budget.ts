@@ -4,6 +4,8 @@ export interface HandshakeLimits {
   readonly perSecond: number;
   /** At once from one source that has begun none for a while. */
   readonly burst: number;
+  /** How long none from a source begins after a connection from there broke the protocol. */
+  readonly violationWaitMs: number;
 }
 
 /** Fills steadily up to its depth; of both there is only a share while the process has better things to do. */
@@ -31,12 +33,6 @@ class Bucket {
     this.#level = this.#fill(nowMs, share) - 1;
   }
 
-  /** Has to be filled up again by so many before there is one to take, however full it was. */
-  owe(count: number, nowMs: number, share: number): void {
-    this.#level = Math.min(this.#fill(nowMs, share), 0) - count;
-    this.#level = Math.max(this.#level, -mostOwed);
-  }
-
   giveBack(): void {
     this.#level = Math.min(this.#depth, this.#level + 1);
   }
@@ -60,18 +56,17 @@ class Bucket {
 interface Source {
   readonly bucket: Bucket;
   knownUntilMs: number;
+  notBeforeMs: number;
 }
 
 /** So many may be under way at once however busy the process is: of members beyond the first, which wait for the network in between. */
 const leastDepth = 4;
-/** A connection that ended by what came over it costs so many handshakes, and a source owes no more than that however many do. */
-const violationCost = 10;
-const mostOwed = 10;
 /** All strangers' sources together may begin as many as so many single ones. */
 const strangersShare = 2;
 /** From a source that an admitted peer came from, later handshakes do not count among the strangers' for so long. */
 const knownMs = 10 * 60_000;
 const maxSources = 4096;
+const never = Number.NEGATIVE_INFINITY;
 /** A peer that comes back sooner than this has cost its handshake. */
 const comebackMs = 1000;
 const maxComebacks = 4096;
@@ -97,8 +92,8 @@ export class HandshakeBudget {
 
   /** How long until a source may begin a handshake, under a share of the limits from 0 to 1; 0 where it may now. */
   waitMs(source: string, nowMs: number, share = 1): number {
-    const { bucket, knownUntilMs } = this.#source(source, nowMs, share);
-    const ownMs = bucket.waitMs(nowMs, share);
+    const { bucket, knownUntilMs, notBeforeMs } = this.#source(source, nowMs, share);
+    const ownMs = Math.max(bucket.waitMs(nowMs, share), notBeforeMs - nowMs);
     return knownUntilMs > nowMs ? ownMs : Math.max(ownMs, this.#strangers.waitMs(nowMs, share));
   }
 
@@ -124,8 +119,8 @@ export class HandshakeBudget {
   }
 
   /** A connection from this source broke the protocol, whoever came over it. */
-  violated(source: string, nowMs: number, share = 1): void {
-    this.#source(source, nowMs, share).bucket.owe(violationCost, nowMs, share);
+  violated(source: string, nowMs: number): void {
+    this.#source(source, nowMs, 1).notBeforeMs = nowMs + this.#limits.violationWaitMs;
   }
 
   #source(name: string, nowMs: number, share: number): Source {
@@ -133,7 +128,7 @@ export class HandshakeBudget {
     if (source === undefined) {
       if (this.#sources.size >= maxSources) this.#sources.delete(this.#leastMissed(nowMs, share));
       const { perSecond, burst } = this.#limits;
-      source = { bucket: new Bucket(perSecond, burst, nowMs), knownUntilMs: Number.NEGATIVE_INFINITY };
+      source = { bucket: new Bucket(perSecond, burst, nowMs), knownUntilMs: never, notBeforeMs: never };
     } else {
       this.#sources.delete(name);
     }
@@ -143,8 +138,8 @@ export class HandshakeBudget {
 
   /** The oldest about which nothing is worth knowing, and of none such the oldest. */
   #leastMissed(nowMs: number, share: number): string {
-    for (const [name, { bucket, knownUntilMs }] of this.#sources)
-      if (knownUntilMs <= nowMs && bucket.isFull(nowMs, share)) return name;
+    for (const [name, { bucket, knownUntilMs, notBeforeMs }] of this.#sources)
+      if (Math.max(knownUntilMs, notBeforeMs) <= nowMs && bucket.isFull(nowMs, share)) return name;
     return first(this.#sources);
   }
 }
