@@ -62,13 +62,7 @@ function encodeKeyFile(seed: Uint8Array): Uint8Array {
 }
 
 function decodeKeyFile(path: string, bytes: Uint8Array): StoredIdentity {
-  if (!equalBytes(bytes.subarray(0, magic.length), magic)) {
-    const isPublic = /^[0-9a-f]{32,}$/.test(Buffer.from(bytes).toString("latin1"));
-    throw new KeyInvalidError(
-      path,
-      isPublic ? "it holds a public key, and the private one is needed" : "its magic is wrong",
-    );
-  }
+  if (!equalBytes(bytes.subarray(0, magic.length), magic)) throw new KeyInvalidError(path, "its magic is wrong");
   if (bytes.length < headerLength) throw new KeyInvalidError(path, `${bytes.length} bytes, expected ${fileLength}`);
   const version = new DataView(bytes.buffer, bytes.byteOffset).getUint16(magic.length);
   if (version !== fileVersion)
@@ -94,7 +88,7 @@ async function readKeyFile(path: string): Promise<Uint8Array | undefined> {
     // Of the open file, not of the path: nobody can exchange it in between.
     const stat = await file.stat();
     if (!stat.isFile()) throw new KeyInvalidError(path, "not a regular file");
-    if (process.platform !== "win32" && (stat.mode & 0o077) !== 0) throw new KeyPermissionsError(path, stat.mode);
+    const isOpen = process.platform !== "win32" && (stat.mode & 0o077) !== 0;
     const buffer = new Uint8Array(fileLength + 1);
     let length = 0;
     while (length < buffer.length) {
@@ -102,12 +96,21 @@ async function readKeyFile(path: string): Promise<Uint8Array | undefined> {
       if (bytesRead === 0) break;
       length += bytesRead;
     }
-    return buffer.subarray(0, length);
+    const bytes = buffer.subarray(0, length);
+    // First, as everybody may read the file of a public key.
+    if (isPublicKey(bytes)) throw new KeyInvalidError(path, "it holds a public key, and the private one is needed");
+    if (isOpen) throw new KeyPermissionsError(path, stat.mode);
+    return bytes;
   } catch (error) {
     throw isFabricError(error) ? error : new KeyUnavailableError(path, "read", error);
   } finally {
     await file.close();
   }
+}
+
+/** As far as it was read, which is as long as a key file is. */
+function isPublicKey(bytes: Uint8Array): boolean {
+  return /^[0-9a-f]{32,}\s?$/.test(Buffer.from(bytes).toString("latin1"));
 }
 
 /** Makes the file durable under another name and links it into place. False where somebody else was first. */

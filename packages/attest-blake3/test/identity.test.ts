@@ -196,7 +196,7 @@ describe("a key file", () => {
   });
 
   test("that holds a public key is refused, and says so", async () => {
-    await writeFile(path, `${"ab".repeat(32)}\n`, { mode: 0o600 });
+    await writeFile(path, `${"ab".repeat(32)}\n`, { mode: 0o644 });
     const why = "it holds a public key, and the private one is needed";
     await expect(loadIdentity(path)).rejects.toMatchObject({
       code: "ATTEST_KEY_INVALID",

@@ -87,7 +87,12 @@ async function verify(invocation: Invocation): Promise<number> {
   const bytes = await readEvidence(invocation, file);
   const clusterId = clusterOf(invocation, bytes, options);
   const verifier = ed25519Verifier();
-  if (invocation.arguments.length > 1) return verifyAll(invocation, bytes, clusterId, options);
+  const asked = numberFlag(invocation, "jobs", { least: 1, most: maxJobs });
+  if (invocation.arguments.length > 1) {
+    if (asked !== undefined && asked > 1)
+      throw new CliUsageError("CLI_INVALID_VALUE", "--jobs goes with one file: several are verified on one thread");
+    return verifyAll(invocation, bytes, clusterId, options);
+  }
   const kind = evidenceKind(bytes);
   if (kind === "proof") {
     const verdict = verifyProofWith(bytes, clusterId, verifier, options);
@@ -97,7 +102,7 @@ async function verify(invocation: Invocation): Promise<number> {
     const verdict = checkpointVerdict(bytes, clusterId, verifier, options);
     return tell(invocation, kind, verdict, verdict.ok ? checkpointFacts(verdict, keys.length > 0) : []);
   }
-  const jobs = numberFlag(invocation, "jobs", { least: 1, most: maxJobs }) ?? jobsFor(bytes.length);
+  const jobs = asked ?? jobsFor(bytes.length);
   const { signal } = invocation.io;
   const verdict = await verifyChainInParallel(bytes, clusterId, { ...options, jobs, signal });
   const code = tell(invocation, kind, verdict, verdict.ok ? chainFacts(verdict) : []);
