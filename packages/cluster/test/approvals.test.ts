@@ -159,6 +159,23 @@ describe("where operators sign", () => {
     expect(kit.founder.cluster.formation().tombstones.has(node)).toBe(true);
   });
 
+  test("of two orders that both take a vote the second is refused once the only standby has the first one's seat", async () => {
+    const { kit } = await formed("b", "c", "d");
+    const [first, second] = replicasOf(kit.founder.cluster.formation(), "voter").filter((id) => id !== nodeId("a"));
+    for (const node of [first, second] as NodeId[])
+      await expect(
+        kit.run(kit.founder.cluster.shift({ verb: "quarantine", node, dryRun: false }, { timeoutMs })),
+      ).rejects.toThrow(code("CLUSTER_AWAITS_OPERATOR"));
+    const waits = async (node: unknown): Promise<ApprovalStatement> =>
+      (await pending(kit)).waiting.find(({ statement }) => statement.transitions[0]?.node === node)
+        ?.statement as ApprovalStatement;
+    await approve(kit, await waits(first));
+    await kit.clock.runUntil(() => recordOf(kit, first as NodeId)?.replica === "none", { withinMs: 30_000 });
+    await kit.clock.advanceAsync(5000);
+    await expect(approve(kit, await waits(second))).rejects.toThrow(code("CLUSTER_SHIFT_REFUSED"));
+    expect(recordOf(kit, second as NodeId)?.flags).toEqual([]);
+  });
+
   test("an order outlives the leader that took it, and is approved of under the next one", async () => {
     const { kit, nodes } = await formed("b", "c", "d");
     const [node] = [...kit.founder.cluster.formation().nodes].find(([, { role }]) => role === "worker") ?? [];

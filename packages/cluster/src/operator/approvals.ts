@@ -16,7 +16,7 @@ import { deadlineOf } from "../deadline.ts";
 import { CommandRefusedError } from "../errors.ts";
 import type { DroppedShift, WaitingShift } from "../loop/waiting-shifts.ts";
 import { protocols } from "../protocols.ts";
-import { commitOrder, formationOf, pause, type OperatorTools } from "./tools.ts";
+import { commitOrder, formationOf, pause, requireHeir, type OperatorTools } from "./tools.ts";
 
 export interface ApprovalOptions extends OperatorTools {
   readonly transport: Transport;
@@ -69,7 +69,8 @@ export class ApprovalDesk {
 
   /**
    * Has what an operator approves of committed; resolves with the generation after it. Rejects with `TOPOLOGY_NOT_AN_OPERATOR`,
-   * `CHAIN_OTHER_APPROVAL` where the signature is wrong or the head another by now, and with what the table refuses.
+   * `CHAIN_OTHER_APPROVAL` where the signature is wrong or the head another by now, `CLUSTER_SHIFT_REFUSED` where a vote would be lost that nobody
+   * living could cast instead, and with what the table refuses.
    */
   async approve(
     statement: ApprovalStatement,
@@ -163,6 +164,10 @@ export class ApprovalDesk {
         "CHAIN_OTHER_APPROVAL",
         `it was approved of upon height ${head.height}, the chain is at ${state.head.height} by now: look, and sign again`,
       );
+    // As when it was ordered: somebody else may have been let go meanwhile.
+    for (const { verb, node } of statement.transitions)
+      if (verb === "demote" || verb === "quarantine")
+        requireHeir(this.#options, node as NodeId, state, "CLUSTER_SHIFT_REFUSED");
     const generation = await loop.approved(statement, approval);
     loop.kick();
     return generation;

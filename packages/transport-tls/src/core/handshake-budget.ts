@@ -33,6 +33,12 @@ class Bucket {
     this.#level = this.#fill(nowMs, share) - 1;
   }
 
+  /** Is empty, and fills from then on. */
+  emptyUntil(atMs: number): void {
+    this.#level = 0;
+    this.#atMs = atMs;
+  }
+
   giveBack(): void {
     this.#level = Math.min(this.#depth, this.#level + 1);
   }
@@ -48,7 +54,7 @@ class Bucket {
   #fill(nowMs: number, share: number): number {
     const filled = this.#level + Math.max(0, nowMs - this.#atMs) * this.#perMs * share;
     this.#level = Math.min(this.#depthAt(share), filled);
-    this.#atMs = nowMs;
+    this.#atMs = Math.max(this.#atMs, nowMs);
     return this.#level;
   }
 }
@@ -120,7 +126,10 @@ export class HandshakeBudget {
 
   /** A connection from this source broke the protocol, whoever came over it. */
   violated(source: string, nowMs: number): void {
-    this.#source(source, nowMs, 1).notBeforeMs = nowMs + this.#limits.violationWaitMs;
+    const from = this.#source(source, nowMs, 1);
+    from.notBeforeMs = nowMs + this.#limits.violationWaitMs;
+    // Or as many as fit would begin together once the wait is over.
+    from.bucket.emptyUntil(from.notBeforeMs);
   }
 
   #source(name: string, nowMs: number, share: number): Source {
