@@ -166,8 +166,7 @@ export class ApprovalDesk {
       );
     // As when it was ordered: somebody else may have been let go meanwhile.
     for (const { verb, node } of statement.transitions)
-      if (verb === "demote" || verb === "quarantine")
-        requireHeir(this.#options, node as NodeId, state, "CLUSTER_SHIFT_REFUSED");
+      if (verb === "demote" || verb === "quarantine") requireHeir(this.#options, node, state, "CLUSTER_SHIFT_REFUSED");
     const generation = await loop.approved(statement, approval);
     loop.kick();
     return generation;
